@@ -1,0 +1,121 @@
+"""Run a model over games and measure it."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from comparison.error_sets import ErrorSet
+from comparison.measures import Measures, Scores, ThresholdChooser, add_scores, score, strata
+from extracted_rules.game import Replay, random_games, replay
+
+CONTEXT = 59
+#: Games of a forward pass; activations of 32 games of Othello-GPT fit a CPU's cache hierarchy.
+BATCH = 32
+#: tau is chosen on this many games of the purpose "threshold", disjoint from every bench.
+THRESHOLD_GAMES = 1000
+
+Progress = Callable[[int], None]
+
+
+class MissingDeviceError(RuntimeError):
+    """The device asked for is not on this machine; the message is one sentence."""
+
+
+def resolve_device(name: str) -> torch.device:
+    """``"auto"`` is CUDA where there is one, else the CPU. Raises MissingDeviceError."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise MissingDeviceError(f"{name!r} is no device; try auto, cpu or cuda") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise MissingDeviceError("CUDA was asked for, but this machine offers no CUDA device")
+    return device
+
+
+@dataclass
+class Result:
+    """A model's figures on one bench. ``strata[group][name]`` are its measures."""
+
+    model: str
+    tau: float
+    games: int = 0
+    source: str = "random"
+    strata: dict[str, dict[str, Measures]] = field(default_factory=dict)
+    errors: ErrorSet = field(default_factory=ErrorSet)
+
+    @property
+    def overall(self) -> Measures:
+        return self.strata["all"]["all"]
+
+    def as_dict(self) -> dict[str, object]:
+        return {
+            "model": self.model,
+            "tau": self.tau,
+            "games": self.games,
+            "source": self.source,
+            "strata": {
+                group: {name: measures.as_dict() for name, measures in members.items()}
+                for group, members in self.strata.items()
+            },
+        }
+
+
+def _batches(games: Iterable[Tensor]) -> Iterator[Tensor]:
+    for chunk in games:
+        yield from chunk.split(BATCH)
+
+
+def _predict(model: nn.Module, tokens: Tensor) -> Tensor:
+    logits: Tensor = model(tokens[:, :CONTEXT].long())
+    return logits
+
+
+@torch.inference_mode()
+def choose_threshold(
+    model: nn.Module,
+    seed: int,
+    device: torch.device,
+    games: int = THRESHOLD_GAMES,
+    progress: Progress = lambda _: None,
+) -> float:
+    """The probability above which a move counts as predicted legal: best F1 on separate games."""
+    chooser = ThresholdChooser()
+    for tokens in _batches(random_games(games, seed, purpose="threshold", device=device)):
+        chooser.add(_predict(model, tokens), replay(tokens))
+        progress(len(tokens))
+    return chooser.best()
+
+
+@torch.inference_mode()
+def evaluate(
+    name: str,
+    model: nn.Module,
+    games: Iterable[Tensor],
+    tau: float,
+    source: str = "random",
+    progress: Progress = lambda _: None,
+) -> Result:
+    """Measure a model on games (uint8 [B, 60] batches on the model's device) in one pass."""
+    result = Result(name, tau, source=source)
+    for tokens in _batches(games):
+        played = replay(tokens)
+        scores = score(_predict(model, tokens), played, tau)
+        _add(result, scores, played)
+        result.games += len(tokens)
+        progress(len(tokens))
+    return result
+
+
+def _add(result: Result, scores: Scores, played: Replay) -> None:
+    pass_state = None
+    for group, name, mask in strata(played, scores.valid.shape[1]):
+        measures = result.strata.setdefault(group, {}).setdefault(name, Measures())
+        add_scores(measures, scores, mask)
+        if group == "pass":
+            pass_state = pass_state or {}
+            pass_state[name] = mask
+    result.errors.add(scores, played, result.games, pass_state or {})

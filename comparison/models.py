@@ -1,0 +1,34 @@
+"""Any model by name or path."""
+
+from pathlib import Path
+
+from torch import nn
+
+from comparison.baselines import BASELINES
+from handbuilt.recipes import RECIPES, build
+from handbuilt.transformer import OthelloGPT
+
+REFERENCE = "reference"
+
+
+class UnknownModelError(ValueError):
+    """A name that is no recipe, no baseline and no file; the message is one sentence."""
+
+
+def load_model(name_or_path: str) -> nn.Module:
+    """A model that maps tokens int64 [B, T <= 59] to logits float32 [B, T, 61].
+
+    Takes a recipe's name (compiled on the spot), a baseline's name, or the path of a checkpoint
+    written by ``OthelloGPT.save``. Raises UnknownModelError or CheckpointError.
+    """
+    if name_or_path in RECIPES:
+        return build(name_or_path)
+    if name_or_path in BASELINES:
+        return BASELINES[name_or_path]().eval()
+    if name_or_path == REFERENCE:
+        raise UnknownModelError("the trained model 'reference' is not part of the project yet")
+    path = Path(name_or_path)
+    if not path.is_file():
+        known = ", ".join([*RECIPES, *BASELINES])
+        raise UnknownModelError(f"{name_or_path!r} is neither a file nor one of {known}")
+    return OthelloGPT.load(path)

@@ -1,0 +1,130 @@
+"""Results for people and machines: tables, ``results.json`` and ``report.md``."""
+
+import json
+from collections.abc import Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from comparison.bench import Result
+from comparison.error_sets import KINDS, Overlap, overlap
+from comparison.measures import Estimate, Measures
+
+HEADINGS = ("positions", "top-1 illegal %", "legal-set F1", "illegal mass %", "excess CE (nats)")
+
+
+def _interval(estimate: Estimate, scale: float, digits: int) -> str:
+    low, high, value = (scale * n for n in (estimate.low, estimate.high, estimate.value))
+    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def cells(measures: Measures) -> list[str]:
+    """A stratum's row under HEADINGS, with 95 % intervals."""
+    return [
+        f"{measures.positions:,}",
+        _interval(measures.illegal.rate(), 100, 3),
+        _interval(measures.f1.mean(), 1, 4),
+        _interval(measures.illegal_mass.mean(), 100, 2),
+        _interval(measures.excess.mean(), 1, 3),
+    ]
+
+
+def model_rows(results: Sequence[Result]) -> list[list[str]]:
+    """One row a model and pass state, "pass-free" being where the mover is certain."""
+    rows = []
+    for result in results:
+        rows.append([result.model, "all", *cells(result.overall)])
+        rows.extend(
+            ["", name, *cells(measures)]
+            for name, measures in result.strata["pass"].items()
+            if measures.positions
+        )
+    return rows
+
+
+def group_rows(result: Result, group: str) -> list[list[str]]:
+    """One row a stratum of a group."""
+    return [[name, *cells(m)] for name, m in result.strata[group].items() if m.positions]
+
+
+def as_table(title: str, first: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """A table for the terminal."""
+    table = Table(title=title, title_justify="left")
+    for heading in (*first, *HEADINGS):
+        table.add_column(heading, justify="left" if heading in first else "right")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _markdown(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def all_overlaps(results: Sequence[Result]) -> dict[tuple[str, str], list[Overlap]]:
+    """Every two models' error sets against each other, by kind."""
+    return {
+        (a.model, b.model): [overlap(a.errors, b.errors, kind) for kind in KINDS]
+        for a, b in combinations(results, 2)
+    }
+
+
+def overlap_rows(overlaps: dict[tuple[str, str], list[Overlap]]) -> list[list[str]]:
+    return [
+        [
+            *(a, b, found.kind),
+            *(f"{n:,}" for n in (found.both, found.only_a, found.only_b)),
+            f"{found.jaccard:.3f}",
+            _interval(found.odds_ratio, 1, 2),
+        ]
+        for (a, b), pair in overlaps.items()
+        for found in pair
+    ]
+
+
+OVERLAP_HEADINGS = ("A", "B", "kind", "both", "only A", "only B", "Jaccard", "odds ratio")
+
+
+def write_json(data: Any, path: Path) -> None:
+    """Write JSON; the file appears whole or not at all. Raises OSError."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(data, indent=2, allow_nan=True) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def write_markdown(
+    results: Sequence[Result],
+    overlaps: dict[tuple[str, str], list[Overlap]],
+    figures: Sequence[tuple[str, str]],
+    command: str,
+    path: Path,
+) -> None:
+    """The report: what was run, every table, and the figures as (file name, caption)."""
+    parts = [
+        "# Comparison",
+        f"`{command}`: {results[0].games:,} games ({results[0].source}). Brackets are 95 % "
+        "intervals with the game as the unit. *pass-free* positions are those where no pass has "
+        "happened yet; *at a pass* the expected side has to pass right now.",
+        "Thresholds tau, chosen for best F1 on separate games: "
+        + ", ".join(f"{r.model} {r.tau:.2g}" for r in results)
+        + ".",
+        _markdown(("model", "positions that are", *HEADINGS), model_rows(results)),
+    ]
+    parts += [f"![{caption}]({name})\n\n*{caption}*" for name, caption in figures]
+    if overlaps:
+        parts += [
+            "## Error sets",
+            "An odds ratio above 1 says that the two models tend to err in the same positions.",
+            _markdown(OVERLAP_HEADINGS, overlap_rows(overlaps)),
+        ]
+    for result in results:
+        parts.append(f"## {result.model}")
+        for group in ("legal moves", "ply"):
+            headings = (group if group != "ply" else "ply to predict", *HEADINGS)
+            parts.append(_markdown(headings, group_rows(result, group)))
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    partial.replace(path)

@@ -1,0 +1,240 @@
+"""Othello-GPT, the whole model: a plain GPT with TransformerLens names.
+
+Pre-LayerNorm blocks, exact (erf) GELU, learned positions, untied unembedding (Li et al. 2022,
+arXiv 2210.13382). Hand-built and trained weights load into this same class; parameters carry the
+names and layouts of TransformerLens (``blocks.0.attn.W_Q`` is [heads, d_model, d_head]) and
+activations the names of its hooks (``blocks.3.mlp.hook_post``).
+"""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from extracted_rules.notation import N_TOKENS
+
+Keep = Callable[[str, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The sizes of a model; the defaults are Othello-GPT's."""
+
+    n_layers: int = 8
+    d_model: int = 512
+    n_heads: int = 8
+    d_head: int = 64
+    d_mlp: int = 2048
+    n_ctx: int = 59
+    d_vocab: int = N_TOKENS
+    ln_eps: float = 1e-5
+
+
+def _weights(*sizes: int) -> nn.Parameter:
+    return nn.Parameter(torch.zeros(*sizes))
+
+
+class LayerNorm(nn.Module):
+    """LayerNorm over the last axis with gain ``w`` and bias ``b``."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.eps = shape.ln_eps
+        self.w = nn.Parameter(torch.ones(shape.d_model))
+        self.b = _weights(shape.d_model)
+
+    def forward(self, x: Tensor, keep: Keep) -> Tensor:
+        centred = x - x.mean(-1, keepdim=True)
+        scale = keep("hook_scale", (centred.square().mean(-1, keepdim=True) + self.eps).sqrt())
+        return keep("hook_normalized", centred / scale) * self.w + self.b
+
+
+class Attention(nn.Module):
+    """Causal multi-head attention."""
+
+    causal: Tensor
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        heads, d_model, d_head = shape.n_heads, shape.d_model, shape.d_head
+        self.W_Q = _weights(heads, d_model, d_head)
+        self.W_K = _weights(heads, d_model, d_head)
+        self.W_V = _weights(heads, d_model, d_head)
+        self.W_O = _weights(heads, d_head, d_model)
+        self.b_Q = _weights(heads, d_head)
+        self.b_K = _weights(heads, d_head)
+        self.b_V = _weights(heads, d_head)
+        self.b_O = _weights(d_model)
+        causal = torch.ones(shape.n_ctx, shape.n_ctx, dtype=torch.bool).tril()
+        self.register_buffer("causal", causal, persistent=False)
+
+    def forward(self, x: Tensor, keep: Keep) -> Tensor:
+        def project(W: Tensor, b: Tensor) -> Tensor:  # [B, T, heads, d_head]
+            heads, d_model, d_head = W.shape
+            flat = x @ W.transpose(0, 1).reshape(d_model, heads * d_head) + b.flatten()
+            return flat.unflatten(-1, (heads, d_head))
+
+        q = keep("hook_q", project(self.W_Q, self.b_Q))
+        k = keep("hook_k", project(self.W_K, self.b_K))
+        v = keep("hook_v", project(self.W_V, self.b_V))
+        scores = q.transpose(1, 2) @ k.permute(0, 2, 3, 1) / q.shape[-1] ** 0.5
+        seen = self.causal[: x.shape[1], : x.shape[1]]
+        scores = keep("hook_attn_scores", scores.masked_fill(~seen, float("-inf")))
+        pattern = keep("hook_pattern", scores.softmax(-1))  # [B, heads, query, key]
+        z = keep("hook_z", (pattern @ v.transpose(1, 2)).transpose(1, 2))
+        return z.flatten(-2) @ self.W_O.flatten(0, 1) + self.b_O
+
+
+class MLP(nn.Module):
+    """One hidden layer of exact GELU."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.W_in = _weights(shape.d_model, shape.d_mlp)
+        self.b_in = _weights(shape.d_mlp)
+        self.W_out = _weights(shape.d_mlp, shape.d_model)
+        self.b_out = _weights(shape.d_model)
+
+    def forward(self, x: Tensor, keep: Keep) -> Tensor:
+        pre = keep("hook_pre", x @ self.W_in + self.b_in)
+        return keep("hook_post", nn.functional.gelu(pre)) @ self.W_out + self.b_out
+
+
+def _within(keep: Keep, prefix: str) -> Keep:
+    return lambda name, value: keep(f"{prefix}.{name}", value)
+
+
+class Block(nn.Module):
+    """LayerNorm, attention, LayerNorm, MLP around the residual stream."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.ln1, self.attn = LayerNorm(shape), Attention(shape)
+        self.ln2, self.mlp = LayerNorm(shape), MLP(shape)
+
+    def forward(self, x: Tensor, keep: Keep) -> Tensor:
+        x = keep("hook_resid_pre", x)
+        normalized = self.ln1(x, _within(keep, "ln1"))
+        x = x + keep("hook_attn_out", self.attn(normalized, _within(keep, "attn")))
+        x = keep("hook_resid_mid", x)
+        normalized = self.ln2(x, _within(keep, "ln2"))
+        x = x + keep("hook_mlp_out", self.mlp(normalized, _within(keep, "mlp")))
+        return keep("hook_resid_post", x)
+
+
+class _Table(nn.Module):
+    """One weight matrix under TransformerLens' name for it."""
+
+    def __init__(self, name: str, *sizes: int) -> None:
+        super().__init__()
+        self.register_parameter(name, _weights(*sizes))
+
+
+class Unembed(nn.Module):
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.W_U = _weights(shape.d_model, shape.d_vocab)
+        self.b_U = _weights(shape.d_vocab)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ self.W_U + self.b_U
+
+
+class OthelloGPT(nn.Module):
+    """The model. A new one is all zeros but for LayerNorm's gains: train it, load it, compile it.
+
+    ``metadata`` is a flat dict of strings (recipe, version, description ...) saved with the weights.
+    """
+
+    def __init__(self, shape: Shape | None = None, metadata: dict[str, str] | None = None) -> None:
+        super().__init__()
+        self.shape = shape or Shape()
+        self.metadata = dict(metadata or {})
+        self.embed = _Table("W_E", self.shape.d_vocab, self.shape.d_model)
+        self.pos_embed = _Table("W_pos", self.shape.n_ctx, self.shape.d_model)
+        self.blocks = nn.ModuleList(Block(self.shape) for _ in range(self.shape.n_layers))
+        self.ln_final = LayerNorm(self.shape)
+        self.unembed = Unembed(self.shape)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Logits float32 [B, T, 61] of tokens int64 [B, T <= 59].
+
+        Position t has seen moves 0..t and predicts move t + 1. Raises ValueError for another
+        dtype, shape or a token outside 0..60.
+        """
+        return self._run(tokens, lambda _, value: value)
+
+    def run_with_cache(self, tokens: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Logits as in :meth:`forward`, and every activation under its TransformerLens name."""
+        cache: dict[str, Tensor] = {}
+
+        def keep(name: str, value: Tensor) -> Tensor:
+            cache[name] = value
+            return value
+
+        return self._run(tokens, keep), cache
+
+    def _run(self, tokens: Tensor, keep: Keep) -> Tensor:
+        self._check(tokens)
+        x = keep("hook_embed", self.embed.W_E[tokens])
+        x = x + keep("hook_pos_embed", self.pos_embed.W_pos[: tokens.shape[1]].expand_as(x))
+        for layer, block in enumerate(self.blocks):
+            x = block(x, _within(keep, f"blocks.{layer}"))
+        return self.unembed(self.ln_final(x, _within(keep, "ln_final"))).float()
+
+    def _check(self, tokens: Tensor) -> None:
+        if tokens.dtype != torch.int64:
+            raise ValueError(f"tokens must be int64, got {tokens.dtype}")
+        if tokens.dim() != 2 or not 1 <= tokens.shape[1] <= self.shape.n_ctx:
+            raise ValueError(
+                f"tokens must be [games, 1..{self.shape.n_ctx}], got {list(tokens.shape)}"
+            )
+        if tokens.numel() and not 0 <= int(tokens.min()) <= int(tokens.max()) < self.shape.d_vocab:
+            raise ValueError(f"tokens must lie in 0..{self.shape.d_vocab - 1}")
+
+    def save(self, path: Path) -> None:
+        """Write weights, shape and metadata as safetensors; the file appears whole or not at all."""
+        partial = path.with_name(path.name + ".partial")
+        metadata = {**self.metadata, "shape": json.dumps(asdict(self.shape))}
+        weights = {name: tensor.contiguous().cpu() for name, tensor in self.state_dict().items()}
+        try:
+            save_file(weights, partial, metadata=metadata)
+            os.replace(partial, path)
+        except (SafetensorError, OSError) as error:
+            partial.unlink(missing_ok=True)
+            raise OSError(f"cannot write {path}: {error}") from None
+
+    @classmethod
+    def load(cls, path: Path) -> "OthelloGPT":
+        """Read what :meth:`save` wrote. Raises CheckpointError for anything else."""
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = dict(file.metadata() or {})
+                weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError) as error:
+            raise CheckpointError(f"{path} is not a readable safetensors file: {error}") from None
+        try:
+            shape = Shape(**json.loads(metadata.pop("shape")))
+        except (KeyError, TypeError, ValueError):
+            raise CheckpointError(f"{path} holds no Othello-GPT shape in its metadata") from None
+        model = cls(shape, metadata)
+        expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+        found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+        for name in sorted(expected.keys() | found.keys()):
+            if expected.get(name) != found.get(name):
+                raise CheckpointError(
+                    f"{path} is not this model: {name} should be "
+                    f"{expected.get(name, 'absent')}, found {found.get(name, 'nothing')}"
+                )
+        model.load_state_dict(weights)
+        return model.eval()
+
+
+class CheckpointError(ValueError):
+    """A file that holds no usable model; the message is one sentence."""
