@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from extracted_rules.game import random_games
-from extracted_rules.notation import CENTRE, N_SQUARES, N_TOKENS, SQUARE_OF_TOKEN
+from extracted_rules.notation import CENTRE, MAX_PLIES, N_SQUARES, N_TOKENS, SQUARE_OF_TOKEN
 from extracted_rules.patterns import RAYS
 
 NEVER = -30.0
@@ -33,21 +33,34 @@ def _beside() -> Tensor:
 
 
 class UniformEmpty(nn.Module):
-    """Every empty square is as good as any other."""
+    """Every empty square is as good as any other.
+
+    Ties for the most likely move are broken by a fixed shuffle, different at every position.
+    """
+
+    shuffle: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.register_buffer("shuffle", 1e-4 * torch.rand(MAX_PLIES, N_TOKENS, generator=generator))
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Logits float32 [B, T, 61] of tokens int64 [B, T]."""
-        return _played(tokens) * NEVER
+        return torch.where(self.possible(tokens), self.shuffle[: tokens.shape[1]], NEVER)
+
+    def possible(self, tokens: Tensor) -> Tensor:
+        """bool [B, T, 61]"""
+        return ~_played(tokens)
 
 
-class UniformBeside(nn.Module):
+class UniformBeside(UniformEmpty):
     """Every empty square beside a disc is as good as any other."""
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Logits float32 [B, T, 61] of tokens int64 [B, T]."""
+    def possible(self, tokens: Tensor) -> Tensor:
+        """bool [B, T, 61]"""
         played = _played(tokens)
-        beside = (played.float() @ _beside().T.to(tokens.device)) > 0
-        return torch.where(beside & ~played, 0.0, NEVER)
+        return ~played & (played.float() @ _beside().T.to(tokens.device) > 0)
 
 
 class Bigram(nn.Module):

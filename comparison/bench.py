@@ -12,7 +12,9 @@ from extracted_rules.game import Replay, random_games, replay
 
 CONTEXT = 59
 #: Games of a forward pass; activations of 32 games of Othello-GPT fit a CPU's cache hierarchy.
-BATCH = 32
+FORWARD_GAMES = 32
+#: Games that are replayed and scored at a time: enough to make the engine's overhead small.
+BATCH = 256
 #: tau is chosen on this many games of the purpose "threshold", disjoint from every bench.
 THRESHOLD_GAMES = 1000
 
@@ -64,14 +66,19 @@ class Result:
         }
 
 
-def _batches(games: Iterable[Tensor]) -> Iterator[Tensor]:
+def batches(games: Iterable[Tensor], size: int = BATCH) -> Iterator[Tensor]:
+    """The same games in batches of at most ``size``."""
     for chunk in games:
-        yield from chunk.split(BATCH)
+        for start in range(0, len(chunk), size):
+            yield chunk[start : start + size]
 
 
 def _predict(model: nn.Module, tokens: Tensor) -> Tensor:
-    logits: Tensor = model(tokens[:, :CONTEXT].long())
-    return logits
+    moves = tokens[:, :CONTEXT].long()
+    parts = [
+        model(moves[start : start + FORWARD_GAMES]) for start in range(0, len(moves), FORWARD_GAMES)
+    ]
+    return torch.cat(parts)
 
 
 @torch.inference_mode()
@@ -84,7 +91,7 @@ def choose_threshold(
 ) -> float:
     """The probability above which a move counts as predicted legal: best F1 on separate games."""
     chooser = ThresholdChooser()
-    for tokens in _batches(random_games(games, seed, purpose="threshold", device=device)):
+    for tokens in batches(random_games(games, seed, purpose="threshold", device=device)):
         chooser.add(_predict(model, tokens), replay(tokens))
         progress(len(tokens))
     return chooser.best()
@@ -101,7 +108,7 @@ def evaluate(
 ) -> Result:
     """Measure a model on games (uint8 [B, 60] batches on the model's device) in one pass."""
     result = Result(name, tau, source=source)
-    for tokens in _batches(games):
+    for tokens in batches(games):
         played = replay(tokens)
         scores = score(_predict(model, tokens), played, tau)
         _add(result, scores, played)
@@ -111,11 +118,10 @@ def evaluate(
 
 
 def _add(result: Result, scores: Scores, played: Replay) -> None:
-    pass_state = None
+    pass_state = {}
     for group, name, mask in strata(played, scores.valid.shape[1]):
         measures = result.strata.setdefault(group, {}).setdefault(name, Measures())
         add_scores(measures, scores, mask)
         if group == "pass":
-            pass_state = pass_state or {}
             pass_state[name] = mask
-    result.errors.add(scores, played, result.games, pass_state or {})
+    result.errors.add(scores, played, pass_state)

@@ -9,8 +9,10 @@ from typing import Annotated
 
 import torch
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 from torch import Tensor, nn
 
 from comparison.bench import (
@@ -22,19 +24,21 @@ from comparison.bench import (
     evaluate,
     resolve_device,
 )
+from comparison.boards import board_accuracy
 from comparison.models import UnknownModelError, load_model
 from extracted_rules.game import IllegalGameError, random_games, replay
 from extracted_rules.game_files import BadGame, GameFileError, load_games
 from extracted_rules.notation import NotationError, squares_from_tokens
 from handbuilt.recipes import RECIPES, UnknownRecipeError, build
-from handbuilt.space import Layout
-from handbuilt.transformer import CheckpointError
+from handbuilt.space import Layout, LayoutError
+from handbuilt.transformer import CheckpointError, OthelloGPT
 
 #: What a user can do wrong, as opposed to a defect: reported as one sentence.
 USER_ERRORS = (
     CheckpointError,
     GameFileError,
     IllegalGameError,
+    LayoutError,
     MissingDeviceError,
     NotationError,
     OSError,
@@ -42,13 +46,17 @@ USER_ERRORS = (
     UnknownRecipeError,
 )
 
+#: Games on which beliefs are compared with boards.
+BOARD_GAMES = 200
+
 app = typer.Typer(
     help="Build an Othello-GPT from rules, measure it, and compare it with other models.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-console = Console()
+# Piped output is no terminal and has no width of its own: a table should still be whole there.
+console = Console(width=None if sys.stdout.isatty() else 140)
 notes = Console(stderr=True)
 
 Games = Annotated[int, typer.Option(help="Number of random games.", min=1)]
@@ -72,7 +80,12 @@ def _check_writable(path: Path) -> None:
 
 @contextmanager
 def _progress() -> Iterator[Progress]:
-    columns = (TextColumn("{task.description:>16}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description:>16}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=notes, transient=True) as progress:
         yield progress
 
@@ -137,7 +150,9 @@ def evaluate_command(
         result = _measure(model, loaded, bench, source, seed, progress)
     title = f"{model} on {result.games:,} games ({source}), tau {result.tau:.2g}"
     console.print(as_table(title, ("model", "positions"), model_rows([result])))
-    console.print(as_table("By number of legal moves", ("legal",), group_rows(result, "legal moves")))
+    console.print(
+        as_table("By number of legal moves", ("legal",), group_rows(result, "legal moves"))
+    )
     if json:
         write_json(result.as_dict(), json)
 
@@ -150,7 +165,9 @@ def compare_command(
     seed: Seed = 1,
     device: Device = "auto",
     skip_bad: SkipBad = False,
-    out: Annotated[Path, typer.Option(help="Folder for results, report and figures.")] = Path("out"),
+    out: Annotated[Path, typer.Option(help="Folder for results, report and figures.")] = Path(
+        "out"
+    ),
 ) -> None:
     """Measure several models on the same games; write a table, a report, figures and error sets."""
     from comparison import figures
@@ -162,7 +179,11 @@ def compare_command(
     loaded = {name: load_model(name).to(where) for name in models}
     with _progress() as progress:
         results = [_measure(n, m, bench, source, seed, progress) for n, m in loaded.items()]
-    console.print(as_table(f"{results[0].games:,} games ({source})", ("model", "positions"), model_rows(results)))
+    console.print(
+        as_table(
+            f"{results[0].games:,} games ({source})", ("model", "positions"), model_rows(results)
+        )
+    )
     overlaps = all_overlaps(results)
     drawn = [("error_by_ply.png", "Top-1 illegal rate by the ply to predict, 95 % intervals")]
     figures.error_by_ply(results, out / drawn[0][0])
@@ -171,6 +192,9 @@ def compare_command(
     if overlaps:
         drawn.append(("error_overlap.png", "Overlap of the models' error sets"))
         figures.error_overlap([r.model for r in results], overlaps, out / drawn[2][0])
+    for name, model in loaded.items():
+        if isinstance(model, OthelloGPT) and "layout" in model.metadata:
+            drawn.append(_draw_beliefs(name, model, bench, out))
     for result in results:
         result.errors.write(out / f"errors-{Path(result.model).stem}.csv")
     write_json([result.as_dict() for result in results], out / "results.json")
@@ -200,6 +224,23 @@ def _draw_example(
         + figures.caption_of(squares_from_tokens(game[0, :seen])),
         path,
     )
+
+
+def _draw_beliefs(name: str, model: OthelloGPT, bench: list[Tensor], out: Path) -> tuple[str, str]:
+    from comparison import figures
+
+    games = bench[0][:BOARD_GAMES]
+    accuracy = board_accuracy(model, [games])
+    table = Table(title=f"{name}: boards held true, {len(games)} games", box=SIMPLE_HEAD)
+    for heading in ("layer", "discs right %", "whole boards right %"):
+        table.add_column(heading, justify="right")
+    for layer, (discs, boards) in enumerate(accuracy.by_layer()):
+        table.add_row(str(layer), f"{100 * discs:.1f}", f"{100 * boards:.1f}")
+    console.print(table)
+    file = f"boards-{Path(name).stem}.png"
+    title = f"{name}: whole boards right, by layer and moves seen ({len(games)} games)"
+    figures.layer_by_ply(accuracy.whole_boards(), title, "share of boards", out / file)
+    return file, f"{title}, read from the belief directions"
 
 
 @app.command("describe")

@@ -5,6 +5,7 @@ A position is named by its game on the bench (from 0) and the ply to predict (fr
 """
 
 import csv
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,60 +20,75 @@ KINDS = ("top-1", "set")
 COLUMNS = ("game", "ply", "kind", "predicted", "legal", "missing", "extra", "stratum")
 
 
+_BIT = torch.ones((), dtype=torch.int64) << torch.arange(len(PLAYABLE))
+
+
+def _pack(moves: Tensor) -> Tensor:
+    """int64 [...] with bit k for bool [..., k], k = token - 1."""
+    return (moves * _BIT.to(moves.device)).sum(-1)
+
+
+def _labels(packed: int) -> str:
+    return " ".join(LABELS[square] for k, square in enumerate(PLAYABLE) if packed >> k & 1)
+
+
 @dataclass(frozen=True)
-class ModelError:
-    """One error; the fields are the columns of the table on disk."""
+class _Batch:
+    """Errors of one kind as int64 columns [n]; move sets are packed bits."""
 
-    game: int
-    ply: int
     kind: str
-    predicted: str
-    legal: str
-    missing: str
-    extra: str
-    stratum: str
+    game: Tensor
+    ply: Tensor
+    top: Tensor
+    legal: Tensor
+    predicted: Tensor
+    stratum: list[str]
 
-
-def _labels(mask: Tensor) -> str:
-    return " ".join(LABELS[PLAYABLE[i]] for i in mask.nonzero().squeeze(-1).tolist())
+    def rows(self) -> Iterator[list[str | int]]:
+        columns = (self.game, self.ply, self.top, self.legal, self.predicted)
+        values = zip(*(column.tolist() for column in columns), self.stratum, strict=True)
+        for game, ply, top, legal, predicted, stratum in values:
+            missing, extra = _labels(legal & ~predicted), _labels(predicted & ~legal)
+            yield [game, ply, self.kind, LABELS[top], _labels(legal), missing, extra, stratum]
 
 
 @dataclass
 class ErrorSet:
     """The errors of one model on one bench, in the order of the games."""
 
-    errors: list[ModelError] = field(default_factory=list)
+    batches: list[_Batch] = field(default_factory=list)
     #: positions that were there to predict, by game
-    positions: dict[int, int] = field(default_factory=dict)
+    positions: list[int] = field(default_factory=list)
 
-    def add(
-        self, scores: Scores, played: Replay, first_game: int, pass_state: dict[str, Tensor]
-    ) -> None:
-        """Add the errors of a batch whose first game is number ``first_game`` of the bench."""
-        legal = legal_tokens(played, scores.valid.shape[1]).cpu()
-        predicted, top = scores.predicted.cpu(), scores.top.cpu()
-        state = {name: mask.cpu() for name, mask in pass_state.items()}
-        for row, count in enumerate(scores.valid.sum(-1).tolist()):
-            self.positions[first_game + row] = count
+    def add(self, scores: Scores, played: Replay, pass_state: dict[str, Tensor]) -> None:
+        """Add the errors of the bench's next games. pass_state: a mask [B, T] by name."""
+        first_game = len(self.positions)
+        self.positions += scores.valid.sum(-1).tolist()
+        names = list(pass_state)
+        state = torch.stack([pass_state[name] for name in names]).int().argmax(0)
+        legal, predicted = _pack(legal_tokens(played, state.shape[1])), _pack(scores.predicted)
         for kind, wrong in zip(KINDS, (scores.wrong, scores.set_wrong), strict=True):
-            for row, position in wrong.nonzero().tolist():
-                is_legal, is_predicted = legal[row, position], predicted[row, position]
-                self.errors.append(
-                    ModelError(
-                        game=first_game + row,
-                        ply=position + 2,
-                        kind=kind,
-                        predicted=LABELS[int(top[row, position])],
-                        legal=_labels(is_legal),
-                        missing=_labels(is_legal & ~is_predicted),
-                        extra=_labels(is_predicted & ~is_legal),
-                        stratum=next(name for name, m in state.items() if bool(m[row, position])),
-                    )
+            game, position = wrong.nonzero(as_tuple=True)
+            self.batches.append(
+                _Batch(
+                    kind=kind,
+                    game=(game + first_game).cpu(),
+                    ply=(position + 2).cpu(),
+                    top=scores.top[wrong].cpu(),
+                    legal=legal[wrong].cpu(),
+                    predicted=predicted[wrong].cpu(),
+                    stratum=[names[i] for i in state[wrong].tolist()],
                 )
+            )
 
     def of_kind(self, kind: str) -> set[tuple[int, int]]:
         """The (game, ply) of every error of a kind."""
-        return {(e.game, e.ply) for e in self.errors if e.kind == kind}
+        return {
+            where
+            for batch in self.batches
+            if batch.kind == kind
+            for where in zip(batch.game.tolist(), batch.ply.tolist(), strict=True)
+        }
 
     def write(self, path: Path) -> None:
         """Write the table as CSV; the file appears whole or not at all. Raises OSError."""
@@ -80,19 +96,18 @@ class ErrorSet:
         with partial.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(COLUMNS)
-            writer.writerows([getattr(error, column) for column in COLUMNS] for error in self.errors)
+            for batch in self.batches:
+                writer.writerows(batch.rows())
         partial.replace(path)
 
-    @classmethod
-    def read(cls, path: Path) -> "ErrorSet":
-        """Read what :meth:`write` wrote (without the position counts). Raises ValueError."""
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = csv.DictReader(file)
-            if tuple(rows.fieldnames or ()) != COLUMNS:
-                raise ValueError(f"{path} is no error set: its columns should be {', '.join(COLUMNS)}")
-            return cls(
-                [ModelError(**{**row, "game": int(row["game"]), "ply": int(row["ply"])}) for row in rows]
-            )
+
+def read_errors(path: Path) -> list[dict[str, str]]:
+    """The rows of a table that :meth:`ErrorSet.write` wrote. Raises ValueError for another file."""
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = csv.DictReader(file)
+        if tuple(rows.fieldnames or ()) != COLUMNS:
+            raise ValueError(f"{path} is no error set: its columns should be {', '.join(COLUMNS)}")
+        return list(rows)
 
 
 @dataclass(frozen=True)
@@ -118,22 +133,21 @@ class Overlap:
 
 def overlap(a: ErrorSet, b: ErrorSet, kind: str, seed: int = 0, resamples: int = 1000) -> Overlap:
     """Compare two error sets of the same bench."""
-    games = sorted(a.positions)
-    row = {game: index for index, game in enumerate(games)}
-    cells = torch.zeros(len(games), 4, dtype=torch.float64)  # both, only a, only b, neither
+    games = len(a.positions)
+    cells = torch.zeros(games, 4, dtype=torch.float64)  # both, only a, only b, neither
     in_a, in_b = a.of_kind(kind), b.of_kind(kind)
     for column, members in enumerate((in_a & in_b, in_a - in_b, in_b - in_a)):
         for game, _ in members:
-            cells[row[game], column] += 1
-    cells[:, 3] = torch.tensor([a.positions[g] for g in games]) - cells[:, :3].sum(-1)
+            cells[game, column] += 1
+    cells[:, 3] = torch.tensor(a.positions) - cells[:, :3].sum(-1)
 
     def odds(sums: Tensor) -> Tensor:
         both, only_a, only_b, neither = (sums + 0.5).unbind(-1)
         return both * neither / (only_a * only_b)
 
     generator = torch.Generator().manual_seed(seed)
-    picks = torch.randint(len(games), (resamples, len(games)), generator=generator)
-    weights = torch.zeros(resamples, len(games), dtype=torch.float64)
+    picks = torch.randint(games, (resamples, games), generator=generator)
+    weights = torch.zeros(resamples, games, dtype=torch.float64)
     weights.scatter_add_(1, picks, torch.ones_like(picks, dtype=torch.float64))
     low, high = odds(weights @ cells).quantile(torch.tensor([0.025, 0.975], dtype=torch.float64))
     totals = cells.sum(0)

@@ -9,6 +9,8 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Rectangle
 from torch import Tensor
@@ -53,7 +55,7 @@ def error_by_ply(results: Sequence[Result], path: Path) -> None:
     axes.set(xlabel="ply of the move to predict", ylabel="top-1 illegal rate")
     axes.set_title(f"How often the most likely move is illegal ({results[0].games} games)")
     axes.grid(alpha=0.25, which="both")
-    axes.legend(frameon=False, loc="lower right")
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(0.0, 0.62))
     _save(figure, path)
 
 
@@ -102,18 +104,23 @@ def legality_heat_map(
         for square in legal.nonzero().squeeze(-1).tolist():
             row, column = divmod(square, 8)
             axes.plot(column + 0.5, row + 0.5, marker="o", ms=5, mfc="gold", mec="0.1", mew=0.7)
-    mappable = plt.cm.ScalarMappable(plt.Normalize(-limit, limit), plt.get_cmap(DIVERGING))
+    mappable = ScalarMappable(Normalize(-limit, limit), plt.get_cmap(DIVERGING))
     bar = figure.colorbar(mappable, ax=panels[0].tolist(), shrink=0.75, pad=0.01)
     bar.set_label("log p − log tau (nats)")
     figure.suptitle(caption, fontsize=11)
     _save(figure, path)
 
 
-def error_overlap(names: Sequence[str], overlaps: dict[tuple[str, str], list[Overlap]], path: Path) -> None:
+def error_overlap(
+    names: Sequence[str], overlaps: dict[tuple[str, str], list[Overlap]], path: Path
+) -> None:
     """Jaccard index of every two models' error sets, one matrix an error kind."""
     count = len(names)
     figure, panels = plt.subplots(
-        1, len(KINDS), figsize=(1.5 * count * len(KINDS) + 2, 1.2 * count + 1.2), layout="constrained"
+        1,
+        len(KINDS),
+        figsize=(1.5 * count * len(KINDS) + 2, 1.2 * count + 1.2),
+        layout="constrained",
     )
     for axes, kind in zip(panels, KINDS, strict=True):
         for row, a in enumerate(names):
@@ -127,7 +134,9 @@ def error_overlap(names: Sequence[str], overlaps: dict[tuple[str, str], list[Ove
                 shade = plt.get_cmap("Blues")(0.0 if value != value or a == b else 0.9 * value)
                 axes.add_patch(Rectangle((column, row), 1, 1, facecolor=shade, edgecolor="white"))
                 ink = "white" if value > 0.6 and a != b else "0.15"
-                axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=8, color=ink)
+                axes.text(
+                    column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=8, color=ink
+                )
         axes.set(xlim=(0, count), ylim=(count, 0), title=f"errors of kind {kind!r}")
         axes.set_xticks([i + 0.5 for i in range(count)], names, rotation=30, ha="right", fontsize=8)
         axes.set_yticks([i + 0.5 for i in range(count)], names, fontsize=8)
@@ -138,7 +147,7 @@ def error_overlap(names: Sequence[str], overlaps: dict[tuple[str, str], list[Ove
 
 
 def layer_by_ply(values: Tensor, title: str, label: str, path: Path) -> None:
-    """Heat map of shares [layers, positions] in 0..1."""
+    """Heat map of shares [layers, positions] in 0..1, from one move seen on."""
     figure, axes = plt.subplots(figsize=(9, 2.8), layout="constrained")
     layers, positions = values.shape
     image = axes.imshow(

@@ -74,7 +74,9 @@ class Ratio:
         if not n:
             return Estimate(p, p, p)
         independent = p * (1 - p) / n
-        clustering = max(1.0, self.variance / independent) if independent and self.games > 1 else 1.0
+        clustering = (
+            max(1.0, self.variance / independent) if independent and self.games > 1 else 1.0
+        )
         n /= clustering
         centre = (p + Z95**2 / (2 * n)) / (1 + Z95**2 / n)
         half = Z95 / (1 + Z95**2 / n) * sqrt(p * (1 - p) / n + Z95**2 / (4 * n**2))

@@ -6,13 +6,15 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
+from rich.console import JustifyMethod
 from rich.table import Table
 
 from comparison.bench import Result
 from comparison.error_sets import KINDS, Overlap, overlap
 from comparison.measures import Estimate, Measures
 
-HEADINGS = ("positions", "top-1 illegal %", "legal-set F1", "illegal mass %", "excess CE (nats)")
+HEADINGS = ("count", "top-1 illegal %", "legal-set F1", "illegal mass %", "excess CE, nats")
 
 
 def _interval(estimate: Estimate, scale: float, digits: int) -> str:
@@ -51,9 +53,10 @@ def group_rows(result: Result, group: str) -> list[list[str]]:
 
 def as_table(title: str, first: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     """A table for the terminal."""
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for heading in (*first, *HEADINGS):
-        table.add_column(heading, justify="left" if heading in first else "right")
+        side: JustifyMethod = "left" if heading in first else "right"
+        table.add_column(heading, justify=side, no_wrap=True)
     for row in rows:
         table.add_row(*row)
     return table

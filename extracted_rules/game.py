@@ -120,7 +120,8 @@ class Replay:
 
     tokens: uint8 [B, 60]; boards: int8 [B, 61, 64] with +1 black, -1 white;
     flips: bool [B, 60, 64], discs turned by ply t; movers: int8 [B, 61], the colour that moves at
-    ply t, 0 when the game is over or its record ends; legal: bool [B, 61, 64], that colour's legal squares;
+    ply t, 0 when the game is over or its record ends; legal: bool [B, 61, 64], that colour's legal
+    squares;
     passes: bool [B, 61], True where the side that alternation names had to pass before ply t.
     """
 
@@ -191,7 +192,9 @@ def replay(tokens: Tensor, faults: dict[int, IllegalGameError] | None = None) ->
     if tokens.numel() and not 0 <= int(tokens.min()) <= int(tokens.max()) < N_TOKENS:
         raise ValueError("tokens must lie in 0..60")
     games, device = len(tokens), tokens.device
-    padded = torch.nn.functional.pad(tokens, (0, MAX_PLIES - tokens.shape[1])).to(torch.uint8).clone()
+    padded = (
+        torch.nn.functional.pad(tokens, (0, MAX_PLIES - tokens.shape[1])).to(torch.uint8).clone()
+    )
     bit_of_token = torch.tensor([0] + [_bits([int(s)]) for s in SQUARE_OF_TOKEN[1:]], device=device)
     played = bit_of_token[padded.long()]
     mine, theirs = _start(games, device)
@@ -219,7 +222,10 @@ def replay(tokens: Tensor, faults: dict[int, IllegalGameError] | None = None) ->
         mine, theirs, turned = turn.after(move)
         flips.append(turned)
         mover = -mover
-    stack = lambda boards: torch.stack(boards, 1)  # noqa: E731
+
+    def stack(by_ply: list[Tensor]) -> Tensor:
+        return torch.stack(by_ply, 1)
+
     black, white = unpack(stack(blacks)), unpack(stack(whites))
     lengths = (padded != 0).sum(-1, keepdim=True)
     reached = torch.arange(MAX_PLIES + 1, device=device) <= lengths
@@ -301,9 +307,7 @@ def _random_chunk(games: int, generator: torch.Generator) -> Tensor:
     token_of_square = TOKEN_OF_SQUARE.to(device=device, dtype=torch.uint8)
     tokens = torch.empty(MAX_PLIES, games, dtype=torch.uint8, device=device)
     # One 62-bit draw serves two plies.
-    draws = torch.randint(
-        0, 1 << 62, (MAX_PLIES // 2, games), generator=generator, device=device
-    )
+    draws = torch.randint(0, 1 << 62, (MAX_PLIES // 2, games), generator=generator, device=device)
     one = torch.ones((), dtype=torch.int64, device=device)
     for ply in range(MAX_PLIES):
         turn = _Turn.resolve(mine, theirs)

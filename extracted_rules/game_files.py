@@ -91,11 +91,15 @@ def _read_wthor(file: BinaryIO) -> Iterator[RecordedGame | BadGame]:
         raise GameFileError("a WTHOR file starts with 16 bytes, this one is shorter")
     _, _, _, _, games, _, _, board_size, *_ = _WTB_HEADER.unpack(header)
     if board_size not in (0, 8):
-        raise GameFileError(f"its header says a {board_size} x {board_size} board, only 8 x 8 is read")
+        raise GameFileError(
+            f"its header says a {board_size} x {board_size} board, only 8 x 8 is read"
+        )
     for number in range(1, games + 1):
         record = file.read(_WTB_RECORD)
         if len(record) < _WTB_RECORD:
-            yield BadGame(f"game {number}", f"the file ends in it; its header promises {games} games")
+            yield BadGame(
+                f"game {number}", f"the file ends in it; its header promises {games} games"
+            )
             return
         squares, reason = [], ""
         for ply, move in enumerate(record[8:], start=1):
@@ -174,7 +178,8 @@ def load_games(
             tokens = _checked(waiting, report)
             waiting = []
             found += len(tokens)
-            yield tokens
+            if len(tokens):
+                yield tokens
     tokens = _checked(waiting, report)
     if found + len(tokens) == 0:
         raise GameFileError(f"{path}: no legal game in this file")

@@ -60,7 +60,9 @@ def parse_transcript(text: str) -> list[int]:
     for start in range(0, len(compact), 2):
         label, ply = compact[start : start + 2], start // 2 + 1
         if len(label) < 2:
-            raise NotationError(f"ply {ply}: the transcript ends in the middle of a move ({label!r})")
+            raise NotationError(
+                f"ply {ply}: the transcript ends in the middle of a move ({label!r})"
+            )
         try:
             squares.append(square_of(label))
         except NotationError as error:
@@ -81,7 +83,9 @@ def tokens_from_squares(games: list[list[int]]) -> Tensor:
     tokens = torch.zeros(len(games), MAX_PLIES, dtype=torch.uint8)
     for row, squares in enumerate(games):
         if len(squares) > MAX_PLIES:
-            raise NotationError(f"a game has {len(squares)} moves; at most {MAX_PLIES} fit the board")
+            raise NotationError(
+                f"a game has {len(squares)} moves; at most {MAX_PLIES} fit the board"
+            )
         moves = []
         for ply, square in enumerate(squares, start=1):
             try:

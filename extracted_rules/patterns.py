@@ -95,7 +95,9 @@ def _symmetry(transpose: bool, quarter_turns: int) -> list[int]:
 
 #: int64 [8, 64]: the board's symmetries. ``board[..., SYMMETRIES[k]]`` is the transformed board:
 #: its square s holds what square SYMMETRIES[k, s] held. Row 0 is the identity.
-SYMMETRIES: Tensor = torch.tensor([_symmetry(flip, turns) for flip in (False, True) for turns in range(4)])
+SYMMETRIES: Tensor = torch.tensor(
+    [_symmetry(flip, turns) for flip in (False, True) for turns in range(4)]
+)
 #: The symmetries that map the start position to itself (colours included), so legal games to legal
 #: games: the identity, the half turn and the two diagonal reflections.
 START_SYMMETRIES: tuple[int, ...] = tuple(
@@ -114,5 +116,7 @@ def transform_tokens(tokens: Tensor, symmetry: int) -> Tensor:
     moved_to[SYMMETRIES[symmetry]] = torch.arange(N_SQUARES)
     playable = TOKEN_OF_SQUARE[:N_SQUARES] > 0
     table = torch.zeros(int(playable.sum()) + 1, dtype=tokens.dtype)
-    table[TOKEN_OF_SQUARE[:N_SQUARES][playable]] = TOKEN_OF_SQUARE[moved_to[playable]].to(tokens.dtype)
+    table[TOKEN_OF_SQUARE[:N_SQUARES][playable]] = TOKEN_OF_SQUARE[moved_to[playable]].to(
+        tokens.dtype
+    )
     return table.to(tokens.device)[tokens.long()]

@@ -60,10 +60,18 @@ class _Compiler:
         add("occupied", PLAYABLE_LABELS, "{} holds a disc once the move is made")
         add("placed", PLAYABLE_LABELS, "as played.{}, but empty at position 0: an event to be read")
         add("belief", LABELS, "{} before the move: 1 mine, -1 theirs")
-        add("message", LABELS, "what later positions are told about {}: twice its flip, and a share of settled")
+        add(
+            "message",
+            LABELS,
+            "what later positions are told about {}: twice its flip, and a share of settled",
+        )
         add("settled", LABELS, "the belief about {}, sharpened and clipped to -1..1")
         add("first", firsts, "the game began with {}")
-        add("opening", firsts, "the board after {} was played first, in this position's frame, faded by age")
+        add(
+            "opening",
+            firsts,
+            "the board after {} was played first, in this position's frame, faded by age",
+        )
         add("count", PLAYABLE_LABELS, "how many lines make {} legal for the next mover")
         add("need", sentence="how much doubt is forgiven because too little is claimed")
         add("claims", sentence="the sum of all bracket claims")
@@ -113,7 +121,7 @@ class _Compiler:
             self.w.head(
                 0,
                 name,
-                f"discs that {'this' if sign > 0 else 'the other'} side put down, older ones fainter",
+                f"discs {'this' if sign > 0 else 'the other'} side put down, older ones fainter",
                 scores,
                 {"played": np.eye(60)},
                 {"belief": sign * amplitude * SQUARES},
@@ -206,7 +214,7 @@ class _Compiler:
         )
 
     def _claim(self, layer: int) -> None:
-        """Brackets: 1 + need - doubts, clipped; open where the move is an end and no blank inside."""
+        """Brackets: 1 + need - doubts, clipped; open if the move is an end and no blank inside."""
         n = len(BRACKETS)
         own_end = (ENDS @ SQUARES.T).T  # [60, n]
         within = ((RUNS + ENDS) @ SQUARES.T).T

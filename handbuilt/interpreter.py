@@ -75,7 +75,7 @@ def leaky_kernel(leak: float, positions: int) -> Tensor:
 
 @dataclass
 class Layer:
-    """What one layer computes, [B, T, ...]: belief, message, settled, flips [64]; need, claims []."""
+    """What one layer computes: need and claims [B, T], everything else [B, T, 64]."""
 
     belief: Tensor
     need: Tensor
@@ -158,9 +158,9 @@ class Interpreter:
         trace.last_count[:, 0] = self.book()[self._first_move(tokens)]
         trace.logits = torch.full((games, positions, 61), OCCUPIED_LOGIT, dtype=REAL)
         squares = SQUARE_OF_TOKEN[1:]
-        trace.logits[..., 1:] = (
-            s.logit * trace.last_count + OCCUPIED_LOGIT * occupied
-        )[..., squares]
+        trace.logits[..., 1:] = (s.logit * trace.last_count + OCCUPIED_LOGIT * occupied)[
+            ..., squares
+        ]
         return trace
 
     @staticmethod
@@ -185,7 +185,7 @@ class Interpreter:
 
     @staticmethod
     def _claims(belief: Tensor, placed: Tensor, need: Tensor) -> Tensor:
-        """float64 [B, T, 518]: 1 + need - doubts, clipped to 0..1; the new disc itself is certain."""
+        """float64 [B, T, 518]: 1 + need - doubts, clipped to 0..1; the new disc is certain."""
         runs, ends = bracket_matrices()
         doubts = (1 + belief) / 2 @ runs.T + (1 - belief - placed) / 2 @ ends.T
         return (1 + need[..., None] - doubts).clamp(0, 1)

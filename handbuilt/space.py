@@ -139,8 +139,8 @@ class Layout:
     def describe(self, place: str | None = None) -> list[str]:
         """What is where, as lines to read.
 
-        place: a direction's number, a head as ``"3.0"``, a neuron as ``"3.n17"``, or a name; without
-        it, every family. Raises LayoutError.
+        place: a direction's number, a head as ``"3.0"``, a neuron as ``"3.n17"``, or a name;
+        without it, every family. Raises LayoutError.
         """
         if place is None:
             return [line for slots in self._all_slots() for line in _overview(slots)]

@@ -19,6 +19,9 @@ from torch import Tensor, nn
 
 from extracted_rules.notation import N_TOKENS
 
+#: No size of a model read from a file may exceed this.
+MAX_SIZE = 2**16
+
 Keep = Callable[[str, Tensor], Tensor]
 
 
@@ -78,7 +81,7 @@ class Attention(nn.Module):
         def project(W: Tensor, b: Tensor) -> Tensor:  # [B, T, heads, d_head]
             heads, d_model, d_head = W.shape
             flat = x @ W.transpose(0, 1).reshape(d_model, heads * d_head) + b.flatten()
-            return flat.unflatten(-1, (heads, d_head))
+            return flat.view(*x.shape[:-1], heads, d_head)
 
         q = keep("hook_q", project(self.W_Q, self.b_Q))
         k = keep("hook_k", project(self.W_K, self.b_K))
@@ -128,15 +131,31 @@ class Block(nn.Module):
         return keep("hook_resid_post", x)
 
 
-class _Table(nn.Module):
-    """One weight matrix under TransformerLens' name for it."""
+class Embed(nn.Module):
+    """A vector for each token."""
 
-    def __init__(self, name: str, *sizes: int) -> None:
+    def __init__(self, shape: Shape) -> None:
         super().__init__()
-        self.register_parameter(name, _weights(*sizes))
+        self.W_E = _weights(shape.d_vocab, shape.d_model)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.W_E[tokens]
+
+
+class PosEmbed(nn.Module):
+    """A vector for each position."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.W_pos = _weights(shape.n_ctx, shape.d_model)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.W_pos[: tokens.shape[1]].expand(len(tokens), -1, -1)
 
 
 class Unembed(nn.Module):
+    """Logits from the residual stream."""
+
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.W_U = _weights(shape.d_model, shape.d_vocab)
@@ -149,15 +168,15 @@ class Unembed(nn.Module):
 class OthelloGPT(nn.Module):
     """The model. A new one is all zeros but for LayerNorm's gains: train it, load it, compile it.
 
-    ``metadata`` is a flat dict of strings (recipe, version, description ...) saved with the weights.
+    ``metadata`` is a flat dict of strings (recipe, version, description ...), saved beside them.
     """
 
     def __init__(self, shape: Shape | None = None, metadata: dict[str, str] | None = None) -> None:
         super().__init__()
         self.shape = shape or Shape()
         self.metadata = dict(metadata or {})
-        self.embed = _Table("W_E", self.shape.d_vocab, self.shape.d_model)
-        self.pos_embed = _Table("W_pos", self.shape.n_ctx, self.shape.d_model)
+        self.embed = Embed(self.shape)
+        self.pos_embed = PosEmbed(self.shape)
         self.blocks = nn.ModuleList(Block(self.shape) for _ in range(self.shape.n_layers))
         self.ln_final = LayerNorm(self.shape)
         self.unembed = Unembed(self.shape)
@@ -182,11 +201,12 @@ class OthelloGPT(nn.Module):
 
     def _run(self, tokens: Tensor, keep: Keep) -> Tensor:
         self._check(tokens)
-        x = keep("hook_embed", self.embed.W_E[tokens])
-        x = x + keep("hook_pos_embed", self.pos_embed.W_pos[: tokens.shape[1]].expand_as(x))
+        x = keep("hook_embed", self.embed(tokens))
+        x = x + keep("hook_pos_embed", self.pos_embed(tokens))
         for layer, block in enumerate(self.blocks):
             x = block(x, _within(keep, f"blocks.{layer}"))
-        return self.unembed(self.ln_final(x, _within(keep, "ln_final"))).float()
+        logits: Tensor = self.unembed(self.ln_final(x, _within(keep, "ln_final")))
+        return logits.float()
 
     def _check(self, tokens: Tensor) -> None:
         if tokens.dtype != torch.int64:
@@ -199,7 +219,7 @@ class OthelloGPT(nn.Module):
             raise ValueError(f"tokens must lie in 0..{self.shape.d_vocab - 1}")
 
     def save(self, path: Path) -> None:
-        """Write weights, shape and metadata as safetensors; the file appears whole or not at all."""
+        """Write weights, shape and metadata as safetensors, whole or not at all. Raises OSError."""
         partial = path.with_name(path.name + ".partial")
         metadata = {**self.metadata, "shape": json.dumps(asdict(self.shape))}
         weights = {name: tensor.contiguous().cpu() for name, tensor in self.state_dict().items()}
@@ -221,6 +241,8 @@ class OthelloGPT(nn.Module):
             raise CheckpointError(f"{path} is not a readable safetensors file: {error}") from None
         try:
             shape = Shape(**json.loads(metadata.pop("shape")))
+            if not all(0 < size <= MAX_SIZE for size in vars(shape).values()):
+                raise ValueError
         except (KeyError, TypeError, ValueError):
             raise CheckpointError(f"{path} holds no Othello-GPT shape in its metadata") from None
         model = cls(shape, metadata)

@@ -1,12 +1,13 @@
 """How exact arithmetic is written into the weights of a plain GPT.
 
 - **LayerNorm** becomes the identity: a constant pair +C, -C in the residual (the *ballast*) drowns
-  the signal's share of the variance, and the gain undoes the known scale. What is left is a relative
-  error of |signal|^2 / 4C^2. The mean that LayerNorm subtracts is the same in every direction, so
-  reading an always-empty direction (*zero*) with the opposite total weight cancels it exactly.
+  the signal's share of the variance, and the gain undoes the known scale. What is left is a
+  relative error of |signal|^2 / 4C^2. The mean that LayerNorm subtracts is the same in every
+  direction, so reading an always-empty direction (*zero*) with the opposite total weight cancels
+  it exactly.
 - **GELU** becomes ReLU: gelu(K x) / K differs from relu(x) by at most 0.17 / K.
 - **Attention** becomes a fixed kernel: with one-hot positions a head's scores are any 59 x 59
-  matrix; what a row of the kernel leaves of the softmax's mass goes to a *sink* that carries no value.
+  matrix; what a row of the kernel leaves of the softmax's mass goes to a *sink* without value.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +23,7 @@ Array = npt.NDArray[np.float64]
 #: Matrices by subspace: for a read [width of the subspace, n], for a write [n, width].
 Maps = Mapping[str, Array]
 
-#: C of the ballast. Signals stay below a norm of a few hundred: a relative error below 1e-4.
+#: C of the ballast. Signals stay below a norm of a few hundred: a relative error below 1e-7.
 BALLAST = 2.0**20
 #: K of the neurons.
 SHARPNESS = 2.0**18
@@ -107,7 +108,7 @@ class Weights:
         bias: Array | float,
         writes: Maps,
     ) -> None:
-        """Two families: writes += clip(reads + bias, 0, 1). The second takes back what exceeds 1."""
+        """Two families: writes += clip(reads + bias, 0, 1). The second takes back the excess."""
         self.relu(layer, name, members, sentence, reads, bias, writes)
         back = {subspace: -block for subspace, block in writes.items()}
         more = f"caps {name}.{{}} at 1"
@@ -131,7 +132,7 @@ class Weights:
     ) -> None:
         """A head whose attention scores are ``scores`` [59, 59] whatever is played.
 
-        reads: [width, channels] maps into the head's at most 64 channels; writes: [channels, width].
+        reads: [width, channels], at most 64 channels; writes: [channels, width].
         own_score (query, bias, key): adds (query . x_t + bias) * (key . x_tau) to the scores.
         """
         number = self.layout.heads[layer].add(name, sentence=sentence).start
@@ -154,7 +155,7 @@ class Weights:
         self[prefix + "W_O"][number][:channels] = self._write(writes, channels)
 
 
-def kernel_scores(kernel: Array, sink: Array) -> tuple[Array, float]:
+def kernel_scores(kernel: Array, sink: npt.NDArray[np.int_]) -> tuple[Array, float]:
     """Scores [59, 59] and amplitude a with a * softmax(scores) = kernel, wherever kernel > 0.
 
     kernel: non-negative [query, key]. sink: int [query], the key that takes the rest of each row's

@@ -1,5 +1,6 @@
 import io
 import struct
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from extracted_rules.game import random_games
-from extracted_rules.game_files import BadGame, GameFileError, load_games, read_games, write_transcripts
+from extracted_rules.game_files import (
+    BadGame,
+    GameFileError,
+    RecordedGame,
+    load_games,
+    read_games,
+    write_transcripts,
+)
 from extracted_rules.notation import LABELS, parse_transcript, squares_from_tokens
 
 GAME = "f5d6c3d3c4f4f6b4f3e6"
@@ -31,7 +39,9 @@ def test_the_three_formats_agree(tmp_path: Path) -> None:
     lines = []
     for game in squares:
         labels = [LABELS[s] for s in game]
-        pairs = [f"{i + 1}. {' '.join(labels[2 * i : 2 * i + 2])}" for i in range((len(labels) + 1) // 2)]
+        pairs = [
+            f"{i + 1}. {' '.join(labels[2 * i : 2 * i + 2])}" for i in range((len(labels) + 1) // 2)
+        ]
         lines.append('[Event "Test - 2009"]\n[Result "34-30"]\n\n' + "\n".join(pairs) + "\n34-30\n")
     pgn.write_text("\n".join(lines))
     wtb.write_bytes(wthor_bytes(squares))
@@ -41,7 +51,9 @@ def test_the_three_formats_agree(tmp_path: Path) -> None:
 
 def test_pgn_comments_passes_and_one_line_movetext_are_understood(tmp_path: Path) -> None:
     path = tmp_path / "g.pgn"
-    path.write_text('[Event "x"]\n1. F5 {well} D6 2. C3 D3 -- 3. C4 *\n[Event "y"]\n1. f5 d6 2. pass c3\n')
+    path.write_text(
+        '[Event "x"]\n1. F5 {well} D6 2. C3 D3 -- 3. C4 *\n[Event "y"]\n1. f5 d6 2. pass c3\n'
+    )
     found = list(read_games(path))
     assert [g.squares for g in found] == [  # type: ignore[union-attr]
         parse_transcript("f5d6c3d3c4"),
@@ -104,13 +116,13 @@ def test_truncated_wthor_files_say_where(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".txt", ".pgn", ".wtb"])
 @given(data=st.binary(max_size=400))
-def test_readers_never_crash(tmp_path_factory: pytest.TempPathFactory, suffix: str, data: bytes) -> None:
+def test_readers_never_crash(
+    tmp_path_factory: pytest.TempPathFactory, suffix: str, data: bytes
+) -> None:
     path = tmp_path_factory.mktemp("fuzz") / f"games{suffix}"
     path.write_bytes(data)
-    try:
-        list(read_games(path))
-    except GameFileError as error:
-        assert str(path) in str(error)
+    with suppress(GameFileError):
+        assert all(isinstance(g, RecordedGame | BadGame) for g in read_games(path))
 
 
 @given(data=st.binary(max_size=300))
@@ -119,7 +131,5 @@ def test_wthor_records_of_any_bytes_are_games_or_bad_games(
 ) -> None:
     path = tmp_path_factory.mktemp("fuzz") / "games.wtb"
     path.write_bytes(struct.pack("<4BIHH4B", 20, 9, 1, 1, 4, 0, 2009, 0, 0, 0, 0) + data)
-    try:
-        list(load_games(path, on_bad=lambda _: None))
-    except GameFileError as error:
-        assert "no legal game" in str(error)
+    with suppress(GameFileError):
+        assert all(len(games) for games in load_games(path, on_bad=lambda _: None))

@@ -1,3 +1,5 @@
+from contextlib import suppress
+
 import pytest
 import torch
 from hypothesis import given
@@ -53,12 +55,8 @@ def test_tokens_round_trip(games: list[list[int]]) -> None:
 
 @given(st.text())
 def test_parsing_any_text_gives_squares_or_one_sentence(text: str) -> None:
-    try:
-        squares = parse_transcript(text)
-    except NotationError as error:
-        assert str(error)
-    else:
-        assert all(0 <= square < 64 for square in squares)
+    with suppress(NotationError):
+        assert all(0 <= square < 64 for square in parse_transcript(text))
 
 
 @pytest.mark.parametrize(

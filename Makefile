@@ -1,0 +1,36 @@
+# Every target works as the first command on a fresh clone: it makes .venv and installs what it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+MODELS := logic uniform-empty uniform-beside bigram
+
+.PHONY: compare test slow lint bench clean
+
+compare: $(INSTALLED)  ## the table, the report and the figures, on 2,000 random games
+	$(BIN)/handbuilt compare $(MODELS) --games 2000 --seed 1 --out out/compare
+
+test: lint  ## what CI runs
+	$(BIN)/pytest
+
+slow: $(INSTALLED)  ## studies too long for `make test`
+	$(BIN)/pytest -m slow
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(INSTALLED)  ## speed and memory
+	$(BIN)/python -m benchmarks.speed
+
+clean:
+	rm -rf $(VENV) out build *.egg-info
+
+# A machine without a GPU should not download CUDA, so torch is installed first, pinned there; an
+# installed torch >= 2.11 satisfies the project as well.
+$(INSTALLED): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test]'
+	touch $@

@@ -1,0 +1,206 @@
+"""The recipe `logic`: compiled weights against the rules, and the rules against the game."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from extracted_rules.families import FAMILIES, family
+from extracted_rules.game import random_games, replay
+from extracted_rules.notation import PLAYABLE, SQUARE_OF_TOKEN, TOKEN_OF_SQUARE
+from extracted_rules.patterns import START_SYMMETRIES, SYMMETRIES, transform_tokens
+from handbuilt import OthelloGPT, build
+from handbuilt.interpreter import Interpreter, Trace
+from handbuilt.recipes import UnknownRecipeError
+from handbuilt.space import Layout
+from handbuilt.strengths import load_strengths
+
+Cache = dict[str, Tensor]
+CLOSE = {"atol": 1e-3, "rtol": 1e-3}
+
+
+@pytest.fixture(scope="module")
+def logic() -> OthelloGPT:
+    return build("logic")
+
+
+@pytest.fixture(scope="module")
+def layout(logic: OthelloGPT) -> Layout:
+    return Layout.of(logic)
+
+
+@pytest.fixture(scope="module")
+def games() -> Tensor:
+    """32 random games that last 60 plies, passes included."""
+    tokens = next(random_games(40, 11, purpose="test"))
+    return tokens[(tokens[:, 59] > 0)][:32]
+
+
+@pytest.fixture(scope="module")
+def cache(logic: OthelloGPT, games: Tensor) -> Cache:
+    with torch.inference_mode():
+        logits, cache = logic.run_with_cache(games[:, :59].long())
+    return {**cache, "logits": logits}
+
+
+@pytest.fixture(scope="module")
+def trace(games: Tensor) -> Trace:
+    return Interpreter(load_strengths("logic"))(games[:, :59].long())
+
+
+def close(found: Tensor, expected: Tensor) -> None:
+    torch.testing.assert_close(found.double(), expected, **CLOSE)
+
+
+@pytest.mark.parametrize("layer", range(7))
+def test_every_layers_directions_agree_with_the_rules(
+    layer: int, cache: Cache, trace: Trace, layout: Layout, games: Tensor
+) -> None:
+    here, rules = layout.directions, trace.layers[layer]
+    middle = cache[f"blocks.{layer}.hook_resid_mid"]
+    behind = cache[f"blocks.{layer}.hook_resid_post"]
+    belief = middle[..., here["belief"]]
+    if layer == 0:
+        # There the move's own square holds the surplus of attention, which is discounted later.
+        own = torch.nn.functional.one_hot(SQUARE_OF_TOKEN[games[:, :59].long()], 64)
+        belief = belief * (1 - own)
+    close(belief, rules.belief)
+    close(middle[..., here["need"]][..., 0], rules.need)
+    close(behind[..., here["claims"]][..., 0], rules.claims)
+    close(behind[..., here["message"]], rules.message)
+    close(behind[..., here["settled"]], rules.settled if layer < 6 else trace.settled_after)
+    close(behind[..., here["occupied"]], trace.occupied[..., list(PLAYABLE)])
+
+
+def test_the_last_stage_agrees_with_the_rules(cache: Cache, trace: Trace, layout: Layout) -> None:
+    here, playable = layout.directions, list(PLAYABLE)
+    close(cache["blocks.7.hook_resid_mid"][..., here["belief"]], trace.last_belief)
+    # On an occupied square a count means nothing and nothing reads it.
+    blank = trace.occupied[..., playable] == 0
+    first = cache["blocks.6.hook_resid_post"][..., here["count"]]
+    close(first[blank], trace.first_count[..., playable][blank])
+    last = cache["blocks.7.hook_resid_post"][..., here["count"]]
+    close(last[blank], trace.last_count[..., playable][blank])
+    close(cache["logits"] / 8, trace.logits / 8)
+
+
+def test_occupied_squares_are_exact_at_every_layer(
+    cache: Cache, layout: Layout, games: Tensor
+) -> None:
+    truth = replay(games).boards[:, 1:60, list(PLAYABLE)] != 0
+    for layer in range(8):
+        occupied = cache[f"blocks.{layer}.hook_resid_post"][..., layout.directions["occupied"]]
+        assert ((occupied > 0.5) == truth).all()
+        assert float((occupied - occupied.round()).abs().max()) < 1e-3
+
+
+def test_the_sink_says_nothing(cache: Cache, layout: Layout) -> None:
+    """Position 0 carries no message, so attention parked there adds nothing."""
+    for layer in range(7):
+        first = cache[f"blocks.{layer}.hook_resid_post"][:, 0]
+        assert float(first[..., layout.directions["message"]].abs().max()) < 1e-5
+        assert float(first[..., layout.directions["placed"]].abs().max()) < 1e-5
+
+
+def test_attention_depends_on_positions_alone_but_for_the_need(
+    cache: Cache, layout: Layout
+) -> None:
+    for layer in range(8):
+        pattern = cache[f"blocks.{layer}.attn.hook_pattern"]
+        spread = (pattern - pattern[:1]).abs().amax((0, 2, 3))
+        for name in layout.heads[layer].families:
+            if name != "need":
+                assert float(spread[layout.heads[layer][name].start]) < 1e-4, (layer, name)
+
+
+def all_openings(plies: int) -> Tensor:
+    """uint8 [n, 60]: every legal game of that many plies."""
+    games = torch.zeros(1, 60, dtype=torch.uint8)
+    for ply in range(plies):
+        game, square = replay(games).legal[:, ply].nonzero(as_tuple=True)
+        games = games[game]
+        games[:, ply] = TOKEN_OF_SQUARE[square].to(torch.uint8)
+    return games
+
+
+def test_the_legal_set_is_exact_at_every_position_of_plies_2_to_6(logic: OthelloGPT) -> None:
+    """All 1,396 games of five plies: any threshold in a factor of ten separates legal moves."""
+    openings = all_openings(5)
+    assert len(openings) == 1396
+    legal = replay(openings).legal[:, 1:6, SQUARE_OF_TOKEN[1:]]
+    with torch.inference_mode():
+        p = logic(openings[:, :5].long()).softmax(-1)[..., 1:]
+    for tau in (1e-3, 3e-3, 1e-2):
+        assert (p > tau).equal(legal)
+
+
+def test_rotated_games_give_rotated_answers(logic: OthelloGPT, games: Tensor) -> None:
+    """No square has a strength of its own, so the model has the game's symmetries."""
+    few = games[:4]
+    with torch.inference_mode():
+        plain = logic(few[:, :59].long())
+        for symmetry in START_SYMMETRIES[1:]:
+            turned = logic(transform_tokens(few, symmetry)[:, :59].long())
+            to = TOKEN_OF_SQUARE[SYMMETRIES[symmetry][SQUARE_OF_TOKEN[1:]]]
+            torch.testing.assert_close(turned[..., 1:], plain[..., to], atol=0.5, rtol=1e-3)
+
+
+def test_every_head_and_neuron_that_is_used_has_a_name(logic: OthelloGPT, layout: Layout) -> None:
+    state = logic.state_dict()
+    for layer in range(8):
+        used = state[f"blocks.{layer}.mlp.W_in"].abs().amax(0) > 0
+        named = torch.tensor([layout.neurons[layer].name(i) != "unused" for i in range(2048)])
+        assert used.equal(named)
+        writes = state[f"blocks.{layer}.attn.W_O"].abs().amax((1, 2)) > 0
+        assert [layout.heads[layer].name(i) != "unused" for i in range(8)] == writes.tolist()
+    names = [layout.directions.name(i) for i in range(512)]
+    written = torch.cat(
+        [state["embed.W_E"], state["pos_embed.W_pos"]]
+        + [state[f"blocks.{i}.attn.W_O"].flatten(0, 1) for i in range(8)]
+        + [state[f"blocks.{i}.mlp.W_out"] for i in range(8)]
+    )
+    nameless = [i for i in range(512) if names[i] == "unused"]
+    assert float(written[:, nameless].abs().max()) == 0
+    assert len(set(names) - {"unused"}) == 512 - len(nameless)
+    for slots in (layout.directions, *layout.heads, *layout.neurons):
+        for place in range(0, slots.used, 7):
+            assert slots.place(slots.name(place)) == place
+            assert slots.family_at(place).sentence  # type: ignore[union-attr]
+
+
+def test_rule_families_count_their_neurons(layout: Layout) -> None:
+    assert len({f.id for f in FAMILIES}) == len(FAMILIES)
+    for layer, name in ((0, "bracket"), (6, "line"), (7, "line"), (7, "second-line")):
+        places = layout.neurons[layer][name]
+        assert places.stop - places.start == family(name).instances
+
+
+def test_logic_clears_its_bars_on_fresh_games(logic: OthelloGPT) -> None:
+    """A coarse check on 60 games; the README's figures come from `make compare`."""
+    games = next(random_games(60, 12, purpose="test"))
+    played = replay(games)
+    with torch.inference_mode():
+        p = logic(games[:, :59].long()).softmax(-1)[..., 1:]
+    legal = played.legal[:, 1:60, SQUARE_OF_TOKEN[1:]]
+    free = legal.any(-1) & ~(played.passes[:, 1:60].cumsum(-1) > 0)
+    illegal = ~legal.gather(-1, p.argmax(-1, keepdim=True))[..., 0]
+    predicted = p > 1e-3
+    hits = (predicted & legal)[free].sum()
+    assert float(illegal[free].double().mean()) < 0.01
+    assert float(2 * hits / (predicted[free].sum() + legal[free].sum())) > 0.95
+
+
+def test_a_saved_model_is_the_same_model(logic: OthelloGPT, games: Tensor, tmp_path: Path) -> None:
+    logic.save(tmp_path / "logic.safetensors")
+    loaded = OthelloGPT.load(tmp_path / "logic.safetensors")
+    tokens = games[:2, :59].long()
+    assert loaded(tokens).equal(logic(tokens))
+    assert loaded.metadata["recipe"] == "logic"
+    described = Layout.of(loaded).describe("3.n0")
+    assert described[0].startswith("neuron of layer 3 0: bracket.")
+
+
+def test_unknown_recipes_are_refused() -> None:
+    with pytest.raises(UnknownRecipeError, match="logic"):
+        build("magic")
