@@ -22,7 +22,7 @@ lint: $(INSTALLED)
 	$(BIN)/mypy
 
 bench: $(INSTALLED)  ## speed and memory
-	$(BIN)/python -m benchmarks.speed
+	$(BIN)/python -m comparison.speed
 
 clean:
 	rm -rf $(VENV) out build *.egg-info

@@ -74,7 +74,7 @@ class Bigram(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        games = next(random_games(8192, 0, purpose="ngram")).long()
+        games = torch.cat(list(random_games(8192, 0, purpose="ngram"))).long()
         pairs = games[:, :-1] * N_TOKENS + games[:, 1:]
         counts = torch.bincount(pairs.flatten(), minlength=N_TOKENS**2).view(N_TOKENS, N_TOKENS)
         self.register_buffer("log_counts", (counts + 1.0).log())

@@ -29,7 +29,12 @@ def _pack(moves: Tensor) -> Tensor:
 
 
 def _labels(packed: int) -> str:
-    return " ".join(LABELS[square] for k, square in enumerate(PLAYABLE) if packed >> k & 1)
+    labels = []
+    while packed:
+        lowest = packed & -packed
+        labels.append(LABELS[PLAYABLE[lowest.bit_length() - 1]])
+        packed ^= lowest
+    return " ".join(labels)
 
 
 @dataclass(frozen=True)

@@ -261,9 +261,10 @@ def _faults(turn: _Turn, move: Tensor, tokens: Tensor, ply: int) -> Iterator[Ill
 #: No game of Othello ends before its ninth move; until then every game is alive.
 _FIRST_POSSIBLE_END = 8
 
-#: Games are made in chunks of this size, each from its own seed, so that the first games of a
-#: seed are the same however many are asked for. The size keeps a CPU's cache and a GPU busy.
-CHUNK = 8192
+#: Games are made in chunks, each from its own seed, so that the first games of a seed are the same
+#: however many are asked for. A large chunk makes the overhead of a tensor operation small; the
+#: first is smaller, for those who want only a few games.
+FIRST_CHUNK, CHUNK = 2048, 65536
 
 # The select-the-r-th-set-bit broadword routine needs, for each byte and rank, the bit's place.
 _BYTE_SELECT = torch.tensor(
@@ -330,9 +331,13 @@ def random_games(
     because their random generators do.
     """
     device = torch.device(device)
-    for part in range((n + CHUNK - 1) // CHUNK):
+    part, missing = 0, n
+    while missing > 0:
         generator = torch.Generator(device).manual_seed(stream_seed(purpose, seed, part))
-        yield _random_chunk(CHUNK, generator)[: n - part * CHUNK]
+        games = _random_chunk(CHUNK if part else FIRST_CHUNK, generator)[:missing]
+        yield games
+        missing -= len(games)
+        part += 1
 
 
 def count_sequences(depth: int) -> int:
