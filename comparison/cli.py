@@ -112,7 +112,7 @@ def _measure(
     total = sum(len(batch) for batch in games)
     task = progress.add_task(name, total=THRESHOLD_GAMES + total)
     step = lambda n: progress.advance(task, n)  # noqa: E731
-    tau = choose_threshold(model, seed, device, progress=step)
+    tau = choose_threshold(model, seed, device, THRESHOLD_GAMES, progress=step)
     return evaluate(name, model, games, tau, source, progress=step)
 
 

@@ -1,0 +1,130 @@
+"""The command line as a person types it: exit codes, one-sentence errors, files."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from comparison import cli
+
+PNG = b"\x89PNG"
+
+
+@pytest.fixture(autouse=True)
+def _few_threshold_games(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "THRESHOLD_GAMES", 40)
+
+
+def run(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Run the command line in this process and give back its exit code."""
+    monkeypatch.setattr(sys, "argv", ["handbuilt", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    return int(stopped.value.code or 0)
+
+
+def test_build_writes_a_model_that_evaluates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, figures = tmp_path / "logic.safetensors", tmp_path / "figures.json"
+    assert run("build", "--recipe", "logic", "--out", str(model), monkeypatch=monkeypatch) == 0
+    assert (
+        run(
+            "evaluate",
+            str(model),
+            "--games",
+            "20",
+            "--json",
+            str(figures),
+            monkeypatch=monkeypatch,
+        )
+        == 0
+    )
+    measured = json.loads(figures.read_text())
+    assert measured["games"] == 20
+    assert measured["strata"]["all"]["all"]["positions"] > 1000
+    assert measured["strata"]["pass"]["pass-free"]["f1"]["value"] > 0.9
+    assert "top-1 illegal %" in capsys.readouterr().out
+    assert run("describe", str(model), "belief.D3", monkeypatch=monkeypatch) == 0
+    assert "D3 before the move" in capsys.readouterr().out
+
+
+def test_compare_writes_everything_it_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    code = run(
+        "compare", "bigram", "uniform-beside", "--games", "30", "--out", str(out),
+        monkeypatch=monkeypatch,
+    )  # fmt: skip
+    assert code == 0
+    report = (out / "report.md").read_text()
+    for figure in ("error_by_ply.png", "example.png", "error_overlap.png"):
+        assert (out / figure).read_bytes().startswith(PNG)
+        assert figure in report
+    assert [r["model"] for r in json.loads((out / "results.json").read_text())] == [
+        "bigram",
+        "uniform-beside",
+    ]
+    with (out / "errors-bigram.csv").open() as file:
+        assert len(list(csv.reader(file))) > 100
+    assert not list(out.glob("*.partial*"))
+
+
+def test_recorded_games_can_be_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "games.txt"
+    path.write_text("f5d6c3d3c4f4f6\nf5d6c3d3\nf5f5\n")
+    arguments = ("evaluate", "bigram", "--file", str(path))
+    assert run(*arguments, monkeypatch=monkeypatch) == 2
+    assert "line 3: ply 2: F5 is already occupied" in capsys.readouterr().err
+    assert run(*arguments, "--skip-bad", monkeypatch=monkeypatch) == 0
+    captured = capsys.readouterr()
+    assert "1 bad games left out" in " ".join(captured.err.split())
+    assert "2 games (games.txt)" in captured.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["build", "--recipe", "magic", "--out", "x.safetensors"], "no recipe is called 'magic'"),
+        (["build", "--recipe", "logic", "--out", "/nowhere/x"], "/nowhere is no folder"),
+        (["evaluate", "reference"], "not part of the project yet"),
+        (["evaluate", "missing.safetensors"], "neither a file nor one of"),
+        (["evaluate", "bigram", "--file", "missing.txt"], "missing.txt: No such file"),
+        (["evaluate", "bigram", "--json", "/nowhere/x.json"], "/nowhere is no folder"),
+        (["evaluate", "bigram", "--device", "abacus"], "'abacus' is no device"),
+        (["evaluate", "pyproject.toml"], "not a readable safetensors file"),
+        (["compare", "bigram", "--out", "pyproject.toml"], "pyproject.toml"),
+        (["describe", "bigram"], "not hand-built"),
+        (["describe", "logic", "belief.Z9"], "nothing is called 'belief.Z9'"),
+        (["describe", "logic", "9.0"], "layer 9 does not exist"),
+        (["describe", "logic", "512"], "direction 512 does not exist"),
+    ],
+)
+def test_mistakes_are_one_sentence_and_exit_code_2(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "pyproject.toml").write_text("[project]\n")
+    monkeypatch.chdir(tmp_path)
+    assert run(*arguments, monkeypatch=monkeypatch) == 2
+    captured = capsys.readouterr().err
+    assert message in captured
+    assert captured.count("\n") == 1
+    assert "Traceback" not in captured
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["pyproject.toml"]
+
+
+def test_the_module_is_the_script() -> None:
+    command = [sys.executable, "-m", "handbuilt", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    for name in ("build", "evaluate", "compare", "describe"):
+        assert name in done.stdout
