@@ -22,7 +22,7 @@ CPU = torch.device("cpu")
 
 
 class Oracle(nn.Module):
-    """Knows the legal moves; with ``blunder`` > 0, prefers an illegal one in that share of games."""
+    """Knows the legal moves; prefers an illegal one in a share ``blunder`` of the games."""
 
     def __init__(self, blunder: float = 0.0) -> None:
         super().__init__()
