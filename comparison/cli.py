@@ -254,7 +254,7 @@ def describe_command(
     """Say what a direction, head or neuron of a hand-built model is for."""
     layout = Layout.of(load_model(model))
     for line in layout.describe(place):
-        console.print(line, highlight=False, markup=False)
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def main() -> None:

@@ -109,8 +109,8 @@ class Layout:
         shape = shape or Shape()
         layers = range(shape.n_layers)
         self.directions = Slots("direction", shape.d_model)
-        self.heads = [Slots(f"head of layer {layer}", shape.n_heads) for layer in layers]
-        self.neurons = [Slots(f"neuron of layer {layer}", shape.d_mlp) for layer in layers]
+        self.heads = [Slots(f"layer {layer} head", shape.n_heads) for layer in layers]
+        self.neurons = [Slots(f"layer {layer} neuron", shape.d_mlp) for layer in layers]
 
     def _all_slots(self) -> list[Slots]:
         return [self.directions, *self.heads, *self.neurons]
@@ -167,7 +167,7 @@ class Layout:
 
 
 def _overview(slots: Slots) -> list[str]:
-    lines = [f"{slots.what}: {slots.used} of {slots.size} used"]
+    lines = [f"{slots.what}s: {slots.used} of {slots.size} used"]
     for f in slots.families.values():
         where = f"{f.start}" if len(f.members) == 1 else f"{f.start}-{f.places.stop - 1}"
         lines.append(f"  {where:>9}  {f.name:<14} {f.sentence.replace('{}', '…')}")

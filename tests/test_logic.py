@@ -198,7 +198,7 @@ def test_a_saved_model_is_the_same_model(logic: OthelloGPT, games: Tensor, tmp_p
     assert loaded(tokens).equal(logic(tokens))
     assert loaded.metadata["recipe"] == "logic"
     described = Layout.of(loaded).describe("3.n0")
-    assert described[0].startswith("neuron of layer 3 0: bracket.")
+    assert described[0].startswith("layer 3 neuron 0: bracket.")
 
 
 def test_unknown_recipes_are_refused() -> None:
