@@ -27,8 +27,8 @@ bench: $(INSTALLED)  ## speed and memory
 clean:
 	rm -rf $(VENV) out build *.egg-info
 
-# A machine without a GPU should not download CUDA, so torch is installed first, pinned there; an
-# installed torch >= 2.11 satisfies the project as well.
+# torch is installed first and pinned, to the version that the figures were measured with; any torch
+# from 2.11 on satisfies the project. Where pip offers a CPU build of it, nothing of CUDA comes along.
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from comparison.boards import BoardAccuracy
 from comparison.error_sets import ErrorSet
 from comparison.measures import Measures, Scores, ThresholdChooser, add_scores, score, strata
 from extracted_rules.game import Replay, random_games, replay
+from extracted_rules.notation import CONTEXT
 
-CONTEXT = 59
 #: Games of a forward pass; activations of 32 games of Othello-GPT fit a CPU's cache hierarchy.
 FORWARD_GAMES = 32
 #: Games that are replayed and scored at a time: enough to make the engine's overhead small.
@@ -33,8 +34,10 @@ def resolve_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         raise MissingDeviceError(f"{name!r} is no device; try auto, cpu or cuda") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise MissingDeviceError("CUDA was asked for, but this machine offers no CUDA device")
+    if device.type not in ("cpu", "cuda"):
+        raise MissingDeviceError(f"models run on cpu or cuda, not on {name!r}")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise MissingDeviceError(f"{name!r} was asked for, but this machine offers no such device")
     return device
 
 
@@ -48,6 +51,7 @@ class Result:
     source: str = "random"
     strata: dict[str, dict[str, Measures]] = field(default_factory=dict)
     errors: ErrorSet = field(default_factory=ErrorSet)
+    boards: BoardAccuracy | None = None
 
     @property
     def overall(self) -> Measures:
@@ -59,6 +63,7 @@ class Result:
             "tau": self.tau,
             "games": self.games,
             "source": self.source,
+            "boards": self.boards.as_dict() if self.boards else None,
             "strata": {
                 group: {name: measures.as_dict() for name, measures in members.items()}
                 for group, members in self.strata.items()
@@ -66,11 +71,10 @@ class Result:
         }
 
 
-def batches(games: Iterable[Tensor], size: int = BATCH) -> Iterator[Tensor]:
-    """The same games in batches of at most ``size``."""
+def _batches(games: Iterable[Tensor]) -> Iterator[Tensor]:
     for chunk in games:
-        for start in range(0, len(chunk), size):
-            yield chunk[start : start + size]
+        for start in range(0, len(chunk), BATCH):
+            yield chunk[start : start + BATCH]
 
 
 def _predict(model: nn.Module, tokens: Tensor) -> Tensor:
@@ -91,7 +95,7 @@ def choose_threshold(
 ) -> float:
     """The probability above which a move counts as predicted legal: best F1 on separate games."""
     chooser = ThresholdChooser()
-    for tokens in batches(random_games(games, seed, purpose="threshold", device=device)):
+    for tokens in _batches(random_games(games, seed, purpose="threshold", device=device)):
         chooser.add(_predict(model, tokens), replay(tokens))
         progress(len(tokens))
     return chooser.best()
@@ -107,8 +111,8 @@ def evaluate(
     progress: Progress = lambda _: None,
 ) -> Result:
     """Measure a model on games (uint8 [B, 60] batches on the model's device) in one pass."""
-    result = Result(name, tau, source=source)
-    for tokens in batches(games):
+    result = Result(name, tau, source=source, errors=ErrorSet(source))
+    for tokens in _batches(games):
         played = replay(tokens)
         scores = score(_predict(model, tokens), played, tau)
         _add(result, scores, played)

@@ -1,6 +1,7 @@
 """The command line: ``handbuilt build | evaluate | compare | describe``."""
 
 import os
+import shlex
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -9,14 +10,12 @@ from typing import Annotated
 
 import torch
 import typer
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 from torch import Tensor, nn
 
 from comparison.bench import (
-    CONTEXT,
     THRESHOLD_GAMES,
     MissingDeviceError,
     Result,
@@ -25,10 +24,11 @@ from comparison.bench import (
     resolve_device,
 )
 from comparison.boards import board_accuracy
+from comparison.error_sets import write_who_errs
 from comparison.models import UnknownModelError, load_model
 from extracted_rules.game import IllegalGameError, random_games, replay
 from extracted_rules.game_files import BadGame, GameFileError, load_games
-from extracted_rules.notation import NotationError, squares_from_tokens
+from extracted_rules.notation import CONTEXT, NotationError, squares_from_tokens
 from handbuilt.recipes import RECIPES, UnknownRecipeError, build
 from handbuilt.space import Layout, LayoutError
 from handbuilt.transformer import CheckpointError, OthelloGPT
@@ -57,7 +57,7 @@ app = typer.Typer(
 )
 # Piped output is no terminal and has no width of its own: a table should still be whole there.
 console = Console(width=None if sys.stdout.isatty() else 140)
-notes = Console(stderr=True)
+notes = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
 
 Games = Annotated[int, typer.Option(help="Number of random games.", min=1)]
 File = Annotated[
@@ -71,11 +71,12 @@ SkipBad = Annotated[bool, typer.Option(help="Leave out unreadable and illegal ga
 
 def _check_writable(path: Path) -> None:
     """Fail before the work, not after it: raises OSError for a place that cannot be written."""
-    folder = path.parent
-    if not folder.is_dir():
-        raise OSError(f"cannot write {path}: {folder} is no folder")
-    if path.is_dir() or not os.access(folder, os.W_OK):
-        raise OSError(f"cannot write {path}: it is a folder or not writable")
+    if not path.parent.is_dir():
+        raise OSError(f"cannot write {path}: {path.parent} is no folder")
+    if path.exists() and not path.is_file():
+        raise OSError(f"cannot write {path}: it is no ordinary file")
+    if not os.access(path.parent, os.W_OK):
+        raise OSError(f"cannot write {path}: its folder is not writable")
 
 
 @contextmanager
@@ -97,11 +98,13 @@ def _bench_games(
     if file is None:
         return list(random_games(games, seed, device=device)), f"random, seed {seed}"
     bad: list[BadGame] = []
-    loaded = [t.to(device) for t in load_games(file, on_bad=bad.append if skip_bad else None)]
-    for game in bad[:10]:
-        notes.print(f"left out {game.place}: {game.reason}", highlight=False)
-    if bad:
-        notes.print(f"{len(bad)} bad games left out of {file}", highlight=False)
+    try:
+        loaded = [t.to(device) for t in load_games(file, on_bad=bad.append if skip_bad else None)]
+    finally:
+        for game in bad[:10]:
+            notes.print(f"left out {game.place}: {game.reason}")
+        if bad:
+            notes.print(f"{len(bad)} bad games left out of {file}")
     return loaded, file.name
 
 
@@ -110,7 +113,7 @@ def _measure(
 ) -> Result:
     device = games[0].device
     total = sum(len(batch) for batch in games)
-    task = progress.add_task(name, total=THRESHOLD_GAMES + total)
+    task = progress.add_task(escape(name), total=THRESHOLD_GAMES + total)
     step = lambda n: progress.advance(task, n)  # noqa: E731
     tau = choose_threshold(model, seed, device, THRESHOLD_GAMES, progress=step)
     return evaluate(name, model, games, tau, source, progress=step)
@@ -171,19 +174,26 @@ def compare_command(
 ) -> None:
     """Measure several models on the same games; write a table, a report, figures and error sets."""
     from comparison import figures
-    from comparison.report import all_overlaps, as_table, model_rows, write_json, write_markdown
+    from comparison.report import (
+        BOARD_HEADINGS,
+        all_overlaps,
+        as_table,
+        board_rows,
+        model_rows,
+        write_json,
+        write_markdown,
+    )
 
-    out.mkdir(parents=True, exist_ok=True)
+    if len(set(models)) < len(models):
+        raise UnknownModelError("a model is named twice; every model is compared once")
     where = resolve_device(device)
-    bench, source = _bench_games(games, file, seed, skip_bad, where)
     loaded = {name: load_model(name).to(where) for name in models}
+    bench, source = _bench_games(games, file, seed, skip_bad, where)
+    out.mkdir(parents=True, exist_ok=True)
     with _progress() as progress:
         results = [_measure(n, m, bench, source, seed, progress) for n, m in loaded.items()]
-    console.print(
-        as_table(
-            f"{results[0].games:,} games ({source})", ("model", "positions"), model_rows(results)
-        )
-    )
+    title = f"{results[0].games:,} games ({source})"
+    console.print(as_table(title, ("model", "positions"), model_rows(results)))
     overlaps = all_overlaps(results)
     drawn = [("error_by_ply.png", "Top-1 illegal rate by the ply to predict, 95 % intervals")]
     figures.error_by_ply(results, out / drawn[0][0])
@@ -192,15 +202,32 @@ def compare_command(
     if overlaps:
         drawn.append(("error_overlap.png", "Overlap of the models' error sets"))
         figures.error_overlap([r.model for r in results], overlaps, out / drawn[2][0])
-    for name, model in loaded.items():
+    for result, stem in zip(results, _file_stems(models), strict=True):
+        model = loaded[result.model]
         if isinstance(model, OthelloGPT) and "layout" in model.metadata:
-            drawn.append(_draw_beliefs(name, model, bench, out))
-    for result in results:
-        result.errors.write(out / f"errors-{Path(result.model).stem}.csv")
+            result.boards = board_accuracy(model, bench[0][:BOARD_GAMES])
+            title = f"{result.model}: whole boards right ({result.boards.games} games)"
+            console.print(as_table(title, (), board_rows(result.boards), BOARD_HEADINGS))
+            drawn.append((f"boards-{stem}.png", f"{title}, by layer and moves seen"))
+            share = result.boards.whole_boards()
+            figures.layer_by_ply(share, drawn[-1][1], "share of boards", out / drawn[-1][0])
+        result.errors.write(out / f"errors-{stem}.csv")
+    write_who_errs([(r.model, r.errors) for r in results], out / "who_errs.csv")
     write_json([result.as_dict() for result in results], out / "results.json")
-    command = " ".join(["handbuilt", *sys.argv[1:]])
+    command = shlex.join(["handbuilt", *sys.argv[1:]])
     write_markdown(results, overlaps, drawn, command, out / "report.md")
     console.print(f"wrote {out}/: report.md, results.json, figures and error sets", highlight=False)
+
+
+def _file_stems(names: list[str]) -> list[str]:
+    """A different file name for every model, without folders."""
+    stems: list[str] = []
+    for name in names:
+        stem, number = Path(name).stem, 2
+        while stem in stems:
+            stem, number = f"{Path(name).stem}-{number}", number + 1
+        stems.append(stem)
+    return stems
 
 
 @torch.inference_mode()
@@ -209,7 +236,7 @@ def _draw_example(
 ) -> None:
     from comparison import figures
 
-    seen = min(30, int((game != 0).sum()) - 1)
+    seen = max(1, min(30, int((game != 0).sum()) - 1))
     played = replay(game)
     log_odds = []
     for result in results:
@@ -226,29 +253,14 @@ def _draw_example(
     )
 
 
-def _draw_beliefs(name: str, model: OthelloGPT, bench: list[Tensor], out: Path) -> tuple[str, str]:
-    from comparison import figures
-
-    games = bench[0][:BOARD_GAMES]
-    accuracy = board_accuracy(model, [games])
-    table = Table(title=f"{name}: boards held true, {len(games)} games", box=SIMPLE_HEAD)
-    for heading in ("layer", "discs right %", "whole boards right %"):
-        table.add_column(heading, justify="right")
-    for layer, (discs, boards) in enumerate(accuracy.by_layer()):
-        table.add_row(str(layer), f"{100 * discs:.1f}", f"{100 * boards:.1f}")
-    console.print(table)
-    file = f"boards-{Path(name).stem}.png"
-    title = f"{name}: whole boards right, by layer and moves seen ({len(games)} games)"
-    figures.layer_by_ply(accuracy.whole_boards(), title, "share of boards", out / file)
-    return file, f"{title}, read from the belief directions"
-
-
 @app.command("describe")
 def describe_command(
     model: Annotated[str, typer.Argument(help="A recipe or the path of a hand-built checkpoint.")],
     place: Annotated[
         str | None,
-        typer.Argument(help="A direction (512), head (3.0), neuron (3.n17) or a name (belief.D3)."),
+        typer.Argument(
+            help="A direction (0..511), head (3.0), neuron (3.n17), or a name: belief.D3, 3.mine."
+        ),
     ] = None,
 ) -> None:
     """Say what a direction, head or neuron of a hand-built model is for."""

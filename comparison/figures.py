@@ -17,6 +17,7 @@ from torch import Tensor
 
 from comparison.bench import Result
 from comparison.error_sets import KINDS, Overlap
+from extracted_rules.files import whole_file
 from extracted_rules.notation import COLUMNS, LABELS, N_SQUARES, SQUARE_OF_TOKEN
 
 #: Colour-blind safe (Okabe and Ito), in the order in which models are named.
@@ -26,10 +27,14 @@ DIVERGING = "RdBu"
 
 
 def _save(figure: Figure, path: Path) -> None:
-    partial = path.with_name(path.stem + ".partial.png")
-    figure.savefig(partial, dpi=150, bbox_inches="tight")
+    with whole_file(path) as partial:
+        figure.savefig(partial, dpi=150, bbox_inches="tight")
     plt.close(figure)
-    partial.replace(path)
+
+
+def _plain(name: str) -> str:
+    """A model's name as text: no mathematics between dollars, no label hidden by an underscore."""
+    return "\u200b" + name.replace("$", r"\$")
 
 
 def error_by_ply(results: Sequence[Result], path: Path) -> None:
@@ -42,7 +47,7 @@ def error_by_ply(results: Sequence[Result], path: Path) -> None:
         rates = [m.illegal.rate() for m in by_ply.values() if m.positions]
         # A rate of zero has no place on a logarithmic axis: its dot is left out, its band stays.
         values = [r.value if r.value > 0 else float("nan") for r in rates]
-        axes.plot(plies, values, color=colour, label=result.model, marker=".", lw=1.4)
+        axes.plot(plies, values, color=colour, label=_plain(result.model), marker=".", lw=1.4)
         axes.fill_between(
             plies,
             [max(r.low, floor) for r in rates],
@@ -100,7 +105,7 @@ def legality_heat_map(
     for axes, (name, values) in zip(panels[0], log_odds, strict=True):
         on_board = board.new_zeros(N_SQUARES).double()
         on_board[SQUARE_OF_TOKEN[1:]] = values.double().cpu()
-        draw_board(axes, board, on_board, limit, name)
+        draw_board(axes, board, on_board, limit, _plain(name))
         for square in legal.nonzero().squeeze(-1).tolist():
             row, column = divmod(square, 8)
             axes.plot(column + 0.5, row + 0.5, marker="o", ms=5, mfc="gold", mec="0.1", mew=0.7)
@@ -115,7 +120,7 @@ def error_overlap(
     names: Sequence[str], overlaps: dict[tuple[str, str], list[Overlap]], path: Path
 ) -> None:
     """Jaccard index of every two models' error sets, one matrix an error kind."""
-    count = len(names)
+    count, labels = len(names), [_plain(name) for name in names]
     figure, panels = plt.subplots(
         1,
         len(KINDS),
@@ -138,8 +143,10 @@ def error_overlap(
                     column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=8, color=ink
                 )
         axes.set(xlim=(0, count), ylim=(count, 0), title=f"errors of kind {kind!r}")
-        axes.set_xticks([i + 0.5 for i in range(count)], names, rotation=30, ha="right", fontsize=8)
-        axes.set_yticks([i + 0.5 for i in range(count)], names, fontsize=8)
+        axes.set_xticks(
+            [i + 0.5 for i in range(count)], labels, rotation=30, ha="right", fontsize=8
+        )
+        axes.set_yticks([i + 0.5 for i in range(count)], labels, fontsize=8)
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
     figure.suptitle("Overlap of error sets (Jaccard index)")
@@ -154,7 +161,7 @@ def layer_by_ply(values: Tensor, title: str, label: str, path: Path) -> None:
         values.cpu(), aspect="auto", cmap="viridis", vmin=0, vmax=1, origin="lower",
         extent=(0.5, positions + 0.5, -0.5, layers - 0.5),
     )  # fmt: skip
-    axes.set(xlabel="moves seen", ylabel="layer", title=title)
+    axes.set(xlabel="moves seen", ylabel="layer", title=_plain(title))
     axes.set_yticks(range(layers))
     figure.colorbar(image, ax=axes, label=label, pad=0.01)
     _save(figure, path)

@@ -7,7 +7,7 @@ a ratio estimator, from six running sums.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from math import sqrt
+from math import inf, nan, sqrt
 
 import torch
 from torch import Tensor
@@ -51,21 +51,26 @@ class Ratio:
 
     @property
     def value(self) -> float:
-        return self.x / self.y if self.y else float("nan")
+        return self.x / self.y if self.y else nan
 
     @property
     def variance(self) -> float:
         """Of the value, over games."""
         if self.games < 2:
-            return float("nan")
+            return nan
         r = self.value
         squares = self.xx - 2 * r * self.xy + r * r * self.yy
         return max(squares, 0.0) * self.games / (self.games - 1) / self.y**2
 
-    def mean(self) -> Estimate:
-        """The ratio with its normal interval."""
-        half = Z95 * sqrt(self.variance) if self.games > 1 else float("nan")
-        return Estimate(self.value, self.value - half, self.value + half)
+    def mean(self, within: tuple[float, float] = (-inf, inf)) -> Estimate:
+        """The ratio with its normal interval, cut to the values that are possible."""
+        half = Z95 * sqrt(self.variance) if self.games > 1 else nan
+        low, high = self.value - half, self.value + half
+        return Estimate(self.value, max(low, within[0]), min(high, within[1]))
+
+    def share(self) -> Estimate:
+        """As :meth:`mean`, for a quantity between 0 and 1."""
+        return self.mean((0.0, 1.0))
 
     def rate(self) -> Estimate:
         """For a share of positions: Wilson's interval, at the sample size that the clustering of
@@ -101,8 +106,8 @@ class Measures:
         return {
             "positions": self.positions,
             "illegal_top1": vars(self.illegal.rate()),
-            "f1": vars(self.f1.mean()),
-            "illegal_mass": vars(self.illegal_mass.mean()),
+            "f1": vars(self.f1.share()),
+            "illegal_mass": vars(self.illegal_mass.share()),
             "excess_cross_entropy": vars(self.excess.mean()),
         }
 

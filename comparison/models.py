@@ -5,8 +5,9 @@ from pathlib import Path
 from torch import nn
 
 from comparison.baselines import BASELINES
+from extracted_rules.notation import CONTEXT, N_TOKENS
 from handbuilt.recipes import RECIPES, build
-from handbuilt.transformer import OthelloGPT
+from handbuilt.transformer import CheckpointError, OthelloGPT
 
 REFERENCE = "reference"
 
@@ -31,4 +32,10 @@ def load_model(name_or_path: str) -> nn.Module:
     if not path.is_file():
         known = ", ".join([*RECIPES, *BASELINES])
         raise UnknownModelError(f"{name_or_path!r} is neither a file nor one of {known}")
-    return OthelloGPT.load(path)
+    model = OthelloGPT.load(path)
+    if model.shape.n_ctx < CONTEXT or model.shape.d_vocab != N_TOKENS:
+        raise CheckpointError(
+            f"{path} reads {model.shape.n_ctx} moves of {model.shape.d_vocab} tokens; a model of "
+            f"Othello games reads {CONTEXT} of {N_TOKENS}"
+        )
+    return model

@@ -3,16 +3,20 @@
 import json
 from collections.abc import Sequence
 from itertools import combinations
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import JustifyMethod
+from rich.markup import escape
 from rich.table import Table
 
 from comparison.bench import Result
+from comparison.boards import BoardAccuracy
 from comparison.error_sets import KINDS, Overlap, overlap
 from comparison.measures import Estimate, Measures
+from extracted_rules.files import whole_file
 
 HEADINGS = ("count", "top-1 illegal %", "legal-set F1", "illegal mass %", "excess CE, nats")
 
@@ -27,8 +31,8 @@ def cells(measures: Measures) -> list[str]:
     return [
         f"{measures.positions:,}",
         _interval(measures.illegal.rate(), 100, 3),
-        _interval(measures.f1.mean(), 1, 4),
-        _interval(measures.illegal_mass.mean(), 100, 2),
+        _interval(measures.f1.share(), 1, 4),
+        _interval(measures.illegal_mass.share(), 100, 2),
         _interval(measures.excess.mean(), 1, 3),
     ]
 
@@ -51,15 +55,31 @@ def group_rows(result: Result, group: str) -> list[list[str]]:
     return [[name, *cells(m)] for name, m in result.strata[group].items() if m.positions]
 
 
-def as_table(title: str, first: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+def as_table(
+    title: str,
+    first: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    headings: Sequence[str] = HEADINGS,
+) -> Table:
     """A table for the terminal."""
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    for heading in (*first, *HEADINGS):
+    table = Table(title=escape(title), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for heading in (*first, *headings):
         side: JustifyMethod = "left" if heading in first else "right"
         table.add_column(heading, justify=side, no_wrap=True)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(escape, row))
     return table
+
+
+BOARD_HEADINGS = ("layer", "discs right %", "whole boards right %")
+
+
+def board_rows(accuracy: BoardAccuracy) -> list[list[str]]:
+    """One row a layer under BOARD_HEADINGS."""
+    return [
+        [str(layer), f"{100 * discs:.1f}", f"{100 * boards:.1f}"]
+        for layer, (discs, boards) in enumerate(accuracy.by_layer())
+    ]
 
 
 def _markdown(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -91,11 +111,20 @@ def overlap_rows(overlaps: dict[tuple[str, str], list[Overlap]]) -> list[list[st
 OVERLAP_HEADINGS = ("A", "B", "kind", "both", "only A", "only B", "Jaccard", "odds ratio")
 
 
+def _without_nan(data: Any) -> Any:
+    """JSON knows no NaN: what has no value (an interval of one game, say) is null."""
+    if isinstance(data, dict):
+        return {key: _without_nan(value) for key, value in data.items()}
+    if isinstance(data, list):
+        return [_without_nan(value) for value in data]
+    return None if isinstance(data, float) and not isfinite(data) else data
+
+
 def write_json(data: Any, path: Path) -> None:
     """Write JSON; the file appears whole or not at all. Raises OSError."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(data, indent=2, allow_nan=True) + "\n", encoding="utf-8")
-    partial.replace(path)
+    with whole_file(path) as partial:
+        text = json.dumps(_without_nan(data), indent=2, allow_nan=False)
+        partial.write_text(text + "\n", encoding="utf-8")
 
 
 def write_markdown(
@@ -125,9 +154,13 @@ def write_markdown(
         ]
     for result in results:
         parts.append(f"## {result.model}")
+        if result.boards:
+            parts += [
+                f"Boards read from the belief directions, {result.boards.games} games:",
+                _markdown(BOARD_HEADINGS, board_rows(result.boards)),
+            ]
         for group in ("legal moves", "ply"):
             headings = (group if group != "ply" else "ply to predict", *HEADINGS)
             parts.append(_markdown(headings, group_rows(result, group)))
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
-    partial.replace(path)
+    with whole_file(path) as partial:
+        partial.write_text("\n\n".join(parts) + "\n", encoding="utf-8")

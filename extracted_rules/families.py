@@ -1,7 +1,7 @@
-"""Rule families as data: what a rule says, how it is instantiated, and where it was found.
+"""Rule families as data: what a rule says, how it is instantiated, and where it comes from.
 
-A *family* is a template over squares, directions and lengths. The hand-built recipes name theirs
-here, and so do the families that the literature found in trained Othello-GPTs.
+A *family* is a template over squares, directions and lengths. These are the families that the
+hand-built recipes use; ``source`` says which of them the literature found in trained Othello-GPTs.
 """
 
 from dataclasses import dataclass

@@ -120,9 +120,9 @@ class Replay:
 
     tokens: uint8 [B, 60]; boards: int8 [B, 61, 64] with +1 black, -1 white;
     flips: bool [B, 60, 64], discs turned by ply t; movers: int8 [B, 61], the colour that moves at
-    ply t, 0 when the game is over or its record ends; legal: bool [B, 61, 64], that colour's legal
-    squares;
-    passes: bool [B, 61], True where the side that alternation names had to pass before ply t.
+    ply t, 0 when the game is over and beyond the end of its record; legal: bool [B, 61, 64], that
+    colour's legal squares; passes: bool [B, 61], True where the side that alternation names had
+    to pass before ply t.
     """
 
     tokens: Tensor
@@ -189,6 +189,8 @@ def replay(tokens: Tensor, faults: dict[int, IllegalGameError] | None = None) ->
     """
     if tokens.dim() != 2 or tokens.shape[1] > MAX_PLIES:
         raise ValueError(f"tokens must be [games, at most 60], got {list(tokens.shape)}")
+    if tokens.is_floating_point():
+        raise ValueError(f"tokens must be integers, got {tokens.dtype}")
     if tokens.numel() and not 0 <= int(tokens.min()) <= int(tokens.max()) < N_TOKENS:
         raise ValueError("tokens must lie in 0..60")
     games, device = len(tokens), tokens.device
@@ -200,6 +202,7 @@ def replay(tokens: Tensor, faults: dict[int, IllegalGameError] | None = None) ->
     mine, theirs = _start(games, device)
     mover = torch.full((games,), BLACK, dtype=torch.int8, device=device)
     blacks, whites, movers, legals, passes, flips = [], [], [], [], [], []
+    found: dict[int, IllegalGameError] = {} if faults is None else faults
     for ply in range(MAX_PLIES + 1):
         turn = _Turn.resolve(mine, theirs)
         mover[turn.exchanged] *= -1
@@ -214,14 +217,14 @@ def replay(tokens: Tensor, faults: dict[int, IllegalGameError] | None = None) ->
             break
         move = played[:, ply]
         for fault in _faults(turn, move, padded, ply):
-            if faults is None:
-                raise fault
-            faults[fault.game] = fault
+            found[fault.game] = fault
             padded[fault.game, ply:] = 0
             played[fault.game, ply:] = 0
         mine, theirs, turned = turn.after(move)
         flips.append(turned)
         mover = -mover
+    if found and faults is None:
+        raise found[min(found)]
 
     def stack(by_ply: list[Tensor]) -> Tensor:
         return torch.stack(by_ply, 1)
@@ -262,9 +265,9 @@ def _faults(turn: _Turn, move: Tensor, tokens: Tensor, ply: int) -> Iterator[Ill
 _FIRST_POSSIBLE_END = 8
 
 #: Games are made in chunks, each from its own seed, so that the first games of a seed are the same
-#: however many are asked for. A large chunk makes the overhead of a tensor operation small; the
-#: first is smaller, for those who want only a few games.
-FIRST_CHUNK, CHUNK = 2048, 65536
+#: however many are asked for. A large chunk makes the overhead of a tensor operation small, so
+#: they double from the first, small one to the largest.
+FIRST_CHUNK, LARGEST_CHUNK = 2048, 65536
 
 # The select-the-r-th-set-bit broadword routine needs, for each byte and rank, the bit's place.
 _BYTE_SELECT = torch.tensor(
@@ -325,7 +328,7 @@ def _random_chunk(games: int, generator: torch.Generator) -> Tensor:
 def random_games(
     n: int, seed: int, *, purpose: str = "bench", device: torch.device | str = "cpu"
 ) -> Iterator[Tensor]:
-    """Uniformly random legal games: yields uint8 [at most CHUNK, 60] tokens, ``n`` games in all.
+    """Uniformly random legal games: yields uint8 [chunk, 60] tokens, ``n`` games in all.
 
     The same purpose, seed and device give the same games; CPU and CUDA differ from each other
     because their random generators do.
@@ -334,7 +337,8 @@ def random_games(
     part, missing = 0, n
     while missing > 0:
         generator = torch.Generator(device).manual_seed(stream_seed(purpose, seed, part))
-        games = _random_chunk(CHUNK if part else FIRST_CHUNK, generator)[:missing]
+        chunk = min(FIRST_CHUNK << min(part, 10), LARGEST_CHUNK)
+        games = _random_chunk(chunk, generator)[:missing]
         yield games
         missing -= len(games)
         part += 1

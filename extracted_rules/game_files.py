@@ -10,6 +10,7 @@ import re
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from extracted_rules.game import IllegalGameError, replay
 from extracted_rules.notation import (
+    MAX_PLIES,
     NotationError,
     format_transcript,
     parse_transcript,
@@ -59,7 +61,9 @@ def _read_transcripts(file: TextIO) -> Iterator[RecordedGame | BadGame]:
             yield _from_transcript(f"line {number}", text)
 
 
-_PGN_NOISE = re.compile(r"\{[^}]*\}|;[^\n]*|\d+\.+|--|\bpass\b|\bPA\b", re.IGNORECASE)
+_PGN_NOISE = re.compile(
+    r"\{[^}]*\}|\([^()]*\)|;[^\n]*|\$\d+|\d+\.+|--|\bpass\b|\bPA\b", re.IGNORECASE
+)
 _PGN_RESULT = re.compile(r"(\d+-\d+|1/2-1/2|\*)\s*$")
 
 
@@ -125,7 +129,7 @@ def read_games(path: Path) -> Iterator[RecordedGame | BadGame]:
                 yield from _read_wthor(binary)
         else:
             reader = _read_pgn if path.suffix.lower() == ".pgn" else _read_transcripts
-            with path.open(encoding="utf-8", errors="replace") as text:
+            with path.open(encoding="utf-8-sig", errors="replace") as text:
                 yield from reader(text)
     except OSError as error:
         raise GameFileError(f"{path}: {error.strerror}") from None
@@ -133,24 +137,28 @@ def read_games(path: Path) -> Iterator[RecordedGame | BadGame]:
         raise GameFileError(f"{path}: {error}") from None
 
 
-def _checked(games: list[RecordedGame], on_bad: Callable[[BadGame], None]) -> Tensor:
-    """Tokens of the games that are legal, in order; the others go to ``on_bad``."""
-    rows, kept = [], []
-    for game in games:
+def _checked(games: list[RecordedGame | BadGame], on_bad: Callable[[BadGame], None]) -> Tensor:
+    """Tokens of the legal games, in order; every other game goes to ``on_bad``, in order too."""
+    bad: dict[int, BadGame] = {}
+    tokens = torch.zeros(len(games), MAX_PLIES, dtype=torch.uint8)
+    for index, game in enumerate(games):
         try:
-            if not game.squares:
-                raise NotationError("it has no moves")
-            rows.append(tokens_from_squares([game.squares]))
-            kept.append(game)
+            if isinstance(game, BadGame):
+                bad[index] = game
+            elif not game.squares:
+                bad[index] = BadGame(game.place, "it has no moves")
+            else:
+                tokens[index] = tokens_from_squares([game.squares])[0]
         except NotationError as error:
-            on_bad(BadGame(game.place, str(error)))
-    tokens = torch.cat(rows) if rows else torch.zeros(0, 60, dtype=torch.uint8)
+            bad[index] = BadGame(game.place, str(error))
     faults: dict[int, IllegalGameError] = {}
     replay(tokens, faults)
     for index, fault in faults.items():
-        on_bad(BadGame(kept[index].place, f"ply {fault.ply}: {fault.reason}"))
+        bad[index] = BadGame(games[index].place, f"ply {fault.ply}: {fault.reason}")
+    for index in sorted(bad):
+        on_bad(bad[index])
     good = torch.ones(len(tokens), dtype=torch.bool)
-    good[list(faults)] = False
+    good[list(bad)] = False
     return tokens[good]
 
 
@@ -166,25 +174,15 @@ def load_games(
     def refuse(bad: BadGame) -> None:
         raise GameFileError(f"{path}, {bad.place}: {bad.reason}")
 
-    report = on_bad or refuse
     found = 0
-    waiting: list[RecordedGame] = []
-    for game in read_games(path):
-        if isinstance(game, BadGame):
-            report(game)
-            continue
-        waiting.append(game)
-        if len(waiting) == batch:
-            tokens = _checked(waiting, report)
-            waiting = []
-            found += len(tokens)
-            if len(tokens):
-                yield tokens
-    tokens = _checked(waiting, report)
-    if found + len(tokens) == 0:
+    games = read_games(path)
+    while waiting := list(islice(games, batch)):
+        tokens = _checked(waiting, on_bad or refuse)
+        found += len(tokens)
+        if len(tokens):
+            yield tokens
+    if not found:
         raise GameFileError(f"{path}: no legal game in this file")
-    if len(tokens):
-        yield tokens
 
 
 def write_transcripts(tokens: Tensor, file: TextIO) -> None:

@@ -12,6 +12,8 @@ N_SQUARES = 64
 N_TOKENS = 61
 NO_MOVE = 0
 MAX_PLIES = 60
+#: Positions of a game that predict a move: position t has seen moves 0..t.
+CONTEXT = MAX_PLIES - 1
 
 COLUMNS = "ABCDEFGH"
 LABELS: tuple[str, ...] = tuple(f"{COLUMNS[s % 8]}{s // 8 + 1}" for s in range(N_SQUARES))

@@ -7,7 +7,7 @@ or neuron of it first takes away.
 
 import numpy as np
 
-from extracted_rules.notation import CENTRE, LABELS, N_SQUARES, NO_MOVE, PLAYABLE, token_of
+from extracted_rules.notation import LABELS, N_SQUARES, PLAYABLE, token_of
 from extracted_rules.patterns import BRACKETS
 from handbuilt.interpreter import (
     ENDS_GATE,
@@ -46,9 +46,12 @@ class _Compiler:
         #: [59, 1]: 1 at the first position, whose board is known by heart
         self.first: Array = np.eye(self.positions)[:, :1]
         self.parity = 1.0 - 2.0 * (np.arange(self.positions) % 2)
-        #: [59]: what layer 0's kernels leave on the move's own square, and a mean's share of a move
+        #: [59]: what layer 0's "seen" head shows of a taken square: a mean, bounded early on, since
+        #: large numbers round
+        self.taken = 1 / np.maximum(20.0, 1 + np.arange(self.positions))
+        #: [59]: what layer 0's heads leave on the move's own square
         self.own_belief = np.zeros(self.positions)
-        self.taken = 1 / (1 + np.arange(self.positions))
+        self.own_seen = np.zeros(self.positions)
         self._lay_out_directions()
 
     def _lay_out_directions(self) -> None:
@@ -57,7 +60,7 @@ class _Compiler:
         firsts = [LABELS[square] for square in FIRST_MOVES]
         add("played", PLAYABLE_LABELS, "the move of this position is {}")
         add("position", steps, "this is position {}")
-        add("occupied", PLAYABLE_LABELS, "{} holds a disc once the move is made")
+        add("blank", PLAYABLE_LABELS, "{} holds no disc once the move is made")
         add("placed", PLAYABLE_LABELS, "as played.{}, but empty at position 0: an event to be read")
         add("belief", LABELS, "{} before the move: 1 mine, -1 theirs")
         add(
@@ -126,13 +129,16 @@ class _Compiler:
                 {"played": np.eye(60)},
                 {"belief": sign * amplitude * SQUARES},
             )
+        seen = np.tril(np.repeat(self.taken[:, None], self.positions, 1), -1)
+        scores, amplitude = kernel_scores(seen, itself)
+        self.own_seen += amplitude - seen.sum(-1)
         self.w.head(
             0,
             "seen",
             "the mean of all moves so far: above zero where a square is taken",
-            np.zeros((self.positions, self.positions)),
+            scores,
             {"played": np.eye(60)},
-            {"message": SQUARES},
+            {"message": amplitude * SQUARES},
         )
         to_first = self_scores(self.positions)
         to_first[:, 0], to_first[itself[1:], itself[1:]] = 0, to_first[0, 1]
@@ -225,19 +231,18 @@ class _Compiler:
             "position": -GATE * self.first @ np.ones((1, n)),
         }
         if layer == 0:
-            # Taken squares are known as a mean, 1 / (t + 1) each; and the move's own square, one of
-            # the ends, holds the surplus of two kernels, which depends on the position alone.
+            # A taken square shows self.taken; the move's own square, one of the ends, shows the
+            # surplus of three kernels, which depends on the position alone.
             scale = FIRST_GATE * self.positions
             reads["message"] = scale * (SQUARES.T @ within)
             reads["position"] = (
                 reads["position"]
                 - scale * np.outer(self.taken, within.sum(0))
+                - scale * (self.own_seen - self.taken)[:, None]
                 - 0.5 * self.own_belief[:, None]
             )
-            blanks = np.zeros(n)
         else:
-            reads["occupied"] = GATE * within
-            blanks = GATE * within.sum(0)
+            reads["blank"] = -GATE * within
         doubts = 0.5 * RUNS.sum(-1) + 0.5 * ENDS.sum(-1)
         self.w.capped(
             layer,
@@ -245,7 +250,7 @@ class _Compiler:
             BRACKET_NAMES,
             "the move closes {}: both ends mine, all between theirs, so all between flips",
             reads,
-            1 - doubts - GATE - blanks,
+            1 - doubts - GATE,
             {"message": 2 * RUNS, "claims": np.ones((n, 1))},
         )
 
@@ -322,9 +327,9 @@ class _Compiler:
     def _know_the_board(self) -> None:
         """Layer 0: exact occupied squares, events, and the board after the first move."""
         w = self.w
-        # Measured against the mean of a taken square: 1 where taken, below 0 where blank.
+        # Measured against what a taken square shows: at least 1 there, below 0 where blank.
         scale = FIRST_GATE * self.positions
-        w.relu(
+        w.capped(
             0,
             "occupied",
             PLAYABLE_LABELS,
@@ -334,8 +339,9 @@ class _Compiler:
                 "position": -scale * np.outer(self.taken, np.ones(60)),
             },
             1.0,
-            {"occupied": np.eye(60)},
+            {"blank": -np.eye(60)},
         )
+        w.constant(0, "blank", 1.0)
         w.relu(
             0,
             "placed",
@@ -364,12 +370,11 @@ class _Compiler:
         w, n = self.w, len(BRACKETS)
         ends = (ENDS @ SQUARES.T).T
         runs = (RUNS @ SQUARES.T).T
-        centre_ends = ENDS[:, list(CENTRE)].sum(-1)
         for layer in (N_LAYERS - 2, N_LAYERS - 1):
             reads: dict[str, Array] = {
                 name: block @ (0.5 * (RUNS - ENDS)).T for name, block in self._after(layer).items()
             }
-            reads["occupied"] = GATE * runs + ENDS_GATE * ends
+            reads["blank"] = -GATE * runs - ENDS_GATE * ends
             reads["position"] = -GATE * self.first @ np.ones((1, n))
             doubts = 0.5 * RUNS.sum(-1) + 0.5 * ENDS.sum(-1) - 0.5
             w.relu(
@@ -378,7 +383,7 @@ class _Compiler:
                 BRACKET_NAMES,
                 "{} is a line for the next mover: a blank end, a run of mine, an end of theirs",
                 reads,
-                1 - doubts - GATE * runs.sum(0) - ENDS_GATE * (1 - centre_ends),
+                1 - doubts + ENDS_GATE,
                 {"count": ends.T},
             )
         last = N_LAYERS - 1
@@ -413,13 +418,12 @@ class _Compiler:
     def _unembed(self) -> None:
         of_token = np.zeros((len(PLAYABLE), self.model.shape.d_vocab))
         of_token[range(len(PLAYABLE)), [token_of(square) for square in PLAYABLE]] = 1
-        no_move = np.zeros((1, self.model.shape.d_vocab))
-        no_move[0, NO_MOVE] = OCCUPIED_LOGIT / BALLAST
+        constant = np.full((1, self.model.shape.d_vocab), OCCUPIED_LOGIT / BALLAST)
         self.w.unembed(
             {
                 "count": self.s.logit * of_token,
-                "occupied": OCCUPIED_LOGIT * of_token,
-                "ballast.plus": no_move,
+                "blank": -OCCUPIED_LOGIT * of_token,
+                "ballast.plus": constant,
             }
         )
 

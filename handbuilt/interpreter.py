@@ -32,7 +32,7 @@ REAL = torch.float64
 #: discs, which speak about occupied squares only and are never read.
 ENDS_GATE = 2.0
 #: Logit of an occupied square.
-OCCUPIED_LOGIT = -1e4
+OCCUPIED_LOGIT = -1e3
 #: The four first moves, by square.
 FIRST_MOVES: tuple[int, ...] = (19, 26, 37, 44)
 

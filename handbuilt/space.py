@@ -93,13 +93,23 @@ class Slots:
         family = self.family_at(place)
         return family.name_of(place) if family else "unused"
 
+    def _places(self) -> dict[str, int]:
+        return {
+            family.name_of(place): place
+            for family in self.families.values()
+            for place in range(family.places.start, family.places.stop)
+        }
+
+    def __contains__(self, name: str) -> bool:
+        """Whether a place has this full name."""
+        return name in self._places()
+
     def place(self, name: str) -> int:
         """The place of a full name; the inverse of :meth:`name`."""
-        for family in self.families.values():
-            for offset in range(len(family.members)):
-                if family.name_of(family.start + offset) == name:
-                    return family.start + offset
-        raise LayoutError(f"no {self.what} is called {name!r}")
+        places = self._places()
+        if name not in places:
+            raise LayoutError(f"no {self.what} is called {name!r}")
+        return places[name]
 
 
 class Layout:
@@ -131,39 +141,54 @@ class Layout:
         if text is None or not isinstance(model, OthelloGPT):
             raise CheckpointError("this model is not hand-built: it carries no names")
         layout = cls(model.shape)
-        for slots, families in zip(layout._all_slots(), json.loads(text), strict=True):
-            for name, start, members, sentence in families:
-                slots.add(name, members, sentence, at=start)
+        try:
+            for slots, families in zip(layout._all_slots(), json.loads(text), strict=True):
+                for name, start, members, sentence in families:
+                    slots.add(name, members, sentence, at=start)
+        except (TypeError, ValueError):
+            raise CheckpointError("this model's names are damaged") from None
         return layout
 
     def describe(self, place: str | None = None) -> list[str]:
-        """What is where, as lines to read.
+        """What is where, as lines to read; without ``place``, every family.
 
-        place: a direction's number, a head as ``"3.0"``, a neuron as ``"3.n17"``, or a name;
-        without it, every family. Raises LayoutError.
+        place: a direction's number, a head as ``"3.0"``, a neuron as ``"3.n17"``; or a name, as
+        ``"belief.D3"``, alone or in a layer: ``"3.mine"``, ``"3.bracket.C4-F4"``. Raises
+        LayoutError.
         """
         if place is None:
             return [line for slots in self._all_slots() for line in _overview(slots)]
-        slots, number = self._find(place)
-        family = slots.family_at(number)
-        sentence = family.sentence_of(number) if family else "free"
-        return [f"{slots.what} {number}: {slots.name(number)}", f"  {sentence}"]
+        found = self._by_number(place) or self._by_name(place)
+        if not found:
+            raise LayoutError(f"nothing is called {place!r}")
+        lines = []
+        for slots, number in found:
+            family = slots.family_at(number)
+            sentence = family.sentence_of(number) if family else "free"
+            lines += [f"{slots.what} {number}: {slots.name(number)}", f"  {sentence}"]
+        return lines
 
-    def _find(self, place: str) -> tuple[Slots, int]:
-        if place.isdigit():
-            return self.directions, int(place)
+    def _by_number(self, place: str) -> list[tuple[Slots, int]]:
+        if place.isdecimal():
+            return [(self.directions, int(place))]
         layer, _, rest = place.partition(".")
-        if layer.isdigit() and rest.removeprefix("n").isdigit():
-            racks = self.neurons if rest.startswith("n") else self.heads
-            if int(layer) >= len(racks):
-                raise LayoutError(f"layer {layer} does not exist; there are {len(racks)}")
-            return racks[int(layer)], int(rest.removeprefix("n"))
-        for slots in self._all_slots():
-            try:
-                return slots, slots.place(place)
-            except LayoutError:
-                continue
-        raise LayoutError(f"nothing is called {place!r}")
+        number = rest.removeprefix("n")
+        if not (layer.isdecimal() and number.isdecimal()):
+            return []
+        return [((self.neurons if rest != number else self.heads)[self._layer(layer)], int(number))]
+
+    def _layer(self, text: str) -> int:
+        if int(text) >= len(self.heads):
+            raise LayoutError(f"layer {text} does not exist; there are {len(self.heads)}")
+        return int(text)
+
+    def _by_name(self, place: str) -> list[tuple[Slots, int]]:
+        layer, _, rest = place.partition(".")
+        if layer.isdecimal():
+            slots, name = [self.heads[self._layer(layer)], self.neurons[self._layer(layer)]], rest
+        else:
+            slots, name = self._all_slots(), place
+        return [(s, s.place(name)) for s in slots if name in s]
 
 
 def _overview(slots: Slots) -> list[str]:

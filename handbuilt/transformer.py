@@ -7,7 +7,6 @@ activations the names of its hooks (``blocks.3.mlp.hook_post``).
 """
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from extracted_rules.files import whole_file
 from extracted_rules.notation import N_TOKENS
 
 #: No size of a model read from a file may exceed this.
@@ -220,15 +220,13 @@ class OthelloGPT(nn.Module):
 
     def save(self, path: Path) -> None:
         """Write weights, shape and metadata as safetensors, whole or not at all. Raises OSError."""
-        partial = path.with_name(path.name + ".partial")
         metadata = {**self.metadata, "shape": json.dumps(asdict(self.shape))}
         weights = {name: tensor.contiguous().cpu() for name, tensor in self.state_dict().items()}
-        try:
-            save_file(weights, partial, metadata=metadata)
-            os.replace(partial, path)
-        except (SafetensorError, OSError) as error:
-            partial.unlink(missing_ok=True)
-            raise OSError(f"cannot write {path}: {error}") from None
+        with whole_file(path) as partial:
+            try:
+                save_file(weights, partial, metadata=metadata)
+            except SafetensorError as error:
+                raise OSError(str(error)) from None
 
     @classmethod
     def load(cls, path: Path) -> "OthelloGPT":
@@ -241,12 +239,16 @@ class OthelloGPT(nn.Module):
             raise CheckpointError(f"{path} is not a readable safetensors file: {error}") from None
         try:
             shape = Shape(**json.loads(metadata.pop("shape")))
-            if not all(0 < size <= MAX_SIZE for size in vars(shape).values()):
+            sizes = [size for name, size in vars(shape).items() if name != "ln_eps"]
+            if not all(type(size) is int and 0 < size <= MAX_SIZE for size in sizes):
+                raise ValueError
+            if not 0 <= shape.ln_eps < 1:
                 raise ValueError
         except (KeyError, TypeError, ValueError):
             raise CheckpointError(f"{path} holds no Othello-GPT shape in its metadata") from None
-        model = cls(shape, metadata)
-        expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+        with torch.device("meta"):  # shapes alone: a file cannot make us allocate what it claims
+            skeleton = cls(shape)
+        expected = {name: tuple(tensor.shape) for name, tensor in skeleton.state_dict().items()}
         found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
         for name in sorted(expected.keys() | found.keys()):
             if expected.get(name) != found.get(name):
@@ -254,6 +256,10 @@ class OthelloGPT(nn.Module):
                     f"{path} is not this model: {name} should be "
                     f"{expected.get(name, 'absent')}, found {found.get(name, 'nothing')}"
                 )
+        for name, tensor in weights.items():
+            if not tensor.is_floating_point() or not bool(tensor.isfinite().all()):
+                raise CheckpointError(f"{path} holds weights that are no finite numbers: {name}")
+        model = cls(shape, metadata)
         model.load_state_dict(weights)
         return model.eval()
 

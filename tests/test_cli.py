@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from comparison import cli
+from handbuilt import OthelloGPT, Shape
 
 PNG = b"\x89PNG"
 
@@ -50,6 +51,8 @@ def test_build_writes_a_model_that_evaluates(
     assert "top-1 illegal %" in capsys.readouterr().out
     assert run("describe", str(model), "belief.D3", monkeypatch=monkeypatch) == 0
     assert "D3 before the move" in capsys.readouterr().out
+    assert run("describe", str(model), "3.bracket.C4-F4", monkeypatch=monkeypatch) == 0
+    assert "the move closes C4-F4" in capsys.readouterr().out
 
 
 def test_compare_writes_everything_it_names(
@@ -71,7 +74,25 @@ def test_compare_writes_everything_it_names(
     ]
     with (out / "errors-bigram.csv").open() as file:
         assert len(list(csv.reader(file))) > 100
-    assert not list(out.glob("*.partial*"))
+    assert not [path for path in out.iterdir() if "partial" in path.name]
+
+
+def test_names_that_mean_something_to_a_printer_are_printed_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One game, and two models of one file name full of markup: nothing collides or is lost."""
+    monkeypatch.chdir(tmp_path)
+    tiny = OthelloGPT(Shape(n_layers=1, d_model=8, n_heads=1, d_head=8, d_mlp=8))
+    names = ["_a$[b]$.safetensors", "x/_a$[b]$.safetensors"]
+    Path("x").mkdir()
+    for name in names:
+        tiny.save(Path(name))
+    Path("games.txt").write_text("f5\n")
+    assert run("compare", *names, "--file", "games.txt", monkeypatch=monkeypatch) == 0
+    assert names[0] in capsys.readouterr().out
+    assert len(list(Path("out").glob("errors-*.csv"))) == 2
+    results = json.loads(Path("out/results.json").read_text(), parse_constant=pytest.fail)
+    assert [r["model"] for r in results] == names
 
 
 def test_recorded_games_can_be_measured(
@@ -104,6 +125,10 @@ def test_recorded_games_can_be_measured(
         (["describe", "logic", "belief.Z9"], "nothing is called 'belief.Z9'"),
         (["describe", "logic", "9.0"], "layer 9 does not exist"),
         (["describe", "logic", "512"], "direction 512 does not exist"),
+        (["describe", "logic", "²"], "nothing is called '²'"),
+        (["compare", "bigram", "bigram"], "a model is named twice"),
+        (["evaluate", "bigram", "--json", "/dev/null"], "no ordinary file"),
+        (["evaluate", "bigram", "--device", "meta"], "models run on cpu or cuda"),
     ],
 )
 def test_mistakes_are_one_sentence_and_exit_code_2(

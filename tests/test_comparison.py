@@ -1,5 +1,7 @@
 """Measures against brute force, error sets, baselines, and the figures' files."""
 
+import csv
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,14 @@ from comparison import load_model
 from comparison.baselines import BASELINES
 from comparison.bench import MissingDeviceError, choose_threshold, evaluate, resolve_device
 from comparison.boards import board_accuracy
-from comparison.error_sets import COLUMNS, overlap, read_errors
+from comparison.error_sets import (
+    COLUMNS,
+    KINDS,
+    BenchMismatchError,
+    ErrorSet,
+    overlap,
+    write_who_errs,
+)
 from comparison.measures import Ratio, ThresholdChooser, score, strata
 from comparison.models import UnknownModelError
 from extracted_rules.game import Replay, random_games, replay
@@ -88,7 +97,7 @@ def test_a_perfect_model_has_perfect_figures(games: Tensor) -> None:
     assert 0 < result.overall.illegal.rate().high < 0.01
     assert result.overall.f1.mean().value == 1
     assert result.overall.excess.mean().value == pytest.approx(0, abs=1e-6)
-    assert result.errors.of_kind("set") == set()
+    assert len(result.errors.of_kind("set")) == 0
 
 
 def test_strata_cover_every_position_once(played: Replay) -> None:
@@ -110,7 +119,7 @@ def test_sums_do_not_depend_on_batches(games: Tensor) -> None:
             assert measures.illegal == other.illegal
             assert measures.f1 == other.f1
             assert measures.excess.x == pytest.approx(other.excess.x)
-    assert whole.errors.of_kind("top-1") == parts.errors.of_kind("top-1")
+    assert whole.errors.of_kind("top-1").equal(parts.errors.of_kind("top-1"))
 
 
 def test_intervals_cover_the_truth_about_95_times_in_100() -> None:
@@ -147,11 +156,12 @@ def test_error_sets_go_to_disk_and_compare(games: Tensor, tmp_path: Path) -> Non
     bad, worse = (evaluate("x", Oracle(b), [games], 0.01).errors for b in (0.25, 0.5))
     path = tmp_path / "errors.csv"
     bad.write(path)
-    rows = read_errors(path)
-    assert {(int(r["game"]), int(r["ply"])) for r in rows if r["kind"] == "top-1"} == bad.of_kind(
-        "top-1"
-    )
-    row = rows[0]
+    again = ErrorSet.read(path)
+    assert again.positions.equal(bad.positions)
+    for kind in KINDS:
+        assert again.rows[kind][:, :4].equal(bad.rows[kind][:, :4])
+    with path.open() as file:
+        row = next(csv.DictReader(file))
     assert row["predicted"] in LABELS
     assert row["predicted"] not in row["legal"].split()
     assert row["predicted"] in row["extra"].split()
@@ -160,12 +170,21 @@ def test_error_sets_go_to_disk_and_compare(games: Tensor, tmp_path: Path) -> Non
     assert found.only_a == 0
     assert found.both == len(bad.of_kind("top-1"))
     assert found.only_b == len(worse.of_kind("top-1")) - found.both
-    assert found.both + found.only_b + found.neither == sum(bad.positions)
+    assert found.both + found.only_b + found.neither == int(bad.positions.sum())
     assert found.jaccard == pytest.approx(0.5, abs=0.02)
     assert found.odds_ratio.low > 1
+    assert overlap(again, worse, "top-1") == found
+    write_who_errs([("bad", bad), ("worse", worse)], tmp_path / "who.csv")
+    with (tmp_path / "who.csv").open() as file:
+        kinds = [(r["bad"], r["worse"]) for r in csv.DictReader(file) if r["kind"] == "top-1"]
+    assert kinds.count(("1", "1")) == found.both
+    assert kinds.count(("0", "1")) == found.only_b
+    worse.bench = "another"
+    with pytest.raises(BenchMismatchError, match="different benches"):
+        overlap(bad, worse, "top-1")
     path.write_text("a,b\n1,2\n")
     with pytest.raises(ValueError, match=", ".join(COLUMNS)):
-        read_errors(path)
+        ErrorSet.read(path)
 
 
 def test_baselines_rank_as_they_should(games: Tensor) -> None:
@@ -186,21 +205,26 @@ def test_uniform_beside_allows_exactly_the_empty_neighbours(games: Tensor, playe
 
 
 def test_board_accuracy_counts_what_is_there(games: Tensor) -> None:
-    accuracy = board_accuracy(build("logic"), [games[:16]])
+    accuracy = board_accuracy(build("logic"), games[:16])
     shares = accuracy.by_layer()
     assert len(shares) == 7
     assert [discs for discs, _ in shares] == sorted(discs for discs, _ in shares)
     assert int(accuracy.discs[0, 1]) == 16 * 5
     assert (accuracy.whole_boards()[6, :6] == 1).all()
     with pytest.raises(CheckpointError, match="not hand-built"):
-        board_accuracy(OthelloGPT(Shape(n_layers=1)), [games[:1]])
+        board_accuracy(OthelloGPT(Shape(n_layers=1)), games[:1])
 
 
 def test_models_by_name_and_path(tmp_path: Path) -> None:
-    tiny = OthelloGPT(Shape(n_layers=1, d_model=8, n_heads=1, d_head=8, d_mlp=8))
     path = tmp_path / "tiny.safetensors"
-    tiny.save(path)
-    assert isinstance(load_model(str(path)), OthelloGPT)
+    for change, fits in (({}, True), ({"n_ctx": 40}, False), ({"d_vocab": 65}, False)):
+        tiny = Shape(n_layers=1, d_model=8, n_heads=1, d_head=8, d_mlp=8)
+        OthelloGPT(replace(tiny, **change)).save(path)
+        if fits:
+            assert isinstance(load_model(str(path)), OthelloGPT)
+        else:
+            with pytest.raises(CheckpointError, match="a model of Othello games reads 59 of 61"):
+                load_model(str(path))
     for name, reason in (
         ("reference", "not part of the project yet"),
         ("nobody", "neither a file"),
@@ -215,5 +239,8 @@ def test_devices() -> None:
     with pytest.raises(MissingDeviceError):
         resolve_device("abacus")
     if not torch.cuda.is_available():
-        with pytest.raises(MissingDeviceError, match="no CUDA device"):
+        with pytest.raises(MissingDeviceError, match="no such device"):
             resolve_device("cuda")
+    for name in ("meta", "cuda:99"):
+        with pytest.raises(MissingDeviceError):
+            resolve_device(name)

@@ -52,7 +52,8 @@ def test_the_three_formats_agree(tmp_path: Path) -> None:
 def test_pgn_comments_passes_and_one_line_movetext_are_understood(tmp_path: Path) -> None:
     path = tmp_path / "g.pgn"
     path.write_text(
-        '[Event "x"]\n1. F5 {well} D6 2. C3 D3 -- 3. C4 *\n[Event "y"]\n1. f5 d6 2. pass c3\n'
+        '[Event "x"]\n1. F5 {well} D6 $2 2. C3 (2. C5 F4) D3 -- 3. C4 *\n'
+        '[Event "y"]\n1. f5 d6 2. pass c3\n'
     )
     found = list(read_games(path))
     assert [g.squares for g in found] == [  # type: ignore[union-attr]
@@ -94,6 +95,20 @@ def test_bad_games_can_be_left_out(tmp_path: Path) -> None:
     bad: list[BadGame] = []
     assert sum(len(batch) for batch in load_games(path, on_bad=bad.append)) == 2
     assert [b.place for b in bad] == ["line 2", "line 4"]
+
+
+def test_the_first_bad_game_of_a_file_is_named_whatever_its_fault(tmp_path: Path) -> None:
+    path = tmp_path / "games.txt"
+    for text, place in (("f5f5\nf5d\n", "line 1"), ("f5d6f5\nf5f5\n", "line 1")):
+        path.write_text(text)
+        with pytest.raises(GameFileError, match=place):
+            list(load_games(path))
+
+
+def test_a_byte_order_mark_is_no_move(tmp_path: Path) -> None:
+    path = tmp_path / "games.txt"
+    path.write_bytes(b"\xef\xbb\xbf" + GAME.encode())
+    assert sum(len(batch) for batch in load_games(path)) == 1
 
 
 def test_missing_files_and_folders_are_one_sentence(tmp_path: Path) -> None:

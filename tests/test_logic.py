@@ -8,13 +8,15 @@ from torch import Tensor
 
 from extracted_rules.families import FAMILIES, family
 from extracted_rules.game import random_games, replay
+from extracted_rules.game_files import load_games
 from extracted_rules.notation import PLAYABLE, SQUARE_OF_TOKEN, TOKEN_OF_SQUARE
 from extracted_rules.patterns import START_SYMMETRIES, SYMMETRIES, transform_tokens
 from handbuilt import OthelloGPT, build
-from handbuilt.interpreter import Interpreter, Trace
+from handbuilt.interpreter import Interpreter, Trace, bracket_matrices
 from handbuilt.recipes import UnknownRecipeError
 from handbuilt.space import Layout
 from handbuilt.strengths import load_strengths
+from handbuilt.weights import GATE
 
 Cache = dict[str, Tensor]
 CLOSE = {"atol": 1e-3, "rtol": 1e-3}
@@ -30,10 +32,13 @@ def layout(logic: OthelloGPT) -> Layout:
     return Layout.of(logic)
 
 
-@pytest.fixture(scope="module")
-def games() -> Tensor:
-    """32 random games that last 60 plies, passes included."""
-    tokens = next(random_games(40, 11, purpose="test"))
+@pytest.fixture(scope="module", params=["random", "tournament"])
+def games(request: pytest.FixtureRequest) -> Tensor:
+    """32 games that last 60 plies, passes included: random ones, and ones people played."""
+    if request.param == "random":
+        tokens = next(random_games(40, 11, purpose="test"))
+    else:
+        tokens = next(load_games(request.getfixturevalue("tournament_games")))
     return tokens[(tokens[:, 59] > 0)][:32]
 
 
@@ -70,7 +75,7 @@ def test_every_layers_directions_agree_with_the_rules(
     close(behind[..., here["claims"]][..., 0], rules.claims)
     close(behind[..., here["message"]], rules.message)
     close(behind[..., here["settled"]], rules.settled if layer < 6 else trace.settled_after)
-    close(behind[..., here["occupied"]], trace.occupied[..., list(PLAYABLE)])
+    close(behind[..., here["blank"]], 1 - trace.occupied[..., list(PLAYABLE)])
 
 
 def test_the_last_stage_agrees_with_the_rules(cache: Cache, trace: Trace, layout: Layout) -> None:
@@ -90,9 +95,17 @@ def test_occupied_squares_are_exact_at_every_layer(
 ) -> None:
     truth = replay(games).boards[:, 1:60, list(PLAYABLE)] != 0
     for layer in range(8):
-        occupied = cache[f"blocks.{layer}.hook_resid_post"][..., layout.directions["occupied"]]
-        assert ((occupied > 0.5) == truth).all()
-        assert float((occupied - occupied.round()).abs().max()) < 1e-3
+        blank = cache[f"blocks.{layer}.hook_resid_post"][..., layout.directions["blank"]]
+        assert ((blank < 0.5) == truth).all()
+        assert float((blank - blank.round()).abs().max()) < 1e-3
+
+
+def test_gates_are_larger_than_the_evidence_they_silence(trace: Trace, layout: Layout) -> None:
+    """What a bracket would claim, were its gate open: the weights need it to stay below GATE."""
+    runs, ends = bracket_matrices()
+    for rules in trace.layers:
+        doubts = (1 + rules.belief) / 2 @ runs.T + (1 - rules.belief) / 2 @ ends.T
+        assert float((1.5 + rules.need[..., None] - doubts).max()) < GATE
 
 
 def test_the_sink_says_nothing(cache: Cache, layout: Layout) -> None:

@@ -120,6 +120,15 @@ def test_unwritable_places_leave_what_is_there(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["model.safetensors"]
 
 
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    metadata = {"shape": json.dumps(vars(TINY))}
+    for broken in (torch.full((61, 16), torch.nan), torch.ones(61, 16, dtype=torch.int64)):
+        save_file({**random_model().state_dict(), "embed.W_E": broken}, path, metadata=metadata)
+        with pytest.raises(CheckpointError, match=r"no finite numbers: embed\.W_E"):
+            OthelloGPT.load(path)
+
+
 def test_foreign_and_damaged_files_are_one_sentence(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     random_model().save(path)
@@ -144,7 +153,14 @@ def test_foreign_and_damaged_files_are_one_sentence(tmp_path: Path) -> None:
     save_file({"x": torch.zeros(3)}, path)
     with pytest.raises(CheckpointError, match="no Othello-GPT shape"):
         OthelloGPT.load(path)
-    for bad in ('{"n_layers": -1}', '{"d_model": "many"}', "[1]", '{"n_ctx": 1e30}'):
+    for bad in (
+        '{"n_layers": 2.0}',
+        '{"d_model": 1000000000}',
+        '{"n_layers": -1}',
+        '{"d_model": "many"}',
+        "[1]",
+        '{"n_ctx": 1e30}',
+    ):
         save_file(weights, path, metadata={"shape": bad})
         with pytest.raises(CheckpointError):
             OthelloGPT.load(path)
