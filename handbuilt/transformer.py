@@ -22,6 +22,7 @@ from extracted_rules.notation import N_TOKENS
 #: No size of a model read from a file may exceed this.
 MAX_SIZE = 2**16
 
+#: Sees an activation's name and value, and gives back what the model goes on with.
 Keep = Callable[[str, Tensor], Tensor]
 
 
@@ -187,7 +188,7 @@ class OthelloGPT(nn.Module):
         Position t has seen moves 0..t and predicts move t + 1. Raises ValueError for another
         dtype, shape or a token outside 0..60.
         """
-        return self._run(tokens, lambda _, value: value)
+        return self.run_with_hook(tokens, lambda _, value: value)
 
     def run_with_cache(self, tokens: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Logits as in :meth:`forward`, and every activation under its TransformerLens name."""
@@ -197,15 +198,16 @@ class OthelloGPT(nn.Module):
             cache[name] = value
             return value
 
-        return self._run(tokens, keep), cache
+        return self.run_with_hook(tokens, keep), cache
 
-    def _run(self, tokens: Tensor, keep: Keep) -> Tensor:
+    def run_with_hook(self, tokens: Tensor, hook: Keep) -> Tensor:
+        """Logits as in :meth:`forward`, with every activation replaced by ``hook(name, value)``."""
         self._check(tokens)
-        x = keep("hook_embed", self.embed(tokens))
-        x = x + keep("hook_pos_embed", self.pos_embed(tokens))
+        x = hook("hook_embed", self.embed(tokens))
+        x = x + hook("hook_pos_embed", self.pos_embed(tokens))
         for layer, block in enumerate(self.blocks):
-            x = block(x, _within(keep, f"blocks.{layer}"))
-        logits: Tensor = self.unembed(self.ln_final(x, _within(keep, "ln_final")))
+            x = block(x, _within(hook, f"blocks.{layer}"))
+        logits: Tensor = self.unembed(self.ln_final(x, _within(hook, "ln_final")))
         return logits.float()
 
     def _check(self, tokens: Tensor) -> None:

@@ -27,7 +27,7 @@ Maps = Mapping[str, Array]
 BALLAST = 2.0**20
 #: K of the neurons.
 SHARPNESS = 2.0**18
-#: What closes a gate. Evidence that it has to silence has been seen up to 10 (tournament games).
+#: What closes a gate. Evidence that it has to silence reaches 10.8 in 4,348 tournament games.
 GATE = 16.0
 #: The score of what a head must not see: e^-30 of its attention.
 UNSEEN = -30.0
