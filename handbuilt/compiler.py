@@ -135,7 +135,7 @@ class _Compiler:
         self.w.head(
             0,
             "seen",
-            "the mean of all moves so far: above zero where a square is taken",
+            "all moves so far, in equal parts: above zero where a square is taken",
             scores,
             {"played": np.eye(60)},
             {"message": amplitude * SQUARES},
