@@ -1,4 +1,4 @@
-"""The command line: ``handbuilt build | evaluate | compare | describe``."""
+"""The command line: ``handbuilt build | evaluate | compare | describe | train``."""
 
 import os
 import shlex
@@ -26,6 +26,8 @@ from comparison.bench import (
 from comparison.boards import board_accuracy
 from comparison.error_sets import write_who_errs
 from comparison.models import UnknownModelError, load_model
+from comparison.training import Progress as TrainingProgress
+from comparison.training import Settings, TrainingError, train
 from extracted_rules.game import IllegalGameError, random_games, replay
 from extracted_rules.game_files import BadGame, GameFileError, load_games
 from extracted_rules.notation import CONTEXT, NotationError, squares_from_tokens
@@ -42,6 +44,7 @@ USER_ERRORS = (
     MissingDeviceError,
     NotationError,
     OSError,
+    TrainingError,
     UnknownModelError,
     UnknownRecipeError,
 )
@@ -267,6 +270,46 @@ def describe_command(
     layout = Layout.of(load_model(model))
     for line in layout.describe(place):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command("train")
+def train_command(
+    out: Annotated[Path, typer.Option(help="Folder for the model, the checkpoint and the log.")],
+    games: Annotated[int, typer.Option(help="Games to train on.", min=1)] = 20_000_000,
+    batch: Annotated[int, typer.Option(help="Games a step, over all processes.", min=1)] = 512,
+    targets: Annotated[str, typer.Option(help="sampled (the move played) or legal.")] = "sampled",
+    learning_rate: Annotated[float, typer.Option(min=0.0)] = 5e-4,
+    dropout: Annotated[float, typer.Option(min=0.0, max=0.9)] = 0.0,
+    seed: Annotated[int, typer.Option(help="Seed of weights and games.")] = 1,
+    device: Device = "auto",
+    precision: Annotated[str, typer.Option(help="bfloat16 or float32.")] = "bfloat16",
+    save_every: Annotated[int, typer.Option(help="Steps between checkpoints.", min=1)] = 500,
+    resume: Annotated[bool, typer.Option(help="Go on from the folder's checkpoint.")] = False,
+) -> None:
+    """Train an Othello-GPT on random legal games; --resume continues exactly."""
+    settings = Settings(
+        games=games,
+        batch=batch,
+        targets=targets,
+        learning_rate=learning_rate,
+        dropout=dropout,
+        seed=seed,
+        precision=precision,
+    )
+    with _progress() as progress:
+        task = progress.add_task("training", total=settings.steps)
+
+        def report(line: TrainingProgress) -> None:
+            text = f"loss {line.loss:.3f}, {line.games_per_second:,.0f} games/s"
+            progress.update(task, completed=line.step, description=text)
+            if line.validation_illegal is not None:
+                notes.print(
+                    f"step {line.step}: {text}, validation: illegal "
+                    f"{100 * line.validation_illegal:.2f} %, excess {line.validation_excess:.3f}"
+                )
+
+        where = resolve_device(device)
+        train(settings, out, where, resume=resume, save_every=save_every, report=report)
 
 
 def main() -> None:

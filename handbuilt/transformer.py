@@ -140,7 +140,8 @@ class Embed(nn.Module):
         self.W_E = _weights(shape.d_vocab, shape.d_model)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        return self.W_E[tokens]
+        # Not W_E[tokens], whose gradient adds up in no fixed order.
+        return nn.functional.embedding(tokens, self.W_E)
 
 
 class PosEmbed(nn.Module):
