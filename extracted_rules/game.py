@@ -39,52 +39,51 @@ _INNER_RANKS = _bits([s for s in range(64) if 0 < s // 8 < 7])
 # A disc that is flipped along an axis never lies on the two borders that the axis runs into, so
 # one mask per axis both stops the wrap-around of shifts and clears the sign bit that an
 # arithmetic right shift would smear.
-_AXES = (
-    (1, _INNER_FILES),
-    (8, _INNER_RANKS),
-    (7, _INNER_FILES & _INNER_RANKS),
-    (9, _INNER_FILES & _INNER_RANKS),
-)
-
-
+_INNER = _INNER_FILES & _INNER_RANKS
+#: int64 [4] each: along, down and across both diagonals.
+_STEPS = torch.tensor([1, 8, 7, 9])
+_MASKS = torch.tensor([_INNER_FILES, _INNER_RANKS, _INNER, _INNER])
 _UP, _DOWN = torch.bitwise_left_shift, torch.bitwise_right_shift
 
 
-def _runs(seed: Tensor, theirs: Tensor) -> list[Tensor]:
-    """The runs of ``theirs`` that start beside ``seed``, one bitboard up and down each axis.
+def _by_axis(values: Tensor, like: Tensor) -> Tensor:
+    """[4, 1 ...] on the device of ``like`` [...], so that it broadcasts to [4, ...]."""
+    return values.to(like.device).view(4, *[1] * like.dim())
 
-    A run never holds bit 63, so shifting it right by one step is a logical shift. Work is done in
-    place where it can be: fresh memory costs more here than the arithmetic.
+
+def _runs(seed: Tensor, theirs: Tensor) -> Tensor:
+    """The runs of ``theirs`` that start beside ``seed``: int64 [2, 4, ...], up and down each axis.
+
+    A run never holds bit 63, so shifting it right by one step is a logical shift. The four axes
+    go together, and in place where it can be: small operations and fresh memory are what costs.
     """
-    runs = []
-    scratch = torch.empty_like(seed)
-    for step, mask in _AXES:
-        inner = theirs & mask
-        for shift in (_UP, _DOWN):
-            pairs = shift(inner, step).bitwise_and_(inner)
-            run = shift(seed, step).bitwise_and_(inner)
-            for reach, through in ((step, inner), (2 * step, pairs), (2 * step, pairs)):
-                run |= shift(run, reach, out=scratch).bitwise_and_(through)
-            runs.append(run)
+    step = _by_axis(_STEPS, seed)
+    inner = theirs & _by_axis(_MASKS, seed)
+    runs = torch.empty(2, *inner.shape, dtype=torch.int64, device=seed.device)
+    scratch = torch.empty_like(inner)
+    for run, shift in zip(runs, (_UP, _DOWN), strict=True):
+        pairs = shift(inner, step).bitwise_and_(inner)
+        shift(seed, step, out=run).bitwise_and_(inner)
+        for reach, through in ((step, inner), (2 * step, pairs), (2 * step, pairs)):
+            run |= shift(run, reach, out=scratch).bitwise_and_(through)
     return runs
 
 
-def _legal_from_runs(runs: list[Tensor], mine: Tensor, theirs: Tensor) -> Tensor:
-    reached, scratch = torch.zeros_like(mine), torch.empty_like(mine)
-    for (step, _), up, down in zip(_AXES, runs[::2], runs[1::2], strict=True):
-        reached |= _UP(up, step, out=scratch)
-        reached |= _DOWN(down, step, out=scratch)
-    return reached.bitwise_and_((mine | theirs).bitwise_not_())
+def _any_axis(boards: Tensor) -> Tensor:
+    """The union over the first axis, of length 4."""
+    return (boards[0] | boards[1]).bitwise_or_(boards[2]).bitwise_or_(boards[3])
 
 
-def _flips_from_runs(runs: list[Tensor], move: Tensor, theirs: Tensor) -> Tensor:
+def _legal_from_runs(runs: Tensor, mine: Tensor, theirs: Tensor) -> Tensor:
+    step = _by_axis(_STEPS, mine)
+    reached = _UP(runs[0], step).bitwise_or_(_DOWN(runs[1], step))
+    return _any_axis(reached).bitwise_and_((mine | theirs).bitwise_not_())
+
+
+def _flips_from_runs(runs: Tensor, move: Tensor, theirs: Tensor) -> Tensor:
     """A disc turns when it lies on a run from the move and, the other way, on one from mine."""
-    flips = torch.zeros_like(move)
-    from_move = _runs(move, theirs)
-    for axis in range(0, 8, 2):
-        flips |= from_move[axis].bitwise_and_(runs[axis + 1])
-        flips |= from_move[axis + 1].bitwise_and_(runs[axis])
-    return flips
+    both_ways = _runs(move, theirs).bitwise_and_(runs.flip(0))
+    return _any_axis(both_ways[0].bitwise_or_(both_ways[1]))
 
 
 def legal_moves(mine: Tensor, theirs: Tensor) -> Tensor:
@@ -155,7 +154,7 @@ class _Turn:
     mine: Tensor
     theirs: Tensor
     legal: Tensor
-    runs: list[Tensor]
+    runs: Tensor
     #: int64: the games whose sides were exchanged because the side to move was stuck.
     exchanged: Tensor
 
@@ -168,8 +167,7 @@ class _Turn:
             other, mine, theirs = mine, mine.clone(), theirs.clone()
             mine[stuck], theirs[stuck] = theirs[stuck], other[stuck]
             exchanged = _runs(mine[stuck], theirs[stuck])
-            for run, part in zip(runs, exchanged, strict=True):
-                run[stuck] = part
+            runs[:, :, stuck] = exchanged
             legal[stuck] = _legal_from_runs(exchanged, mine[stuck], theirs[stuck])
         return cls(mine, theirs, legal, runs, stuck)
 
