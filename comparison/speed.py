@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 
 from comparison.bench import FORWARD_GAMES, evaluate
-from extracted_rules.game import LARGEST_CHUNK, random_games
+from extracted_rules.game import FIRST_CHUNK, LARGEST_CHUNK, random_games
 from extracted_rules.notation import CONTEXT
 from extracted_rules.patterns import RAYS
 from handbuilt import build
@@ -81,7 +81,7 @@ def _generation(console: Console) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     generator = random.Random(SEED)
-    many = 2 * LARGEST_CHUNK
+    many = 2 * LARGEST_CHUNK - FIRST_CHUNK  # whole chunks, from the first to the largest
     ours = many / _best(lambda: list(random_games(many, SEED)))
     theirs = 200 / _best(lambda: _creversi_games(200, generator))
     plain = 20 / _best(lambda: _python_games(20, generator))
