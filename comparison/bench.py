@@ -109,23 +109,30 @@ def evaluate(
     tau: float,
     source: str = "random",
     progress: Progress = lambda _: None,
+    *,
+    keep_errors: bool = True,
 ) -> Result:
-    """Measure a model on games (uint8 [B, 60] batches on the model's device) in one pass."""
+    """Measure a model on games (uint8 [B, 60] batches on the model's device) in one pass.
+
+    Without ``keep_errors`` memory does not grow with the games; the error set takes 40 bytes an
+    error.
+    """
     result = Result(name, tau, source=source, errors=ErrorSet(source))
     for tokens in _batches(games):
         played = replay(tokens)
         scores = score(_predict(model, tokens), played, tau)
-        _add(result, scores, played)
+        _add(result, scores, played, keep_errors)
         result.games += len(tokens)
         progress(len(tokens))
     return result
 
 
-def _add(result: Result, scores: Scores, played: Replay) -> None:
+def _add(result: Result, scores: Scores, played: Replay, keep_errors: bool) -> None:
     pass_state = {}
     for group, name, mask in strata(played, scores.valid.shape[1]):
         measures = result.strata.setdefault(group, {}).setdefault(name, Measures())
         add_scores(measures, scores, mask)
         if group == "pass":
             pass_state[name] = mask
-    result.errors.add(scores, played, pass_state)
+    if keep_errors:
+        result.errors.add(scores, played, pass_state)

@@ -112,14 +112,20 @@ def _bench_games(
 
 
 def _measure(
-    name: str, model: nn.Module, games: list[Tensor], source: str, seed: int, progress: Progress
+    name: str,
+    model: nn.Module,
+    games: list[Tensor],
+    source: str,
+    seed: int,
+    progress: Progress,
+    keep_errors: bool,
 ) -> Result:
     device = games[0].device
     total = sum(len(batch) for batch in games)
     task = progress.add_task(escape(name), total=THRESHOLD_GAMES + total)
     step = lambda n: progress.advance(task, n)  # noqa: E731
     tau = choose_threshold(model, seed, device, THRESHOLD_GAMES, progress=step)
-    return evaluate(name, model, games, tau, source, progress=step)
+    return evaluate(name, model, games, tau, source, progress=step, keep_errors=keep_errors)
 
 
 @app.command("build")
@@ -153,7 +159,7 @@ def evaluate_command(
     bench, source = _bench_games(games, file, seed, skip_bad, where)
     loaded = load_model(model).to(where)
     with _progress() as progress:
-        result = _measure(model, loaded, bench, source, seed, progress)
+        result = _measure(model, loaded, bench, source, seed, progress, keep_errors=False)
     title = f"{model} on {result.games:,} games ({source}), tau {result.tau:.2g}"
     console.print(as_table(title, ("model", "positions"), model_rows([result])))
     console.print(
@@ -194,7 +200,10 @@ def compare_command(
     bench, source = _bench_games(games, file, seed, skip_bad, where)
     out.mkdir(parents=True, exist_ok=True)
     with _progress() as progress:
-        results = [_measure(n, m, bench, source, seed, progress) for n, m in loaded.items()]
+        results = [
+            _measure(n, m, bench, source, seed, progress, keep_errors=True)
+            for n, m in loaded.items()
+        ]
     title = f"{results[0].games:,} games ({source})"
     console.print(as_table(title, ("model", "positions"), model_rows(results)))
     overlaps = all_overlaps(results)

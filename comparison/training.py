@@ -231,7 +231,7 @@ def _validate(model: OthelloGPT, device: torch.device) -> tuple[float, float]:
     """(top-1 illegal rate, excess cross-entropy) on the fixed validation games."""
     games = random_games(VALIDATION_GAMES, 0, purpose="validation", device=device)
     model.eval()
-    overall = evaluate("training", model, games, VALIDATION_TAU).overall
+    overall = evaluate("training", model, games, VALIDATION_TAU, keep_errors=False).overall
     model.train()
     return overall.illegal.value, overall.excess.value
 
