@@ -24,7 +24,7 @@ from comparison.bench import evaluate
 from extracted_rules.files import whole_file
 from extracted_rules.game import random_games, replay, stream_seed
 from extracted_rules.notation import CONTEXT, SQUARE_OF_TOKEN
-from handbuilt.transformer import Keep, OthelloGPT, Shape
+from handbuilt.transformer import Attention, Keep, OthelloGPT, Shape
 
 TARGETS = ("sampled", "legal")
 PRECISIONS = ("bfloat16", "float32")
@@ -92,17 +92,16 @@ def _optimizer(model: OthelloGPT, settings: Settings) -> torch.optim.AdamW:
         {"params": decays, "weight_decay": settings.weight_decay},
         {"params": rest, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.95))
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.95), fused=True)
 
 
 def _blocks(settings: Settings, first_game: int, device: torch.device) -> Iterator[Tensor]:
     """The run's games from number ``first_game`` on, at most BLOCK at a time."""
-    seen = 0
-    games = random_games(settings.games, settings.seed, purpose="training", device=device)
+    games = random_games(
+        settings.games, settings.seed, purpose="training", device=device, skip=first_game
+    )
     for chunk in games:
-        fresh = chunk[max(0, first_game - seen) :]
-        seen += len(chunk)
-        yield from (fresh[i : i + BLOCK] for i in range(0, len(fresh), BLOCK))
+        yield from (chunk[i : i + BLOCK] for i in range(0, len(chunk), BLOCK))
 
 
 def _batches(
@@ -141,6 +140,12 @@ def _loss(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     number = targets.sum(-1)
     mean = (log_p * targets).sum(-1) / number.clamp(min=1)
     return -mean.sum(), (number > 0).sum()
+
+
+def _fuse_attention(model: OthelloGPT, fused: bool) -> None:
+    for module in model.modules():
+        if isinstance(module, Attention):
+            module.fused = fused
 
 
 def _share() -> tuple[int, int]:
@@ -204,7 +209,7 @@ def _load_state(
     model.load_state_dict({n: tensors[f"model.{n}"] for n in model.state_dict()})
     for name, parameter in model.named_parameters():
         optimizer.state[parameter] = {
-            "step": tensors[f"step.{name}"],
+            "step": tensors[f"step.{name}"].to(parameter.device),
             "exp_avg": tensors[f"exp_avg.{name}"].to(parameter.device),
             "exp_avg_sq": tensors[f"exp_avg_sq.{name}"].to(parameter.device),
         }
@@ -331,6 +336,7 @@ def train(
     model = OthelloGPT(settings.shape)
     initialise(model, settings.seed)
     model.to(device).train()
+    _fuse_attention(model, True)
     optimizer = _optimizer(model, settings)
     first = _load_state(state, model, optimizer, settings) if resume and state.exists() else 0
     if rank == 0:
@@ -362,7 +368,7 @@ def train(
             _save_state(state, model, optimizer, settings, done)
         if last:
             break
-    model.eval()
+    _fuse_attention(model.eval(), False)
     if rank == 0:
         model.metadata = _card(settings)
         model.save(out / "model.safetensors")

@@ -324,21 +324,22 @@ def _random_chunk(games: int, generator: torch.Generator) -> Tensor:
 
 
 def random_games(
-    n: int, seed: int, *, purpose: str = "bench", device: torch.device | str = "cpu"
+    n: int, seed: int, *, purpose: str = "bench", device: torch.device | str = "cpu", skip: int = 0
 ) -> Iterator[Tensor]:
     """Uniformly random legal games: yields uint8 [chunk, 60] tokens, ``n`` games in all.
 
     The same purpose, seed and device give the same games; CPU and CUDA differ from each other
-    because their random generators do.
+    because their random generators do. ``skip`` leaves out the first games of the ``n``, at no
+    cost where they fill whole chunks.
     """
     device = torch.device(device)
-    part, missing = 0, n
-    while missing > 0:
-        generator = torch.Generator(device).manual_seed(stream_seed(purpose, seed, part))
+    part, first = 0, 0
+    while first < n:
         chunk = min(FIRST_CHUNK << min(part, 10), LARGEST_CHUNK)
-        games = _random_chunk(chunk, generator)[:missing]
-        yield games
-        missing -= len(games)
+        if first + chunk > skip:
+            generator = torch.Generator(device).manual_seed(stream_seed(purpose, seed, part))
+            yield _random_chunk(chunk, generator)[max(0, skip - first) : n - first]
+        first += chunk
         part += 1
 
 
