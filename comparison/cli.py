@@ -27,7 +27,7 @@ from comparison.boards import board_accuracy
 from comparison.error_sets import write_who_errs
 from comparison.models import UnknownModelError, load_model
 from comparison.training import Progress as TrainingProgress
-from comparison.training import Settings, TrainingError, train
+from comparison.training import Settings, TrainingError, joined, read_log, train
 from extracted_rules.game import IllegalGameError, random_games, replay
 from extracted_rules.game_files import BadGame, GameFileError, load_games
 from extracted_rules.notation import CONTEXT, NotationError, squares_from_tokens
@@ -288,37 +288,59 @@ def train_command(
     batch: Annotated[int, typer.Option(help="Games a step, over all processes.", min=1)] = 512,
     targets: Annotated[str, typer.Option(help="sampled (the move played) or legal.")] = "sampled",
     learning_rate: Annotated[float, typer.Option(min=0.0)] = 5e-4,
+    warmup_games: Annotated[int, typer.Option(min=0)] = 50_000,
     dropout: Annotated[float, typer.Option(min=0.0, max=0.9)] = 0.0,
     seed: Annotated[int, typer.Option(help="Seed of weights and games.")] = 1,
     device: Device = "auto",
     precision: Annotated[str, typer.Option(help="bfloat16 or float32.")] = "bfloat16",
     save_every: Annotated[int, typer.Option(help="Steps between checkpoints.", min=1)] = 500,
+    compiled: Annotated[
+        bool | None,
+        typer.Option("--compile/--no-compile", help="torch.compile; by default on a GPU only."),
+    ] = None,
     resume: Annotated[bool, typer.Option(help="Go on from the folder's checkpoint.")] = False,
 ) -> None:
-    """Train an Othello-GPT on random legal games; --resume continues exactly."""
+    """Train an Othello-GPT on random legal games; --resume continues exactly.
+
+    Several GPUs: torchrun --nproc-per-node 4 -m comparison train ...
+    """
+    from comparison.figures import training_curve
+
     settings = Settings(
         games=games,
         batch=batch,
         targets=targets,
         learning_rate=learning_rate,
+        warmup_games=warmup_games,
         dropout=dropout,
         seed=seed,
         precision=precision,
     )
-    with _progress() as progress:
+    with joined(resolve_device(device)) as where, _progress() as progress:
         task = progress.add_task("training", total=settings.steps)
+        validated = ""
 
         def report(line: TrainingProgress) -> None:
-            text = f"loss {line.loss:.3f}, {line.games_per_second:,.0f} games/s"
-            progress.update(task, completed=line.step, description=text)
+            nonlocal validated
             if line.validation_illegal is not None:
-                notes.print(
-                    f"step {line.step}: {text}, validation: illegal "
-                    f"{100 * line.validation_illegal:.2f} %, excess {line.validation_excess:.3f}"
+                validated = (
+                    f", illegal {100 * line.validation_illegal:.2f} %, "
+                    f"excess {line.validation_excess:.3f}"
                 )
+                training_curve(read_log(out), out / "training.png")
+                notes.print(f"step {line.step}: loss {line.loss:.3f}{validated}")
+            text = f"loss {line.loss:.3f}{validated}, {line.games_per_second:,.0f} games/s"
+            progress.update(task, completed=line.step, description=text)
 
-        where = resolve_device(device)
-        train(settings, out, where, resume=resume, save_every=save_every, report=report)
+        train(
+            settings,
+            out,
+            where,
+            resume=resume,
+            compiled=where.type == "cuda" if compiled is None else compiled,
+            save_every=save_every,
+            report=report,
+        )
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from comparison.bench import Result
 from comparison.error_sets import KINDS, Overlap
+from comparison.training import Progress
 from extracted_rules.files import whole_file
 from extracted_rules.notation import COLUMNS, LABELS, N_SQUARES, SQUARE_OF_TOKEN
 
@@ -164,6 +165,29 @@ def layer_by_ply(values: Tensor, title: str, label: str, path: Path) -> None:
     axes.set(xlabel="moves seen", ylabel="layer", title=_plain(title))
     axes.set_yticks(range(layers))
     figure.colorbar(image, ax=axes, label=label, pad=0.01)
+    _save(figure, path)
+
+
+def training_curve(log: Sequence[Progress], path: Path) -> None:
+    """A training run: loss of the batches, and what validation found, by games seen."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
+    left.plot([line.games for line in log], [line.loss for line in log], color=MODEL_COLOURS[0])
+    left.set(xlabel="games seen", ylabel="training loss (nats)", title="Loss")
+    checked = [
+        (line.games, line.validation_illegal, line.validation_excess)
+        for line in log
+        if line.validation_illegal is not None and line.validation_excess is not None
+    ]
+    if checked:
+        games, illegal, excess = zip(*checked, strict=True)
+        drawn = (("top-1 illegal rate", illegal), ("excess cross-entropy (nats)", excess))
+        for (label, values), colour in zip(drawn, MODEL_COLOURS, strict=False):
+            right.plot(games, values, color=colour, marker=".", label=label)
+        right.set(yscale="log")
+        right.legend(frameon=False)
+    right.set(xlabel="games seen", title="Validation games")
+    for axes in (left, right):
+        axes.grid(alpha=0.25, which="both")
     _save(figure, path)
 
 

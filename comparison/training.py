@@ -3,7 +3,8 @@
 Games are made on the training device as it goes and never seen twice; the purpose "training" keeps
 them apart from every bench. A run can be killed anywhere: ``resume`` continues from the last
 checkpoint to the same weights that an uninterrupted run on the same device reaches. Under
-``torchrun`` every process takes its share of each batch, so the total batch stays the same.
+``torchrun`` every process takes its share of each batch, so the total batch stays the same:
+``torchrun --nproc-per-node 4 -m comparison train ...``.
 """
 
 import json
@@ -11,6 +12,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -24,7 +26,7 @@ from comparison.bench import evaluate
 from extracted_rules.files import whole_file
 from extracted_rules.game import random_games, replay, stream_seed
 from extracted_rules.notation import CONTEXT, SQUARE_OF_TOKEN
-from handbuilt.transformer import Attention, Keep, OthelloGPT, Shape
+from handbuilt.transformer import Attention, OthelloGPT, Shape
 
 TARGETS = ("sampled", "legal")
 PRECISIONS = ("bfloat16", "float32")
@@ -148,6 +150,22 @@ def _fuse_attention(model: OthelloGPT, fused: bool) -> None:
             module.fused = fused
 
 
+@contextmanager
+def joined(device: torch.device) -> Iterator[torch.device]:
+    """Under ``torchrun``, join the other processes; gives the device that is this one's."""
+    if "LOCAL_RANK" not in os.environ:
+        yield device
+        return
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield device
+    finally:
+        dist.destroy_process_group()
+
+
 def _share() -> tuple[int, int]:
     """(rank, world size) of this process; (0, 1) outside torchrun."""
     if not (dist.is_available() and dist.is_initialized()):
@@ -155,9 +173,9 @@ def _share() -> tuple[int, int]:
     return dist.get_rank(), dist.get_world_size()
 
 
-def _sum_gradients(model: nn.Module) -> None:
+def _sum_gradients(parameters: list[Tensor]) -> None:
     """Add every gradient up over processes; the loss is divided by the total count already."""
-    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    gradients = [p.grad for p in parameters if p.grad is not None]
     flat = torch.cat([g.flatten() for g in gradients])
     dist.all_reduce(flat)
     parts = torch.split(flat, [g.numel() for g in gradients])
@@ -241,28 +259,56 @@ def _validate(model: OthelloGPT, device: torch.device) -> tuple[float, float]:
     return overall.illegal.value, overall.excess.value
 
 
-def _keep_log(path: Path, step: int) -> None:
+LOG = "log.jsonl"
+
+
+def read_log(out: Path) -> list[Progress]:
+    """The log of the run in a folder. Raises TrainingError for a folder without one."""
+    try:
+        lines = (out / LOG).read_text(encoding="utf-8").splitlines()
+        return [Progress(**json.loads(line)) for line in lines]
+    except (OSError, ValueError, TypeError) as error:
+        raise TrainingError(f"{out / LOG} is no log of a training run: {error}") from None
+
+
+def _keep_log(out: Path, step: int) -> None:
     """Drop the lines of steps that a resumed run will take again."""
-    if not path.exists():
+    if not (out / LOG).exists():
         return
-    lines = path.read_text(encoding="utf-8").splitlines()
-    kept = [line for line in lines if json.loads(line)["step"] <= step]
-    with whole_file(path) as partial:
-        partial.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+    kept = [json.dumps(asdict(line)) + "\n" for line in read_log(out) if line.step <= step]
+    with whole_file(out / LOG) as partial:
+        partial.write_text("".join(kept), encoding="utf-8")
 
 
-def _drop(rate: float) -> Keep:
-    """Dropout where GPT-2 has it: behind the embedding and behind every layer's two halves."""
+Predict = Callable[[Tensor], Tensor]
+
+
+def _predictor(model: OthelloGPT, settings: Settings, compiled: bool) -> Predict:
+    """The model as it is trained: with dropout, in the run's precision.
+
+    Dropout is where GPT-2 has it: behind the embedding and behind every layer's two halves.
+    """
     places = ("hook_pos_embed", "hook_attn_out", "hook_mlp_out")
 
     def keep(name: str, value: Tensor) -> Tensor:
-        return nn.functional.dropout(value, rate) if name.endswith(places) else value
+        drops = settings.dropout > 0 and name.endswith(places)
+        return nn.functional.dropout(value, settings.dropout) if drops else value
 
-    return keep
+    def run(tokens: Tensor) -> Tensor:
+        return model.run_with_hook(tokens, keep)
+
+    inner = torch.compile(run) if compiled else run
+
+    def predict(tokens: Tensor) -> Tensor:
+        half = settings.precision == "bfloat16"
+        with torch.autocast(tokens.device.type, torch.bfloat16, enabled=half):
+            return inner(tokens)
+
+    return predict
 
 
 def _step(
-    model: OthelloGPT,
+    predict: Predict,
     optimizer: torch.optim.AdamW,
     settings: Settings,
     step: int,
@@ -274,25 +320,33 @@ def _step(
         group["lr"] = settings.rate(step)
     # Dropout draws depend on the step alone, so that a resumed run draws the same.
     torch.manual_seed(stream_seed("dropout", settings.seed, step))
-    with torch.autocast(
-        tokens.device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"
-    ):
-        if settings.dropout:
-            logits = model.run_with_hook(tokens, _drop(settings.dropout))
-        else:
-            logits = model(tokens)
-    total, count = _loss(logits, targets)
+    total, count = _loss(predict(tokens), targets)
     several = _share()[1] > 1
     sums = torch.stack([total.detach(), count.to(total.dtype)])
     if several:
         dist.all_reduce(sums)
     optimizer.zero_grad(set_to_none=True)
     (total / sums[1]).backward()  # type: ignore[no-untyped-call]
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     if several:
-        _sum_gradients(model)
-    nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
+        _sum_gradients(parameters)
+    nn.utils.clip_grad_norm_(parameters, settings.clip)
     optimizer.step()
     return sums[0] / sums[1]
+
+
+def _that_fits(predict: Predict, tokens: Tensor, targets: Tensor) -> int:
+    """How many games of a batch that was too large the device can take in one step; 0 if none."""
+    games = len(tokens)
+    while games > 1:
+        games //= 2
+        try:
+            loss, _ = _loss(predict(tokens[:games]), targets[:games])
+            loss.backward()  # type: ignore[no-untyped-call]
+        except torch.OutOfMemoryError:
+            continue
+        return games
+    return 0
 
 
 def _card(settings: Settings) -> dict[str, str]:
@@ -311,13 +365,15 @@ def train(
     device: torch.device,
     *,
     resume: bool = False,
+    compiled: bool = False,
     save_every: int = 500,
     log_every: int = 50,
     report: Callable[[Progress], None] = lambda _: None,
 ) -> OthelloGPT:
     """Train a model; leaves ``model.safetensors``, ``state.safetensors`` and ``log.jsonl`` in out.
 
-    ``state.safetensors`` is what ``resume`` continues from. Raises TrainingError.
+    ``state.safetensors`` is what ``resume`` continues from. ``compiled`` goes through
+    torch.compile. Raises TrainingError, and OSError for a log that cannot be written.
     """
     rank, world = _share()
     if settings.batch % world:
@@ -330,7 +386,7 @@ def train(
         raise TrainingError(f"targets are {' or '.join(TARGETS)}, not {settings.targets!r}")
     if settings.steps < 1:
         raise TrainingError(f"{settings.games} games are less than one batch of {settings.batch}")
-    state, log = out / "state.safetensors", out / "log.jsonl"
+    state = out / "state.safetensors"
     if state.exists() and not resume:
         raise TrainingError(f"{out} holds a run already; resume it or choose another folder")
     model = OthelloGPT(settings.shape)
@@ -341,11 +397,19 @@ def train(
     first = _load_state(state, model, optimizer, settings) if resume and state.exists() else 0
     if rank == 0:
         out.mkdir(parents=True, exist_ok=True)
-        _keep_log(log, first)
+        _keep_log(out, first)
+    predict = _predictor(model, settings, compiled)
     share = slice(rank, None, world)
     since, games_since = time.perf_counter(), 0
     for step, (tokens, targets) in enumerate(_batches(settings, first, device, share), start=first):
-        loss = _step(model, optimizer, settings, step, tokens, targets)
+        try:
+            loss = _step(predict, optimizer, settings, step, tokens, targets)
+        except torch.OutOfMemoryError:
+            fits = world * _that_fits(predict, tokens, targets)
+            raise TrainingError(
+                f"a batch of {settings.batch} games does not fit in the memory of {device}; "
+                + (f"{fits} would" if fits else "not even a single game would")
+            ) from None
         games_since += settings.batch
         done = step + 1
         last = done == settings.steps
@@ -360,7 +424,7 @@ def train(
             if done % save_every == 0 or last:
                 illegal, excess = _validate(model, device)
                 line = replace(line, validation_illegal=illegal, validation_excess=excess)
-            with log.open("a", encoding="utf-8") as file:
+            with (out / LOG).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(asdict(line)) + "\n")
             report(line)
             since, games_since = time.perf_counter(), 0

@@ -3,9 +3,6 @@
 from pathlib import Path
 
 import pytest
-import torch
-
-torch.set_num_threads(2)
 
 TOURNAMENT = Path(__file__).parents[2] / "shared" / "data" / "wthor-2009.txt"
 
