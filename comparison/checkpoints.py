@@ -107,14 +107,14 @@ def _state_dict(path: Path) -> Weights:
 def _plain_tensors(loaded: object, path: Path) -> Weights:
     if not isinstance(loaded, dict):
         raise CheckpointError(
-            f"{path} should hold a state dict, tensors by name; it holds a {type(loaded).__name__}"
+            f"{path} should hold a state dict, tensors by name; found {type(loaded).__name__}"
         )
     found: Weights = {}
     for name, tensor in loaded.items():
         if not isinstance(name, str) or not isinstance(tensor, Tensor):
             raise CheckpointError(
-                f"{path} should hold a state dict, tensors by name; under {name!r} it holds a "
-                f"{type(tensor).__name__}"
+                f"{path} should hold a state dict, tensors by name; found "
+                f"{type(tensor).__name__} under {name!r}"
             )
         if tensor.layout != torch.strided or tensor.is_nested or tensor.device.type != "cpu":
             raise CheckpointError(f"{path} should hold ordinary tensors; {name} is none")
