@@ -54,7 +54,7 @@ def load(path: Path) -> OthelloGPT:
         return _from_mingpt(found, path)
     raise CheckpointError(
         f"{path} is neither a TransformerLens nor a minGPT state dict: it has no embed.W_E and no "
-        f"tok_emb.weight, but {', '.join(list(found)[:3]) or 'nothing'}"
+        f"tok_emb.weight, but {ascii(list(found)[:3])[1:-1][:80] or 'nothing'}"
     )
 
 
@@ -114,10 +114,12 @@ def _plain_tensors(loaded: object, path: Path) -> Weights:
         if not isinstance(name, str) or not isinstance(tensor, Tensor):
             raise CheckpointError(
                 f"{path} should hold a state dict, tensors by name; found "
-                f"{type(tensor).__name__} under {name!r}"
+                f"{type(tensor).__name__} under {ascii(name)[:80]}"
             )
         if tensor.layout != torch.strided or tensor.is_nested or tensor.device.type != "cpu":
-            raise CheckpointError(f"{path} should hold ordinary tensors; {name} is none")
+            raise CheckpointError(
+                f"{path} should hold ordinary tensors; {ascii(name)[:80]} is none"
+            )
         # Masks and the like, buffers of both formats' attention.
         if not name.endswith((".attn.mask", ".attn.IGNORE")):
             found[name] = tensor.detach()

@@ -307,8 +307,9 @@ def fitting(
     for name in sorted(expected.keys() | found.keys()):
         sizes = [tuple(side[name].shape) if name in side else None for side in (expected, found)]
         if sizes[0] != sizes[1]:
+            shown = ascii(name)[1:-1][:80]  # a name from a file can be anything, line breaks too
             raise CheckpointError(
-                f"{path} is not this model: {name} should be {sizes[0] or 'absent'}, "
+                f"{path} is not this model: {shown} should be {sizes[0] or 'absent'}, "
                 f"found {sizes[1] or 'nothing'}"
             )
     for name, tensor in found.items():
