@@ -16,6 +16,7 @@ from comparison.checkpoints import export
 from extracted_rules.game import random_games
 from handbuilt import OthelloGPT, Shape, build
 
+pytestmark = pytest.mark.filterwarnings("ignore:HookedTransformer is deprecated")
 lens = pytest.importorskip("transformer_lens", reason="needs the extra: make test-interop")
 
 
