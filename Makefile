@@ -3,15 +3,20 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+TORCH := torch==2.13.0
 MODELS := logic uniform-empty uniform-beside bigram
 
-.PHONY: compare test slow lint bench clean
+.PHONY: compare test test-interop slow lint bench clean
 
 compare: $(INSTALLED)  ## the table, the report and the figures, on 2,000 random games
 	$(BIN)/handbuilt compare $(MODELS) --games 2000 --seed 1 --out out/compare
 
 test: lint  ## what CI runs
 	$(BIN)/pytest
+
+test-interop: $(INSTALLED)  ## against the real TransformerLens, which it installs
+	$(BIN)/pip install --quiet --disable-pip-version-check $(TORCH) --editable '.[interop]'
+	$(BIN)/pytest tests/test_interop.py
 
 slow: $(INSTALLED)  ## studies too long for `make test`
 	$(BIN)/pytest -m slow
@@ -31,6 +36,6 @@ clean:
 # from 2.11 on satisfies the project. Where pip offers a CPU build of it, nothing of CUDA comes along.
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/pip install --quiet --disable-pip-version-check $(TORCH)
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test]'
 	touch $@

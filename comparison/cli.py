@@ -1,4 +1,4 @@
-"""The command line: ``handbuilt build | evaluate | compare | describe | train``."""
+"""The command line: ``handbuilt build | evaluate | compare | describe | train | export``."""
 
 import os
 import shlex
@@ -24,6 +24,7 @@ from comparison.bench import (
     resolve_device,
 )
 from comparison.boards import board_accuracy
+from comparison.checkpoints import FORMATS, ExportError, export
 from comparison.error_sets import write_who_errs
 from comparison.models import UnknownModelError, load_model
 from comparison.training import Progress as TrainingProgress
@@ -38,6 +39,7 @@ from handbuilt.transformer import CheckpointError, OthelloGPT
 #: What a user can do wrong, as opposed to a defect: reported as one sentence.
 USER_ERRORS = (
     CheckpointError,
+    ExportError,
     GameFileError,
     IllegalGameError,
     LayoutError,
@@ -341,6 +343,25 @@ def train_command(
             save_every=save_every,
             report=report,
         )
+
+
+@app.command("export")
+def export_command(
+    model: Annotated[str, typer.Argument(help="A recipe or a checkpoint's path.")],
+    out: Annotated[Path, typer.Option(help="Where to write the file.")],
+    form: Annotated[str, typer.Option("--format", help=f"One of: {', '.join(FORMATS)}.")],
+) -> None:
+    """Write a model for other programs: the same weights; only safetensors keeps recipe and layout.
+
+    transformer-lens: a state dict for HookedTransformer (normalization_type "LN", act_fn "gelu").
+    mingpt: a state dict for the GPT class of Li et al. 2022. Every command reads both.
+    """
+    _check_writable(out)
+    loaded = load_model(model)
+    if not isinstance(loaded, OthelloGPT):
+        raise ExportError(f"{model} is a baseline; only an Othello-GPT can be exported")
+    export(loaded, form, out)
+    console.print(f"wrote {out}", highlight=False, markup=False, soft_wrap=True)
 
 
 def main() -> None:

@@ -4,10 +4,11 @@ from pathlib import Path
 
 from torch import nn
 
+from comparison import checkpoints
 from comparison.baselines import BASELINES
 from extracted_rules.notation import CONTEXT, N_TOKENS
 from handbuilt.recipes import RECIPES, build
-from handbuilt.transformer import CheckpointError, OthelloGPT
+from handbuilt.transformer import CheckpointError
 
 REFERENCE = "reference"
 
@@ -19,8 +20,8 @@ class UnknownModelError(ValueError):
 def load_model(name_or_path: str) -> nn.Module:
     """A model that maps tokens int64 [B, T <= 59] to logits float32 [B, T, 61].
 
-    Takes a recipe's name (compiled on the spot), a baseline's name, or the path of a checkpoint
-    written by ``OthelloGPT.save``. Raises UnknownModelError or CheckpointError.
+    Takes a recipe's name (compiled on the spot), a baseline's name, or the path of a checkpoint in
+    any format of :mod:`comparison.checkpoints`. Raises UnknownModelError or CheckpointError.
     """
     if name_or_path in RECIPES:
         return build(name_or_path)
@@ -32,7 +33,7 @@ def load_model(name_or_path: str) -> nn.Module:
     if not path.is_file():
         known = ", ".join([*RECIPES, *BASELINES])
         raise UnknownModelError(f"{name_or_path!r} is neither a file nor one of {known}")
-    model = OthelloGPT.load(path)
+    model = checkpoints.load(path)
     if model.shape.n_ctx < CONTEXT or model.shape.d_vocab != N_TOKENS:
         raise CheckpointError(
             f"{path} reads {model.shape.n_ctx} moves of {model.shape.d_vocab} tokens; a model of "

@@ -55,6 +55,21 @@ def test_build_writes_a_model_that_evaluates(
     assert "the move closes C4-F4" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("form", ["safetensors", "transformer-lens", "mingpt"])
+def test_export_writes_what_other_commands_read(
+    form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, out = tmp_path / "model.safetensors", tmp_path / "out.bin"
+    OthelloGPT(Shape(n_layers=1, d_model=64, n_heads=1, d_head=64, d_mlp=256)).save(model)
+    arguments = ("export", str(model), "--format", form, "--out", str(out))
+    assert run(*arguments, monkeypatch=monkeypatch) == 0
+    assert f"wrote {out}" in capsys.readouterr().out
+    assert run("evaluate", str(out), "--games", "5", monkeypatch=monkeypatch) == 0
+    assert "top-1 illegal %" in capsys.readouterr().out
+    assert run("describe", str(out), monkeypatch=monkeypatch) == 2
+    assert "not hand-built" in capsys.readouterr().err
+
+
 def test_compare_writes_everything_it_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,6 +144,10 @@ def test_recorded_games_can_be_measured(
         (["compare", "bigram", "bigram"], "a model is named twice"),
         (["evaluate", "bigram", "--json", "/dev/null"], "no ordinary file"),
         (["evaluate", "bigram", "--device", "meta"], "models run on cpu or cuda"),
+        (["export", "bigram", "--format", "mingpt", "--out", "x"], "bigram is a baseline"),
+        (["export", "logic", "--format", "onnx", "--out", "x"], "no format is called 'onnx'"),
+        (["export", "logic", "--format", "mingpt", "--out", "/nowhere/x"], "/nowhere is no folder"),
+        (["export", "pyproject.toml", "--format", "mingpt", "--out", "x"], "not a readable"),
     ],
 )
 def test_mistakes_are_one_sentence_and_exit_code_2(
@@ -151,5 +170,5 @@ def test_mistakes_are_one_sentence_and_exit_code_2(
 def test_the_module_is_the_script() -> None:
     command = [sys.executable, "-m", "handbuilt", "--help"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    for name in ("build", "evaluate", "compare", "describe"):
+    for name in ("build", "evaluate", "compare", "describe", "export"):
         assert name in done.stdout
