@@ -1,15 +1,18 @@
 """The rules of a hand-built Othello-GPT at rule level: the specification that weights must meet.
 
-Plain tensor code over games, no transformer. A position has seen moves 0..t; its *move* is move t,
-its frame is the mover's: +1 mine, -1 theirs. Parity stands for the mover, so an unseen pass is not
-noticed. For each of eight layers it computes
+Plain tensor code over games, no transformer, differentiable in the strengths. A position has seen
+moves 0..t; its *move* is move t, its frame is the mover's: +1 mine, -1 theirs. For each of eight
+layers it computes
 
-- a **belief** about every square before the move: half a *leaky read* of what earlier positions
-  passed on, half what this position had settled on one layer before;
+- a **belief** about every square before the move: a *leaky read* of what earlier positions told,
+  discs of the same side counted as mine, of the other side as theirs;
 - the **claims**: for each bracket (two discs of mine around a run of theirs, one end being the
   move), how surely it flips; the **flips** are the sum over brackets;
-- the **message** to later positions: the flips, and a share of the settled board;
-- the **need**: a legal move flips something, so while too little is claimed, doubts are forgiven.
+- what it **settles**: belief and the settled board of one layer before, clipped;
+- the **message** to later positions: the flips, and what brackets say about their ends;
+- the **need**: a legal move flips something, so while too little is claimed, doubts are forgiven;
+- whether the move only makes sense for the other side: then somebody **passed** before it, and from
+  there on the **side** of every position is the opposite of what parity says.
 
 The last two layers turn the board after the move into legal moves.
 """
@@ -18,16 +21,14 @@ from dataclasses import dataclass, field
 from functools import cache
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from extracted_rules.game import START_BLACK, replay, unpack
-from extracted_rules.notation import CENTRE, N_SQUARES, SQUARE_OF_TOKEN, token_of
-from extracted_rules.patterns import BRACKETS
-from handbuilt.strengths import Strengths
+from extracted_rules.notation import CENTRE, CONTEXT, N_SQUARES, SQUARE_OF_TOKEN, token_of
+from extracted_rules.patterns import BRACKETS, MAX_DISTANCE, RAYS
+from handbuilt.strengths import LENGTHS, Strengths
 
 N_LAYERS = 8
-#: A specification should not round: everything here is float64.
-REAL = torch.float64
 #: A line between two blanks is no line: this much is taken from it, and given to lines between two
 #: discs, which speak about occupied squares only and are never read.
 ENDS_GATE = 2.0
@@ -35,12 +36,25 @@ ENDS_GATE = 2.0
 OCCUPIED_LOGIT = -1e3
 #: The four first moves, by square.
 FIRST_MOVES: tuple[int, ...] = (19, 26, 37, 44)
+#: Attention to positions of the other side falls by e to this power.
+SIDE_SCORE = 30.0
+#: A reading head's attention to others adds up to no more than 1 in this many.
+ROOM = 4.0
+#: What closes the way to a decision about a pass that was taken already.
+PASS_GATE = 64.0
+#: Slope of the steps by which passes are decided and counted.
+STEP = 8.0
+
+
+def _depth(distance: int, length: int) -> int:
+    """A run's disc by its distance to the nearer end."""
+    return min(distance, length - 1 - distance)
 
 
 @cache
 def bracket_matrices() -> tuple[Tensor, Tensor]:
     """float64 [518, 64] twice: 1 where a square lies on the run, 1 where it is an end."""
-    runs, ends = torch.zeros(2, len(BRACKETS), N_SQUARES, dtype=REAL).unbind()
+    runs, ends = torch.zeros(2, len(BRACKETS), N_SQUARES, dtype=torch.float64).unbind()
     for row, bracket in enumerate(BRACKETS):
         runs[row, list(bracket.run)] = 1
         ends[row, list(bracket.ends)] = 1
@@ -48,10 +62,52 @@ def bracket_matrices() -> tuple[Tensor, Tensor]:
 
 
 @cache
+def bracket_lengths() -> Tensor:
+    """int64 [518]: length of each bracket's run, minus 1."""
+    return torch.tensor([len(bracket.run) - 1 for bracket in BRACKETS])
+
+
+@cache
+def _bracket_places() -> Tensor:
+    """int64 [518, 64]: where ``bracket_weights`` finds the weight of each square."""
+    table = torch.zeros(len(BRACKETS), N_SQUARES, dtype=torch.int64)
+    for row, bracket in enumerate(BRACKETS):
+        length = len(bracket.run)
+        for distance, square in enumerate(bracket.run):
+            table[row, square] = 1 + 4 * (length - 1) + _depth(distance, length)
+        for square in bracket.ends:
+            table[row, square] = 1 + 4 * (length - 1) + 3
+    return table
+
+
+def bracket_weights(run: Tensor, end: Tensor) -> Tensor:
+    """[518, 64] weights of squares for every bracket from run [6, 3] and end [6]."""
+    flat = torch.cat([run.new_zeros(1), torch.cat([run, end[:, None]], 1).flatten()])
+    return flat[_bracket_places()]
+
+
+@cache
+def _ray_places() -> Tensor:
+    """int64 [6, 7]: where ``_ray_weights`` finds the weight at each distance, by length."""
+    table = torch.zeros(LENGTHS, MAX_DISTANCE, dtype=torch.int64)
+    for length in range(1, LENGTHS + 1):
+        for distance in range(length):
+            table[length - 1, distance] = 1 + 4 * (length - 1) + _depth(distance, length)
+        table[length - 1, length] = 1 + 4 * (length - 1) + 3
+    return table
+
+
+def _ray_weights(run: Tensor, end: Tensor) -> Tensor:
+    """[..., 6, 7] weights by distance from the move, from run [..., 6, 3] and end [..., 6]."""
+    joined = torch.cat([run, end[..., None]], -1).flatten(-2)
+    return torch.cat([torch.zeros_like(joined[..., :1]), joined], -1)[..., _ray_places()]
+
+
+@cache
 def start_board() -> Tensor:
     """float64 [64]: the start position in black's frame."""
-    black = unpack(torch.tensor(START_BLACK)).to(REAL)
-    centre = torch.zeros(N_SQUARES, dtype=REAL)
+    black = unpack(torch.tensor(START_BLACK)).to(torch.float64)
+    centre = torch.zeros(N_SQUARES, dtype=torch.float64)
     centre[list(CENTRE)] = 1
     return 2 * black - centre
 
@@ -60,26 +116,105 @@ def start_board() -> Tensor:
 def boards_after_first_move() -> Tensor:
     """float64 [4, 64]: the board after each of FIRST_MOVES, in black's frame."""
     tokens = torch.tensor([[token_of(square)] for square in FIRST_MOVES])
-    return replay(tokens).boards[:, 1].to(REAL)
+    return replay(tokens).boards[:, 1].to(torch.float64)
 
 
-def leaky_kernel(leak: float, positions: int) -> Tensor:
-    """float64 [t, tau]: leak^(lag - 1) for lag = t - tau > 0, negative for odd lags, else 0.
+@cache
+def book() -> Tensor:
+    """float64 [4, 64]: 1 on the legal replies to each of FIRST_MOVES."""
+    tokens = torch.tensor([[token_of(square)] for square in FIRST_MOVES])
+    return replay(tokens).legal[:, 1].to(torch.float64)
 
-    An odd lag means that the other side moved: its discs are theirs.
-    """
+
+def parity(positions: int) -> Tensor:
+    """float64 [T]: +1 at even positions, where black moves unless somebody passed, else -1."""
+    return 1.0 - 2.0 * (torch.arange(positions, dtype=torch.float64) % 2)
+
+
+def lag_kernel(weights: Tensor) -> Tensor:
+    """[T, T] weights by lag t - tau > 0 from weights [lags]; 0 elsewhere."""
+    positions = len(weights) + 1
     lag = torch.arange(positions)[:, None] - torch.arange(positions)[None]
-    sign = 1.0 - 2.0 * (lag % 2)
-    return torch.where(lag > 0, sign * leak ** (lag - 1).clamp(min=0).to(REAL), 0.0)
+    return torch.cat([weights.new_zeros(1), weights])[lag.clamp(min=0)]
+
+
+def amplitude(kernel: Tensor) -> float:
+    """What a head's output is scaled by, so that its attention adds up to less than one."""
+    return ROOM * max(float(kernel.sum(-1).max()), 1.0)
+
+
+def step(x: Tensor) -> Tensor:
+    """0 below, 1 above, steep between."""
+    return (STEP * x + 0.5).clamp(0, 1)
+
+
+@dataclass
+class Facts:
+    """What is known of games without any rule about colours: all that depends on tokens alone.
+
+    placed, occupied: [B, T, 64], the move's disc; what is on the board once it lies there. rays:
+    int64 [B, T, 8, 7] squares from the move. possible: [B, T, 8, 6], 1 where a line of that length
+    has no blank. unbroken, one_blank: bool [B, T, 518] for the board after the move.
+    """
+
+    placed: Tensor
+    occupied: Tensor
+    first: Tensor
+    rays: Tensor
+    possible: Tensor
+
+    @classmethod
+    def of(cls, tokens: Tensor, dtype: torch.dtype) -> "Facts":
+        games, positions = tokens.shape
+        squares = SQUARE_OF_TOKEN[tokens]
+        placed = torch.zeros(games, positions, N_SQUARES + 1, dtype=dtype)
+        placed = placed.scatter_(2, squares[..., None], 1.0)[..., :N_SQUARES]
+        occupied = placed.cumsum(1)
+        occupied[..., list(CENTRE)] = 1
+        firsts = torch.tensor([token_of(square) for square in FIRST_MOVES])
+        first = (tokens[:, :1] == firsts).long().argmax(-1)
+        rays = RAYS[squares.clamp(max=N_SQUARES - 1)]
+        discs = _along(occupied, rays).cumprod(-1)
+        possible = discs[..., 1:] * (squares < N_SQUARES)[..., None, None]
+        possible[:, 0] = 0
+        return cls(placed, occupied, first, rays, possible)
+
+    def open_lines(self, at: Tensor | None) -> Tensor:
+        """[B, P, 518]: 1 for brackets with no blank inside, at the positions ``at`` [B, P]."""
+        runs = bracket_matrices()[0].to(self.placed.dtype)
+        unbroken = ((1 - _pick(self.occupied, at)) @ runs.T < 0.5).to(self.placed.dtype)
+        first = torch.arange(unbroken.shape[1]) == 0 if at is None else at == 0
+        return unbroken * ~first[..., None]
+
+
+def _pick(x: Tensor, at: Tensor | None) -> Tensor:
+    """x [B, T, n] at positions [B, P]; all of them without ``at``."""
+    return x if at is None else x.gather(1, at[..., None].expand(-1, -1, x.shape[-1]))
+
+
+def _along(x: Tensor, rays: Tensor) -> Tensor:
+    """[B, T, 8, 7]: x [B, T, 64] on the rays; 0 off the board."""
+    padded = nn.functional.pad(x, (0, 1))
+    return padded.gather(2, rays.flatten(2)).view(rays.shape)
+
+
+def _onto(values: Tensor, rays: Tensor) -> Tensor:
+    """[B, T, 64]: values [B, T, 8, 7] on the rays, summed by square."""
+    board = values.new_zeros(*values.shape[:2], N_SQUARES + 1)
+    return board.scatter_add(2, rays.flatten(2), values.flatten(2))[..., :N_SQUARES]
 
 
 @dataclass
 class Layer:
-    """What one layer computes: need and claims [B, T], everything else [B, T, 64]."""
+    """What one layer computes: scalars of a position [B, T], everything else [B, T, 64]."""
 
     belief: Tensor
     need: Tensor
+    passes: Tensor
+    side: Tensor
     claims: Tensor
+    other: Tensor
+    passed: Tensor
     flips: Tensor
     settled: Tensor
     message: Tensor
@@ -87,12 +222,11 @@ class Layer:
 
 @dataclass
 class Trace:
-    """Every quantity of a run: layers 0..6 in ``layers``; then the last read and the legality
-    counts of layers 6 and 7, [B, T, 64]; logits [B, T, 61]."""
+    """Every quantity of a run: layers 0..6 in ``layers``; the last read and the legality counts of
+    layers 6 and 7, [B, P, 64]; logits [B, P, 61]."""
 
-    occupied: Tensor
+    facts: Facts
     layers: list[Layer] = field(default_factory=list)
-    settled_after: Tensor = field(default_factory=lambda: torch.empty(0))
     last_belief: Tensor = field(default_factory=lambda: torch.empty(0))
     first_count: Tensor = field(default_factory=lambda: torch.empty(0))
     last_count: Tensor = field(default_factory=lambda: torch.empty(0))
@@ -100,118 +234,213 @@ class Trace:
 
 
 class Interpreter:
-    """Runs the rules with given strengths on tokens int64 [B, T <= 59]."""
+    """Runs the rules with given strengths on tokens int64 [B, T <= 59], in the strengths' dtype."""
 
     def __init__(self, strengths: Strengths) -> None:
-        self.strengths = strengths
+        self.s = strengths
+        self.dtype = strengths.run.dtype
 
-    def __call__(self, tokens: Tensor) -> Trace:
-        s = self.strengths
-        games, positions = tokens.shape
-        # [B, T, 64]: my disc that this move puts down; what is on the board once it lies there
-        placed = torch.zeros(games, positions, N_SQUARES + 1, dtype=REAL).scatter_(
-            2, SQUARE_OF_TOKEN[tokens][..., None], 1.0
-        )[..., :N_SQUARES]
-        occupied = placed.cumsum(1)
-        occupied[..., list(CENTRE)] = 1
-        trace = Trace(occupied)
-        possible = self._possible(placed, occupied)
-        kernel = leaky_kernel(s.leak, positions)
-        parity = (1.0 - 2.0 * (torch.arange(positions, dtype=REAL) % 2))[:, None]
-        age = torch.arange(positions, dtype=REAL)[:, None]
+    def __call__(self, tokens: Tensor, at: Tensor | None = None) -> Trace:
+        """Run all layers. ``at``: int64 [B, P], the positions whose logits are wanted, or all."""
+        s, positions = self.s, tokens.shape[1]
+        facts = Facts.of(tokens, self.dtype)
+        trace = Trace(facts)
+        sides = parity(positions).to(self.dtype)
+        age = torch.arange(positions, dtype=self.dtype)
+        opening = boards_after_first_move().to(self.dtype)[facts.first][:, None]
+        opening = (sides * torch.exp(s.opening_fade * (age - 1)))[:, None] * opening
+        later = (age > 0).to(self.dtype)
 
         # Layer 0 believes that every disc still belongs to whoever put it there.
-        belief = kernel @ placed + parity * s.leak**age * start_board()
-        need = torch.full((games, positions), s.need_start, dtype=REAL)
-        # The first move is known by heart: its board stands in for what position 0 passes on.
-        opening = boards_after_first_move()[self._first_move(tokens)][:, None]
-        opening = parity * s.leak ** (age - 1.0) * opening
-
-        for layer in range(N_LAYERS - 1):
-            belief[:, 0] = 0
-            claims = self._claims(belief, placed, need) * possible
-            flips = claims @ bracket_matrices()[0]
-            settled = (s.gain * belief).clamp(-1, 1)
-            message = 2 * flips + (1 - s.leak) * settled
-            total = claims.sum(-1)
-            trace.layers.append(Layer(belief, need, total, flips, settled, message))
-            need = torch.sigmoid(
-                s.need_slope * (need + s.need_rate * (1 - total) - s.need_threshold)
-            )
-            need[:, 0] = 0
-            if layer == N_LAYERS - 2:
+        kernel = lag_kernel(s.owner.exp())[:positions, :positions] * sides[:, None] * sides
+        fade = sides * torch.exp(s.start * age)
+        belief = kernel @ facts.placed + fade[:, None] * start_board().to(self.dtype)
+        zero = torch.zeros(len(tokens), positions, dtype=self.dtype)
+        now = Layer(
+            belief=belief * later[:, None],
+            need=(zero + s.need_start) * later,
+            passes=zero,
+            side=zero + sides * later,
+            claims=zero,
+            other=zero,
+            passed=zero,
+            flips=facts.placed * 0,
+            settled=facts.placed * 0,
+            message=facts.placed * 0,
+        )
+        for layer in range(N_LAYERS):
+            if layer > 0:
+                now = self._attend(layer, now, facts, opening, later)
+            if layer == N_LAYERS - 1:
                 break
-            read = self._read(kernel, message, placed) + opening
-            belief = (1 - s.mix) * read + s.mix * settled
-
-        # Layer 6 also looks at the board after the move, with the flips it had from layer 5.
-        after = s.leak * belief + trace.layers[-2].message + placed
-        trace.first_count = self._lines(after, occupied)
-        trace.settled_after = after.clamp(-1, 1)
-        # Layer 7 reads once more; its board is half fresh and half settled, like every belief.
-        read = self._read(kernel, trace.layers[-1].message, placed) + opening
-        trace.last_belief = (1 - s.mix) * s.leak * read + s.mix * trace.settled_after
-        trace.last_belief[:, 0] = s.mix * trace.settled_after[:, 0]
-        after = trace.last_belief + (1 - s.mix) * (trace.layers[-1].message + placed)
-        again = (trace.first_count - 1).clamp(min=0)
-        trace.last_count = self._lines(after, occupied) - s.second_line * again
-        trace.last_count[:, 0] = self.book()[self._first_move(tokens)]
-        trace.logits = torch.full((games, positions, 61), OCCUPIED_LOGIT, dtype=REAL)
-        squares = SQUARE_OF_TOKEN[1:]
-        trace.logits[..., 1:] = (s.logit * trace.last_count + OCCUPIED_LOGIT * occupied)[
-            ..., squares
-        ]
+            before = now
+            now = self._think(layer, before, facts, later)
+            if layer == N_LAYERS - 2:
+                trace.first_count = self._count_first(before, facts, at)
+                trace.layers.append(now)
+                now.settled = self._settle_after(before, facts, later)
+            else:
+                trace.layers.append(now)
+        trace.last_belief = now.belief
+        self._count_last(now, facts, trace, at)
         return trace
 
-    @staticmethod
-    def _first_move(tokens: Tensor) -> Tensor:
-        """int64 [B]: which of FIRST_MOVES each game opens with."""
-        firsts = torch.tensor([token_of(square) for square in FIRST_MOVES])
-        return (tokens[:, :1] == firsts).long().argmax(-1)
+    # ------------------------------------------------------------------ attention
 
-    @staticmethod
-    def _possible(placed: Tensor, occupied: Tensor) -> Tensor:
-        """float64 [B, T, 518]: 1 where the move is an end of a bracket without blanks.
+    def _attend(
+        self, layer: int, last: Layer, facts: Facts, opening: Tensor, later: Tensor
+    ) -> Layer:
+        """Belief, need and passes anew; the rest as the layer before left it."""
+        s, i = self.s, layer - 1
+        heard = torch.exp(s.overclaim[i] * (1 - last.claims))
+        flips = self._read(s.flips_kernel[i], last.side, last.message, heard)
+        told = s.board_share[i] * last.settled + facts.placed * later[:, None]
+        board = self._read(s.board_kernel[i], last.side, told)
+        belief = (flips + board + s.opening[i] * opening) * later[:, None]
+        need = torch.sigmoid(
+            s.need_kept[i] * last.need - s.need_claims[i] * last.claims + s.need_bias[i]
+        )
+        passes = last.passed.cumsum(-1)
+        return Layer(**{**vars(last), "belief": belief, "need": need * later, "passes": passes})
 
-        Position 0 claims nothing: its board is known by heart, and it is the place where later
-        reads park the attention that they do not need.
+    def _read(
+        self, log_kernel: Tensor, side: Tensor, told: Tensor, heard: Tensor | None = None
+    ) -> Tensor:
+        """[B, T, 64]: what was told, by lag; as mine from this side, as theirs from the other.
+
+        Two heads of a softmax each; what is left of its mass rests on position 0, which tells
+        nothing. ``heard`` [B, T] makes some positions louder.
         """
-        runs, ends = bracket_matrices()
-        moved = placed @ ends.T
-        blanks = (1 - occupied) @ (runs + ends).T
-        possible = ((moved > 0.5) & (blanks < 0.5)).to(REAL)
-        possible[:, 0] = 0
-        return possible
+        positions = side.shape[1]
+        kernel = lag_kernel(log_kernel.exp())[:positions, :positions].clone()
+        kernel[:, 0] = 0
+        size = amplitude(kernel.detach())
+        share = kernel / size
+        same_parity = (parity(positions)[:, None] * parity(positions) > 0).to(share)
+        read = torch.zeros_like(told)
+        for sign in (1.0, -1.0):
+            agree = sign * side[:, :, None] * side[:, None]
+            weight = share * torch.exp(SIDE_SCORE / 2 * (agree - 1))
+            if heard is not None:
+                weight = weight * heard[:, None]
+            expected = same_parity if sign > 0 else 1 - same_parity
+            rest = 1 - (share * expected).sum(-1)
+            total = rest[:, None] + weight.sum(-1, keepdim=True)
+            read = read + sign * size * ((weight / total) @ told)
+        return read
 
-    @staticmethod
-    def _claims(belief: Tensor, placed: Tensor, need: Tensor) -> Tensor:
-        """float64 [B, T, 518]: 1 + need - doubts, clipped to 0..1; the new disc is certain."""
-        runs, ends = bracket_matrices()
-        doubts = (1 + belief) / 2 @ runs.T + (1 - belief - placed) / 2 @ ends.T
-        return (1 + need[..., None] - doubts).clamp(0, 1)
+    # ------------------------------------------------------------------ neurons
 
-    @staticmethod
-    def _read(kernel: Tensor, message: Tensor, placed: Tensor) -> Tensor:
-        passed_on = message + placed
-        passed_on[:, 0] = 0
-        return kernel @ passed_on
+    def _think(self, layer: int, now: Layer, facts: Facts, later: Tensor) -> Layer:
+        """Claims, flips, message, what is settled, and on which side this position is."""
+        s = self.s
+        heard = 0
+        for source, values in enumerate((now.belief, now.settled)):
+            weights = _ray_weights(s.run[layer, :, :, source], s.end[layer, :, :, source])
+            heard = heard + torch.einsum("btdk,vnk->btdvn", _along(values, facts.rays), weights)
+        bar = s.bias[layer] + s.forgive[layer] * now.need[..., None, None]
+        fires = (heard + bar[:, :, None]).clamp(min=0) * facts.possible[..., None, :]
+        claimed = (fires[..., :2, :] * s.claim[layer]).sum(-2)
+        run = claimed.flip(-1).cumsum(-1).flip(-1)
+        flips = _onto(nn.functional.pad(run, (0, 1)), facts.rays)
+        held = (fires[..., :2, :] * s.holds[layer]).sum(-2)
+        ends = _onto(nn.functional.pad(held, (1, 0)), facts.rays)
+        ends = ends + held.sum((-1, -2))[..., None] * facts.placed
+        settled = s.settle[layer, 0] * now.belief + s.settle[layer, 1] * now.settled
+        passed, side = now.passed, now.side
+        if layer > 0:
+            passed, side = self._side(layer - 1, now, later)
+        return Layer(
+            belief=now.belief,
+            need=now.need,
+            passes=now.passes,
+            side=side,
+            claims=claimed.sum((-1, -2)),
+            # Before layer 1 the board is too vague, behind layer 5 it is too late to ask.
+            other=(fires[..., 2, :] * s.wrong_side[layer]).sum((-1, -2)) * (0 < layer < 6),
+            passed=passed,
+            flips=flips,
+            settled=settled.clamp(-1, 1) * later[:, None],
+            message=s.flip[layer] * flips + ends,
+        )
 
-    @staticmethod
-    def _lines(after: Tensor, occupied: Tensor) -> Tensor:
-        """float64 [B, T, 64]: for the next mover, how many lines end in each square.
+    def _side(self, i: int, now: Layer, later: Tensor) -> tuple[Tensor, Tensor]:
+        """Whether somebody passed right before this move; the side after all passes so far."""
+        s = self.s
+        wrong = self.wrong(i, now.need, now.other, now.claims)
+        noticed = (wrong - PASS_GATE * now.passed).clamp(0, 1)
+        # A position that has noticed sits on the new side, where the evidence turns round.
+        kept = (1 - wrong - PASS_GATE * (1 - now.passed)).clamp(0, 1)
+        passed = noticed + kept
+        odd = step(now.passes - 0.5) - step(now.passes - 1.5) + step(now.passes - 2.5)
+        side = parity(now.passes.shape[1]).to(self.dtype) * (1 - 2 * odd)
+        return passed * later, side * later
 
-        A line is a bracket with one blank end: a run of mine (theirs, for the next mover) and a
-        disc of theirs behind it. A blank end's belief is 0, half a doubt, which is given back.
-        """
-        runs, ends = bracket_matrices()
-        doubts = (1 - after) / 2 @ runs.T + (1 + after) / 2 @ ends.T - 0.5
-        evidence = 1 - doubts - ENDS_GATE * (1 - occupied @ ends.T)
-        unbroken = ((1 - occupied) @ runs.T < 0.5).to(REAL)
-        unbroken[:, 0] = 0
-        return (evidence.clamp(min=0) * unbroken) @ ends
+    def wrong(self, i: int, need: Tensor, other: Tensor, claims: Tensor) -> Tensor:
+        """[B, T]: evidence, 0 to 1 and beyond, that the move makes sense for the other side only."""
+        s = self.s
+        evidence = s.pass_other[i] * other - s.pass_claims[i] * claims
+        return evidence + s.pass_need[i] * need - s.pass_bias[i]
 
-    @staticmethod
-    def book() -> Tensor:
-        """float64 [4, 64]: 1 on the legal replies to each of FIRST_MOVES."""
-        tokens = torch.tensor([[token_of(square)] for square in FIRST_MOVES])
-        return replay(tokens).legal[:, 1].to(REAL)
+    def _settle_after(self, now: Layer, facts: Facts, later: Tensor) -> Tensor:
+        """Layer 6 settles the board after the move, with the flips of layer 5."""
+        sources = zip(self.s.after, (now.belief, now.settled, now.message), strict=True)
+        after = sum(weight * values for weight, values in sources)
+        return (after + self.s.after_placed * facts.placed).clamp(-1, 1) * later[:, None]
+
+    def _lines(
+        self, run: Tensor, end: Tensor, placed: Tensor, sources: tuple[Tensor, ...], new: Tensor
+    ) -> Tensor:
+        """[B, P, 518]: evidence for a line for the next mover: mine between, theirs behind."""
+        total = new @ (0.5 * placed * (bracket_matrices()[0] - bracket_matrices()[1]).to(run).T)
+        for source, values in enumerate(sources):
+            total = total + values @ bracket_weights(run[:, source], end[:, source]).T
+        return total
+
+    def _count_first(self, now: Layer, facts: Facts, at: Tensor | None) -> Tensor:
+        """[B, P, 64]: layer 6's count of lines that end in each square."""
+        s, lengths = self.s, bracket_lengths()
+        sources = tuple(_pick(x, at) for x in (now.belief, now.settled, now.message))
+        placed, occupied = _pick(facts.placed, at), _pick(facts.occupied, at)
+        lines = self._lines(s.line_run, s.line_end, s.line_placed, sources, placed)
+        fires = (lines + s.line_bias[lengths] + _ends_gate(occupied)).clamp(min=0)
+        ends = bracket_matrices()[1].to(fires)
+        return (fires * facts.open_lines(at) * s.line[lengths]) @ ends
+
+    def _count_last(self, now: Layer, facts: Facts, trace: Trace, at: Tensor | None) -> None:
+        s, lengths = self.s, bracket_lengths()
+        sources = tuple(_pick(x, at) for x in (now.belief, now.settled, now.message))
+        placed, occupied = _pick(facts.placed, at), _pick(facts.occupied, at)
+        gate, open_lines = _ends_gate(occupied), facts.open_lines(at)
+        total = torch.zeros_like(open_lines)
+        for unit in range(2):
+            lines = self._lines(
+                s.last_run[unit], s.last_end[unit], s.last_placed[unit], sources, placed
+            )
+            fires = (lines + s.last_bias[unit][lengths] + gate).clamp(min=0)
+            total = total + fires * s.last_line[unit][lengths]
+            if unit == 0:
+                # The same for the mover itself, should the other side have to pass.
+                again = s.again_bias[lengths] - s.again_scale[lengths] * lines + gate
+                total = total + again.clamp(min=0) * s.again_line[lengths]
+        first = trace.first_count
+        surplus = (first - s.surplus_from).clamp(min=0)
+        count = (total * open_lines) @ bracket_matrices()[1].to(total)
+        count = count + s.first_count * first - s.surplus * surplus
+        start = torch.zeros(count.shape[:2]) if at is None else (at != 0).float()
+        if at is None:
+            start[:, 1:] = 1
+        known = book().to(self.dtype)[facts.first][:, None]
+        trace.last_count = torch.where(start[..., None] > 0, count, known)
+        trace.logits = torch.full((*count.shape[:2], 61), OCCUPIED_LOGIT, dtype=self.dtype)
+        squares = SQUARE_OF_TOKEN[1:]
+        scaled = s.logit * trace.last_count + OCCUPIED_LOGIT * occupied
+        trace.logits[..., 1:] = scaled[..., squares]
+
+
+def _ends_gate(occupied: Tensor) -> Tensor:
+    """[B, P, 518]: 0 for a bracket with one blank end, ENDS_GATE less for each further one."""
+    return -ENDS_GATE * (1 - occupied @ bracket_matrices()[1].to(occupied).T)
+
+
+__all__ = ["CONTEXT", "Facts", "Interpreter", "Layer", "Trace"]

@@ -1,26 +1,179 @@
-"""The numbers of a recipe, read from a file in which each has a name and a reason."""
+"""The numbers of a recipe: every strength by name, with the axes it varies over.
+
+A recipe's file beside this one is either a *short* one, a few numbers with a reason each that hold
+for all layers and lengths (``logic.toml``, spread out by ``handbuilt.logic``), or a *full* one with a
+table for every field below (``calibrated.toml``). All squares and directions share their strengths.
+"""
 
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+
+import torch
+from torch import Tensor
+
+
+class StrengthsError(ValueError):
+    """Strengths that are incomplete or misshapen; the message is one sentence."""
+
+
+FOLDER = Path(__file__).parent
+#: Layers that claim flips; the last one only reads and counts.
+CLAIMING = 7
+#: Lengths of a run: 1 to 6 discs.
+LENGTHS = 6
+#: Classes of a run's discs, by the distance to the nearer end.
+DEPTHS = 3
+LAGS = 58
+#: The two readings of a disc that a neuron combines: "belief", the fresh read, and "settled", what
+#: was clipped one layer ago. Where a position's own flips matter there is a third, its "message".
+SOURCES = ("belief", "settled", "message")
+#: Neurons that hear one bracket: what it claims, the cap on that, the same for the other side.
+VOICES = ("claim", "cap", "other")
+
+#: Axis names, and how many entries each has.
+AXES: dict[str, int] = {
+    "layer": CLAIMING,
+    "reading layer": CLAIMING,
+    "lag": LAGS,
+    "voice": len(VOICES),
+    "claim or cap": 2,
+    "length": LENGTHS,
+    "depth": DEPTHS,
+    "before": 2,
+    "source": 3,
+}
+
+
+def _over(*axes: str, says: str) -> Tensor:
+    """A field that varies over these axes."""
+    return field(metadata={"axes": axes, "says": says})  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
 class Strengths:
-    """How strongly each rule of a hand-built model speaks; see the .toml beside this file."""
+    """How strongly each rule speaks. Tensors float64 (float32 and requiring gradients in a fit).
 
-    leak: float
-    mix: float
-    gain: float
-    need_start: float
-    need_rate: float
-    need_threshold: float
-    need_slope: float
-    logit: float
-    second_line: float
+    "before" counts SOURCES without the message, "source" all three. Index 0 of "reading layer" is
+    layer 1, as layer 0 has nothing to read but ``owner``.
+    """
+
+    owner: Tensor = _over("lag", says="layer 0: log of the weight of a disc put down this many plies ago")
+    start: Tensor = _over(says="the start board fades by this much a ply (a logarithm)")
+    opening_fade: Tensor = _over(says="the board after the first move fades so, a logarithm")
+    opening: Tensor = _over("reading layer", says="how much of that board a layer reads")
+    flips_kernel: Tensor = _over(
+        "reading layer", "lag", says="log of the weight of flips reported this many plies ago"
+    )
+    board_kernel: Tensor = _over(
+        "reading layer", "lag", says="the same for discs put down and boards settled"
+    )
+    board_share: Tensor = _over("reading layer", says="weight of a settled board beside a new disc")
+    overclaim: Tensor = _over(
+        "reading layer", says="how much less a position is heard that claims too much"
+    )
+    bias: Tensor = _over("layer", "voice", "length", says="where a bracket's neuron starts to fire")
+    forgive: Tensor = _over("layer", "voice", "length", says="how much the need lowers that bar")
+    run: Tensor = _over(
+        "layer", "voice", "length", "before", "depth", says="weight of a disc between the ends"
+    )
+    end: Tensor = _over("layer", "voice", "length", "before", says="weight of the far end's disc")
+    claim: Tensor = _over("layer", "claim or cap", "length", says="what a neuron adds to the claims")
+    holds: Tensor = _over(
+        "layer", "claim or cap", "length", says="what it tells about the bracket's ends"
+    )
+    flip: Tensor = _over("layer", says="the message about a flipped disc, for one claim")
+    settle: Tensor = _over("layer", "before", says="weights of belief and settled when settling")
+    need_start: Tensor = _over(says="the need before anything is claimed")
+    need_kept: Tensor = _over("reading layer", says="slope of the new need in the old one")
+    need_claims: Tensor = _over("reading layer", says="slope of the need in the claims, downwards")
+    need_bias: Tensor = _over("reading layer", says="bias of the need")
+    wrong_side: Tensor = _over("layer", "length", says="what a line for the other side adds")
+    pass_other: Tensor = _over("reading layer", says="weight of the other side's lines for a pass")
+    pass_claims: Tensor = _over("reading layer", says="weight of the own claims against a pass")
+    pass_need: Tensor = _over("reading layer", says="weight of the need for a pass")
+    pass_bias: Tensor = _over("reading layer", says="the bar for a pass")
+    after: Tensor = _over("source", says="layer 6: weights of the board after the move, to settle")
+    after_placed: Tensor = _over(says="layer 6: weight of the new disc in that")
+    line_bias: Tensor = _over("length", says="layer 6: where a legal line starts to count")
+    line_run: Tensor = _over("length", "source", "depth", says="layer 6: a disc between the ends")
+    line_end: Tensor = _over("length", "source", says="layer 6: the disc at the end")
+    line_placed: Tensor = _over(says="layer 6: weight of the new disc in a line")
+    line: Tensor = _over("length", says="layer 6: what a line adds to the count")
+    last_bias: Tensor = _over("claim or cap", "length", says="layer 7: as line_bias")
+    last_run: Tensor = _over("claim or cap", "length", "source", "depth", says="as line_run")
+    last_end: Tensor = _over("claim or cap", "length", "source", says="as line_end")
+    last_placed: Tensor = _over("claim or cap", says="as line_placed")
+    last_line: Tensor = _over("claim or cap", "length", says="as line")
+    again_bias: Tensor = _over("length", says="layer 7: lines for the mover, should the other pass")
+    again_scale: Tensor = _over("length", says="how steep these are, against last_run and last_end")
+    again_line: Tensor = _over("length", says="what they add to the count")
+    first_count: Tensor = _over(says="how much of layer 6's count stays")
+    surplus: Tensor = _over(says="how much of its surplus is taken back")
+    surplus_from: Tensor = _over(says="from where on it is surplus")
+    logit: Tensor = _over(says="logit of one line")
+
+    def size(self) -> int:
+        """The number of scalars."""
+        return sum(getattr(self, f.name).numel() for f in fields(self))
+
+    def apply(self, change: Callable[[Tensor], Tensor]) -> "Strengths":
+        """The same strengths with every tensor changed."""
+        return Strengths(**{f.name: change(getattr(self, f.name)) for f in fields(self)})
+
+
+def shape_of(name: str) -> tuple[int, ...]:
+    """The shape of a field."""
+    axes = next(f.metadata["axes"] for f in fields(Strengths) if f.name == name)
+    return tuple(AXES[axis] for axis in axes)
+
+
+def parse(tables: dict[str, object]) -> Strengths:
+    """Strengths from a full file's tables. Raises StrengthsError."""
+    values = {}
+    for f in fields(Strengths):
+        try:
+            value = torch.tensor(tables[f.name], dtype=torch.float64)
+        except (KeyError, TypeError, ValueError):
+            raise StrengthsError(f"the strengths hold no numbers called {f.name}") from None
+        if value.shape != shape_of(f.name):
+            raise StrengthsError(
+                f"strength {f.name} has shape {list(value.shape)}, not {list(shape_of(f.name))}"
+            )
+        if not bool(value.isfinite().all()):
+            raise StrengthsError(f"strength {f.name} holds something that is no finite number")
+        values[f.name] = value
+    return Strengths(**values)
+
+
+def dump(strengths: Strengths, comment: str) -> str:
+    """The text of a full file: every field with its meaning and its axes."""
+    lines = [f"# {line}" for line in comment.splitlines()]
+    for f in fields(Strengths):
+        axes = ", ".join(f"{axis} ({AXES[axis]})" for axis in f.metadata["axes"]) or "one number"
+        lines += ["", f"# {f.metadata['says']}; over: {axes}"]
+        lines.append(f"{f.name} = {_numbers(getattr(strengths, f.name).tolist())}")
+    return "\n".join(lines) + "\n"
+
+
+def _numbers(value: object, indent: int = 0) -> str:
+    """Nested lists of numbers, the innermost one a line, to five digits."""
+    if isinstance(value, float):
+        return f"{value:.5g}" if "." in f"{value:.5g}" or "e" in f"{value:.5g}" else f"{value:.1f}"
+    assert isinstance(value, list)
+    if not isinstance(value[0], list):
+        return "[" + ", ".join(_numbers(v) for v in value) + "]"
+    space = "  " * (indent + 1)
+    inner = f",\n{space}".join(_numbers(v, indent + 1) for v in value)
+    return f"[\n{space}{inner},\n{'  ' * indent}]"
 
 
 def load_strengths(recipe: str) -> Strengths:
-    """The strengths of a recipe that has a file here."""
-    text = (Path(__file__).parent / f"{recipe}.toml").read_text(encoding="utf-8")
-    return Strengths(**{name: float(entry["value"]) for name, entry in tomllib.loads(text).items()})
+    """The strengths of a recipe that has a file here, float64."""
+    from handbuilt.logic import spread_out
+
+    numbers = tomllib.loads((FOLDER / f"{recipe}.toml").read_text(encoding="utf-8"))
+    if "leak" in numbers:  # a short file
+        return spread_out({name: float(entry["value"]) for name, entry in numbers.items()})
+    return parse(numbers)

@@ -1,0 +1,215 @@
+"""Fitting a recipe's strengths through the interpreter, on random games.
+
+Gradient descent on the rules' strengths alone: every square and direction shares them, and what a
+neuron may listen to is fixed by its rule. The games of the fit ("calibration"), those on which
+versions are compared ("choosing") and those of every report ("bench") have different seeds.
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from extracted_rules.files import whole_file
+from extracted_rules.game import Replay, random_games, replay, stream_seed
+from extracted_rules.notation import CONTEXT, SQUARE_OF_TOKEN
+from handbuilt.interpreter import Interpreter, Trace
+from handbuilt.strengths import Strengths
+
+#: A square's logit is kept from minus infinity, so that one bad square cannot drown a batch.
+FLOOR = -30.0
+#: Evidence about passes should lie this far beyond 0 and 1.
+MARGIN = 0.2
+
+
+class CalibrationError(RuntimeError):
+    """A fit that cannot start, go on or be resumed; the message is one sentence."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What decides a fit's outcome; a resumed fit must have the same.
+
+    positions: how many a game are asked for their legal moves, at random. weights of the parts of
+    the loss: flips and passes are taught at every layer, legality as cross-entropy and by rank.
+    """
+
+    start: str = "logic"
+    steps: int = 2000
+    batch: int = 48
+    positions: int = 8
+    rate: float = 0.005
+    seed: int = 1
+    flips: float = 1.0
+    rank: float = 3.0
+    passes: float = 1.0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A line of the log."""
+
+    step: int
+    loss: float
+    flips: float
+    excess: float
+    rank: float
+    passes: float
+    seconds: float
+
+
+def _flip_loss(trace: Trace, played: Replay) -> Tensor:
+    truth = played.flips[:, :CONTEXT].to(trace.layers[0].flips.dtype)
+    there = (played.tokens[:, :CONTEXT] != 0).to(truth)
+    there[:, 0] = 0
+    total = truth.new_zeros(())
+    for layer, now in enumerate(trace.layers):
+        wrong = ((now.flips - truth).square().sum(-1) * there).sum() / there.sum()
+        total = total + (0.2 + layer / len(trace.layers)) * wrong
+    return total
+
+
+def _pass_loss(trace: Trace, rules: Interpreter, played: Replay) -> Tensor:
+    """Hinge on the evidence for a pass, where the earlier passes are counted rightly.
+
+    A pass is rare, so a missed one weighs as much as many false alarms.
+    """
+    truth = played.passes[:, :CONTEXT]
+    earlier = truth.cumsum(-1) - truth.long()
+    there = played.tokens[:, :CONTEXT] != 0
+    total = torch.zeros((), dtype=rules.dtype)
+    for i in range(len(trace.layers) - 1):
+        last, now = trace.layers[i], trace.layers[i + 1]
+        wrong = rules.wrong(i, now.need, last.other, last.claims)
+        noticed = last.passed > 0.5
+        right = there & ((now.passes - last.passed).round() == earlier)
+        changes = truth ^ noticed  # a pass to notice now, or one to take back
+        hinge = torch.where(changes, MARGIN + 1 - wrong, MARGIN + wrong).clamp(min=0)
+        weight = right.to(hinge)
+        total = total + (hinge * weight).sum() / weight.sum()
+    return total
+
+
+def _legal_loss(trace: Trace, played: Replay, at: Tensor) -> tuple[Tensor, Tensor]:
+    """(excess cross-entropy, how far an illegal square comes near the best legal one)."""
+    squares = SQUARE_OF_TOKEN[1:]
+    legal = played.legal[:, 1 : CONTEXT + 1][..., squares]
+    legal = legal.gather(1, at[..., None].expand(-1, -1, len(squares)))
+    there = legal.any(-1)
+    legal, logits = legal[there], trace.logits[there][:, 1:]
+    log_p = logits.log_softmax(-1).clamp(min=FLOOR)
+    number = legal.sum(-1)
+    excess = (-(log_p * legal).sum(-1) / number - number.log()).mean()
+    worst = (4 * logits.masked_fill(legal, -1e4)).logsumexp(-1) / 4
+    best = logits.masked_fill(~legal, -1e4).amax(-1)
+    return excess, nn.functional.softplus(4 * (worst - best + 0.5)).mean()
+
+
+@dataclass
+class _Fit:
+    """Strengths that learn, and the moments of their optimiser."""
+
+    strengths: Strengths
+    optimizer: torch.optim.Adam
+
+    @classmethod
+    def of(cls, start: Strengths, plan: Plan) -> "_Fit":
+        leaves = start.apply(lambda x: x.float().clone().requires_grad_())
+        tensors = list(vars(leaves).values())
+        return cls(leaves, torch.optim.Adam(tensors, lr=plan.rate, betas=(0.9, 0.98)))
+
+    def update(self, plan: Plan, step: int, tokens: Tensor) -> Progress:
+        since = time.perf_counter()
+        progress = min(1.0, step / plan.steps)
+        for group in self.optimizer.param_groups:
+            warm = min(1.0, (step + 1) / 20)
+            group["lr"] = plan.rate * warm * (0.51 + 0.49 * math.cos(math.pi * progress))
+        rules, played = Interpreter(self.strengths), replay(tokens)
+        draw = torch.Generator().manual_seed(stream_seed("positions", plan.seed, step))
+        at = torch.randint(1, CONTEXT, (len(tokens), plan.positions), generator=draw)
+        trace = rules(tokens[:, :CONTEXT].long(), at)
+        flips, passes = _flip_loss(trace, played), _pass_loss(trace, rules, played)
+        excess, rank = _legal_loss(trace, played, at)
+        loss = plan.flips * flips + excess + plan.rank * rank + plan.passes * passes
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(list(vars(self.strengths).values()), 1.0)
+        self.optimizer.step()
+        parts = (float(part.detach()) for part in (loss, flips, excess, rank, passes))
+        return Progress(step + 1, *parts, seconds=time.perf_counter() - since)
+
+    def save(self, path: Path, plan: Plan, step: int) -> None:
+        tensors = {}
+        for f in fields(Strengths):
+            leaf = getattr(self.strengths, f.name)
+            tensors[f.name] = leaf.detach()
+            for key, value in self.optimizer.state[leaf].items():
+                tensors[f"{key}.{f.name}"] = torch.as_tensor(value)
+        metadata = {"plan": json.dumps(asdict(plan)), "step": str(step)}
+        try:
+            with whole_file(path) as partial:
+                save_file({n: t.contiguous() for n, t in tensors.items()}, partial, metadata)
+        except (SafetensorError, OSError) as error:
+            raise CalibrationError(f"cannot write {path}: {error}") from None
+
+    def load(self, path: Path, plan: Plan) -> int:
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = dict(file.metadata() or {})
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            saved, step = json.loads(metadata["plan"]), int(metadata["step"])
+            for f in fields(Strengths):
+                leaf = getattr(self.strengths, f.name)
+                with torch.no_grad():
+                    leaf.copy_(tensors[f.name])
+                self.optimizer.state[leaf] = {
+                    key: tensors[f"{key}.{f.name}"] for key in ("step", "exp_avg", "exp_avg_sq")
+                }
+        except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
+            raise CalibrationError(f"{path} is no state of a fit: {error}") from None
+        if saved != asdict(plan):
+            raise CalibrationError(f"{path} belongs to a fit with another plan: {saved}")
+        return step
+
+
+def calibrate(
+    plan: Plan,
+    start: Strengths,
+    out: Path,
+    *,
+    resume: bool = False,
+    save_every: int = 50,
+    report: Callable[[Progress], None] = lambda _: None,
+) -> Strengths:
+    """Fit strengths, beginning with ``start``; leaves ``state.safetensors`` and ``log.jsonl``.
+
+    A fit that was killed goes on where its last state was saved. Raises CalibrationError.
+    """
+    state, log = out / "state.safetensors", out / "log.jsonl"
+    if state.exists() and not resume:
+        raise CalibrationError(f"{out} holds a fit already; resume it or choose another folder")
+    out.mkdir(parents=True, exist_ok=True)
+    fit = _Fit.of(start, plan)
+    first = fit.load(state, plan) if resume and state.exists() else 0
+    games = random_games(
+        plan.steps * plan.batch, plan.seed, purpose="calibration", skip=first * plan.batch
+    )
+    step, rest = first, torch.empty(0, 60, dtype=torch.uint8)
+    for chunk in games:
+        rest = torch.cat([rest, chunk])
+        while len(rest) >= plan.batch:
+            line = fit.update(plan, step, rest[: plan.batch])
+            rest, step = rest[plan.batch :], step + 1
+            if step % save_every == 0 or step == plan.steps:
+                fit.save(state, plan, step)
+                with log.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(asdict(line)) + "\n")
+            report(line)
+    return fit.strengths.apply(lambda x: x.detach().double())

@@ -1,0 +1,73 @@
+"""The recipe `logic`: a few argued numbers, spread out over layers, lengths and distances."""
+
+from math import log
+
+import torch
+
+from handbuilt.strengths import AXES, CLAIMING, LAGS, LENGTHS, Strengths, shape_of
+
+#: A bar that no evidence reaches: `logic` does not look for passes.
+NEVER = 8.0
+
+
+def spread_out(n: dict[str, float]) -> Strengths:
+    """The full strengths that the numbers of ``logic.toml`` stand for."""
+    full = {name: torch.zeros(shape_of(name), dtype=torch.float64) for name in _names()}
+    fade = log(n["leak"]) * torch.arange(LAGS, dtype=torch.float64)
+    mix, share = n["mix"], 1 - n["leak"]
+    # What is expected of a disc: theirs between the ends, mine at the far end; for the other side
+    # the opposite. A wholly certain disc is one half away from an unknown one.
+    sign = torch.tensor([1.0, 1.0, -1.0])
+    lengths = torch.arange(1, LENGTHS + 1, dtype=torch.float64)
+    certain = 1 - (lengths + 1) / 2  # all discs unknown: each takes half
+    blend = torch.tensor([1 - mix, mix]).repeat(CLAIMING, 1)
+    blend[0] = torch.tensor([1.0, 0.0])  # nothing is settled yet
+
+    full["owner"] = fade
+    full["start"] = full["opening_fade"] = torch.tensor(log(n["leak"]))
+    full["opening"] = torch.ones(CLAIMING)
+    # Layer 7 hears boards settled after the move: its flips are in there already.
+    late = torch.zeros(CLAIMING, 1)
+    late[-1] = log(n["leak"])
+    full["flips_kernel"] = full["board_kernel"] = fade + late
+    full["board_share"] = torch.full((CLAIMING,), share)
+    full["board_share"][-1] = share / n["leak"]
+    full["bias"] = torch.stack([certain, certain - 1, certain]).repeat(CLAIMING, 1, 1)
+    full["forgive"] += 1
+    half = 0.5 * sign[None, :, None, None] * blend[:, None, None]
+    full["run"] = -half[..., None].expand(-1, -1, LENGTHS, -1, AXES["depth"]).clone()
+    full["end"] = half.expand(-1, -1, LENGTHS, -1).clone()
+    full["claim"] = torch.tensor([1.0, -1.0])[:, None].repeat(CLAIMING, 1, LENGTHS)
+    full["flip"] += 2
+    full["settle"] = n["gain"] * blend
+    full["need_start"] += n["need_start"]
+    full["need_kept"] += n["need_slope"]
+    full["need_claims"] += n["need_slope"] * n["need_rate"]
+    full["need_bias"] += n["need_slope"] * (n["need_rate"] - n["need_threshold"])
+    full["wrong_side"] += 1
+    full["pass_bias"] += NEVER
+    # After the move: the leaky board before it, and its own flips.
+    full["after"] = torch.tensor([n["leak"] * (1 - mix), n["leak"] * mix + share, 1.0])
+    full["after_placed"] += 1
+    full["line_bias"] = full["again_bias"] = certain
+    full["line_run"] = 0.5 * full["after"][:, None].expand(LENGTHS, -1, AXES["depth"])
+    full["line_end"] = -0.5 * full["after"].expand(LENGTHS, -1)
+    full["line_placed"] += 1
+    full["line"] += 1
+    last = torch.tensor([1 - mix, mix, 1 - mix])
+    full["last_bias"] = torch.stack([certain, certain - 1])
+    full["last_run"] = 0.5 * last[:, None].expand(2, LENGTHS, -1, AXES["depth"])
+    full["last_end"] = -0.5 * last.expand(2, LENGTHS, -1)
+    full["last_placed"] += 1 - mix
+    full["last_line"][0] = 1
+    full["again_scale"] += 1
+    full["again_line"] += n["again"]
+    full["surplus"] += n["second_line"]
+    full["surplus_from"] += 1
+    full["logit"] += n["logit"]
+    return Strengths(**{name: value.double() for name, value in full.items()})
+
+
+def _names() -> list[str]:
+    return list(Strengths.__dataclass_fields__)
+
