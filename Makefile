@@ -3,7 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-MODELS := logic uniform-empty uniform-beside bigram
+# The trained model takes part where the project holds one.
+TRAINED := $(if $(wildcard comparison/reference_model/manifest.json),reference)
+MODELS := logic $(TRAINED) uniform-empty uniform-beside bigram
 
 .PHONY: compare test slow lint bench clean
 

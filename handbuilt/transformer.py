@@ -7,7 +7,7 @@ activations the names of its hooks (``blocks.3.mlp.hook_post``).
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -21,6 +21,10 @@ from extracted_rules.notation import N_TOKENS
 
 #: No size of a model read from a file may exceed this.
 MAX_SIZE = 2**16
+#: Nor may its causal masks, the one part that grows with the square of a size, have more entries.
+MAX_MASKS = 2**24
+#: What weights may be stored as; they are used as float32.
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 #: Sees an activation's name and value, and gives back what the model goes on with.
 Keep = Callable[[str, Tensor], Tensor]
@@ -256,26 +260,34 @@ class OthelloGPT(nn.Module):
             raise CheckpointError(f"{path} is not a readable safetensors file: {error}") from None
         try:
             shape = Shape(**json.loads(metadata.pop("shape")))
-            sizes = [size for name, size in vars(shape).items() if name != "ln_eps"]
-            if not all(type(size) is int and 0 < size <= MAX_SIZE for size in sizes):
-                raise ValueError
-            if not 0 <= shape.ln_eps < 1:
-                raise ValueError
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, RecursionError):
             raise CheckpointError(f"{path} holds no Othello-GPT shape in its metadata") from None
-        with torch.device("meta"):  # shapes alone: a file cannot make us allocate what it claims
-            skeleton = cls(shape)
-        expected = {name: tuple(tensor.shape) for name, tensor in skeleton.state_dict().items()}
-        found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-        for name in sorted(expected.keys() | found.keys()):
-            if expected.get(name) != found.get(name):
-                raise CheckpointError(
-                    f"{path} is not this model: {name} should be "
-                    f"{expected.get(name, 'absent')}, found {found.get(name, 'nothing')}"
-                )
-        for name, tensor in weights.items():
-            if not tensor.is_floating_point() or not bool(tensor.isfinite().all()):
-                raise CheckpointError(f"{path} holds weights that are no finite numbers: {name}")
+        model = cls.skeleton(shape, path)
+        weights = fitting(weights, model.state_dict(), path)
+        return cls.of_weights(weights, shape, metadata)
+
+    @classmethod
+    def skeleton(cls, shape: Shape, path: Path) -> "OthelloGPT":
+        """Names and sizes of a model read from a file, without the memory that it claims.
+
+        Raises CheckpointError for a shape that no model of Othello has.
+        """
+        sizes = [size for name, size in vars(shape).items() if name != "ln_eps"]
+        if (
+            not all(type(size) is int and 0 < size <= MAX_SIZE for size in sizes)
+            or shape.n_layers * shape.n_ctx**2 > MAX_MASKS
+            or type(shape.ln_eps) is not float
+            or not 0 <= shape.ln_eps < 1
+        ):
+            raise CheckpointError(f"{path} holds no Othello-GPT shape: {shape}")
+        with torch.device("meta"):
+            return cls(shape)
+
+    @classmethod
+    def of_weights(
+        cls, weights: Mapping[str, Tensor], shape: Shape, metadata: dict[str, str] | None = None
+    ) -> "OthelloGPT":
+        """A model, ready for use, with a copy of the weights of this class's names and sizes."""
         model = cls(shape, metadata)
         model.load_state_dict(weights)
         return model.eval()
@@ -283,3 +295,26 @@ class OthelloGPT(nn.Module):
 
 class CheckpointError(ValueError):
     """A file that holds no usable model; the message is one sentence."""
+
+
+def fitting(
+    found: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path
+) -> dict[str, Tensor]:
+    """What a file holds as float32, if names and sizes are as expected and all numbers finite.
+
+    Raises CheckpointError, naming ``path`` and the first tensor that is wrong.
+    """
+    for name in sorted(expected.keys() | found.keys()):
+        sizes = [tuple(side[name].shape) if name in side else None for side in (expected, found)]
+        if sizes[0] != sizes[1]:
+            shown = ascii(name)[1:-1][:80]  # a name from a file can be anything, line breaks too
+            raise CheckpointError(
+                f"{path} is not this model: {shown} should be {sizes[0] or 'absent'}, "
+                f"found {sizes[1] or 'nothing'}"
+            )
+    for name, tensor in found.items():
+        if tensor.dtype not in FLOATS or not bool(tensor.float().isfinite().all()):
+            raise CheckpointError(
+                f"{path} holds weights that are no finite numbers: {name} ({tensor.dtype})"
+            )
+    return {name: tensor.float() for name, tensor in found.items()}

@@ -209,7 +209,8 @@ def test_board_accuracy_counts_what_is_there(games: Tensor) -> None:
     shares = accuracy.by_layer()
     assert len(shares) == 7
     assert [discs for discs, _ in shares] == sorted(discs for discs, _ in shares)
-    assert int(accuracy.discs[0, 1]) == 16 * 5
+    assert int(accuracy.discs[0, 0]) == 16 * 5
+    assert accuracy.whole_boards().shape == (7, 58)
     assert (accuracy.whole_boards()[6, :6] == 1).all()
     with pytest.raises(CheckpointError, match="not hand-built"):
         board_accuracy(OthelloGPT(Shape(n_layers=1)), games[:1])
