@@ -22,6 +22,7 @@ from comparison.report import (
     markdown,
     model_rows,
     stage_rows,
+    without_nan,
 )
 from comparison.training import Progress, Settings, read_log
 from extracted_rules.files import whole_folder
@@ -87,8 +88,10 @@ def write_reference(
         tau=measured[0].result.tau,
         training=asdict(run.settings) | {"games": run.games},
         hardware=hardware,
-        probes={"games": probes.games, "seed": probes.seed, "accuracy": boards.as_dict()},
-        measured=[{"command": m.command, **m.result.as_dict()} for m in measured],
+        probes=without_nan(
+            {"games": probes.games, "seed": probes.seed, "accuracy": boards.as_dict()}
+        ),
+        measured=[without_nan({"command": m.command, **m.result.as_dict()}) for m in measured],
     )
     with whole_folder(folder) as partial:
         manifest = replace(manifest, shards=write_shards(run.model, partial))

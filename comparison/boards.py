@@ -42,9 +42,20 @@ class BoardAccuracy:
     @classmethod
     def zeros(cls, source: str, layers: int, moves: int, *, flips: bool) -> "BoardAccuracy":
         """Nothing counted yet. source: what the boards are read from, for people."""
-        by_moves = [torch.zeros(layers, moves, dtype=torch.int64) for _ in range(5)]
-        by_square = [torch.zeros(layers, N_SQUARES, dtype=torch.int64) for _ in range(2)]
-        return cls(source, 0, *by_moves[:4], *by_square, by_moves[4] if flips else None)
+        by_moves = torch.zeros(5, layers, moves, dtype=torch.int64)
+        by_square = torch.zeros(2, layers, N_SQUARES, dtype=torch.int64)
+        discs, discs_right, boards, boards_right, flips_right = by_moves
+        return cls(
+            source,
+            games=0,
+            discs=discs,
+            discs_right=discs_right,
+            boards=boards,
+            boards_right=boards_right,
+            squares=by_square[0],
+            squares_right=by_square[1],
+            flips_right=flips_right if flips else None,
+        )
 
     def add(self, layer: int, held: Tensor, truth: Tensor) -> None:
         """Count some games' boards at a layer; int8 [B, moves, 64] as in :func:`mover_frame`."""

@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
+from comparison import reference
 from comparison.bench import (
     THRESHOLD_GAMES,
     MissingDeviceError,
@@ -23,7 +24,6 @@ from comparison.bench import (
     evaluate,
     resolve_device,
 )
-from comparison import reference
 from comparison.boards import BoardAccuracy, board_accuracy
 from comparison.error_sets import write_who_errs
 from comparison.models import REFERENCE, UnknownModelError, load_model

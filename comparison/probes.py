@@ -63,7 +63,7 @@ class Probes:
         layer's residual stream [..., d_model] holds."""
         states, flips = (w[layer].to(stream.device) for w in (self.states, self.flips))
         scores = stream @ states[:-1].flatten(1) + states[-1].flatten()
-        best = scores.unflatten(-1, (N_SQUARES, len(STATES))).argmax(-1)
+        best = scores.view(*scores.shape[:-1], N_SQUARES, len(STATES)).argmax(-1)
         held = torch.tensor(STATES, dtype=torch.int8, device=stream.device)[best]
         return held, stream @ flips[:-1] + flips[-1] > 0.5
 
@@ -156,9 +156,9 @@ def fit_probes(
                 regression.add(x, targets)
             progress(len(there))
     weights = torch.stack([regression.solve() for regression in regressions])
-    states, flips = weights.split([N_SQUARES * len(STATES), N_SQUARES], -1)
-    states = states.unflatten(-1, (N_SQUARES, len(STATES)))
-    return Probes(fingerprint(model), games, seed, states.contiguous(), flips.contiguous())
+    states = weights[..., :-N_SQUARES].reshape(*weights.shape[:2], N_SQUARES, len(STATES))
+    flips = weights[..., -N_SQUARES:].contiguous()
+    return Probes(fingerprint(model), games, seed, states, flips)
 
 
 @torch.inference_mode()

@@ -122,23 +122,23 @@ def overlap_rows(overlaps: dict[tuple[str, str], list[Overlap]]) -> list[list[st
 OVERLAP_HEADINGS = ("A", "B", "kind", "both", "only A", "only B", "Jaccard", "odds ratio")
 
 
-def _without_nan(data: Any) -> Any:
+def without_nan(data: Any) -> Any:
     """JSON knows no NaN: what has no value (an interval of one game, say) is null."""
     if isinstance(data, dict):
-        return {key: _without_nan(value) for key, value in data.items()}
+        return {key: without_nan(value) for key, value in data.items()}
     if isinstance(data, list):
-        return [_without_nan(value) for value in data]
+        return [without_nan(value) for value in data]
     return None if isinstance(data, float) and not isfinite(data) else data
 
 
 def write_json(data: Any, path: Path) -> None:
     """Write JSON; the file appears whole or not at all. Raises OSError."""
     with whole_file(path) as partial:
-        text = json.dumps(_without_nan(data), indent=2, allow_nan=False)
+        text = json.dumps(without_nan(data), indent=2, allow_nan=False)
         partial.write_text(text + "\n", encoding="utf-8")
 
 
-def writemarkdown(
+def write_markdown(
     results: Sequence[Result],
     overlaps: dict[tuple[str, str], list[Overlap]],
     figures: Sequence[tuple[str, str]],
