@@ -9,8 +9,8 @@ MODELS := logic $(TRAINED) uniform-empty uniform-beside bigram
 
 .PHONY: compare test slow lint bench clean
 
-compare: $(INSTALLED)  ## the table, the report and the figures, on 2,000 random games
-	$(BIN)/handbuilt compare $(MODELS) --games 2000 --seed 1 --out out/compare
+compare: $(INSTALLED)  ## the table, the report and the figures, on 1,500 random games
+	$(BIN)/handbuilt compare $(MODELS) --games 1500 --seed 1 --out out/compare
 
 test: lint  ## what CI runs
 	$(BIN)/pytest

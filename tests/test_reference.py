@@ -211,3 +211,15 @@ def test_compare_reads_the_trained_models_board_through_its_probes(
         assert text in report
     tau = Manifest.read(home).tau
     assert json.loads((out / "results.json").read_text())[0]["tau"] == tau
+
+
+@pytest.mark.skipif(not reference.is_there(), reason="the project holds no trained model yet")
+def test_the_projects_own_model_is_whole() -> None:
+    model = load_reference()
+    assert model.shape == Shape()
+    Probes.load(reference.FOLDER / reference.PROBES, model)
+    card = (reference.FOLDER / "CARD.md").read_text()
+    assert all(measured["command"] in card for measured in Manifest.read(reference.FOLDER).measured)
+    files = list(reference.FOLDER.iterdir())
+    assert max(path.stat().st_size for path in files) <= 16 * 2**20
+    assert sum(path.stat().st_size for path in files) < 60 * 10**6
