@@ -3,7 +3,7 @@
 import os
 import shlex
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -96,6 +96,12 @@ def _progress() -> Iterator[Progress]:
         yield progress
 
 
+def _counter(progress: Progress, name: str, total: int) -> Callable[[int], None]:
+    """A new bar that the calls of the result advance."""
+    task = progress.add_task(escape(name), total=total)
+    return lambda n: progress.advance(task, n)
+
+
 def _bench_games(
     games: int, file: Path | None, seed: int, skip_bad: bool, device: torch.device
 ) -> tuple[list[Tensor], str]:
@@ -124,14 +130,10 @@ def _measure(
 ) -> Result:
     """Measure a model at its own threshold: the trained model's came with it, any other's is
     chosen now."""
-    total = sum(len(batch) for batch in games)
-    task = progress.add_task(escape(name), total=total)
-    step = lambda n: progress.advance(task, n)  # noqa: E731
-    if name == REFERENCE:
-        tau = reference.Manifest.read(reference.FOLDER).tau
-    else:
-        progress.update(task, total=THRESHOLD_GAMES + total)
-        tau = choose_threshold(model, seed, games[0].device, THRESHOLD_GAMES, progress=step)
+    shipped = reference.Manifest.read(reference.FOLDER).tau if name == REFERENCE else None
+    total = sum(len(batch) for batch in games) + (0 if shipped else THRESHOLD_GAMES)
+    step = _counter(progress, name, total)
+    tau = shipped or choose_threshold(model, seed, games[0].device, THRESHOLD_GAMES, progress=step)
     return evaluate(name, model, games, tau, source, progress=step, keep_errors=keep_errors)
 
 
@@ -225,8 +227,8 @@ def compare_command(
         ]
     title = f"{results[0].games:,} games ({source})"
     console.print(as_table(title, ("model", "positions"), model_rows(results)))
-    stages = stage_rows(results)
-    console.print(as_table("By the ply to predict", ("model", "positions"), stages))
+    title = "By the ply to predict"
+    console.print(as_table(title, ("model", "positions"), stage_rows(results)))
     overlaps = all_overlaps(results)
     drawn = [("error_by_ply.png", "Top-1 illegal rate by the ply to predict, 95 % intervals")]
     figures.error_by_ply(results, out / drawn[0][0])
@@ -382,6 +384,8 @@ def probe_command(
     from comparison.report import as_table, board_headings, board_rows
 
     picture = out.with_suffix(".png")
+    if picture == out:
+        raise OSError(f"cannot write {out}: probes are safetensors, a picture goes beside them")
     for path in (out, picture):
         _check_writable(path)
     where = resolve_device(device)
@@ -389,7 +393,7 @@ def probe_command(
     if not isinstance(loaded, OthelloGPT):
         raise UnknownModelError(f"{model} is a baseline: it has no layers to probe")
     with _progress() as progress:
-        probes = _fit(loaded, games, seed, progress)
+        probes = fit_probes(loaded, games, seed, _counter(progress, "probes", games))
     probes.save(out)
     bench = next(random_games(BOARD_GAMES, seed, device=where))
     accuracy = probe_accuracy(loaded, probes, bench)
@@ -398,11 +402,6 @@ def probe_command(
     title = f"{model}: whole boards right, read from linear probes ({BOARD_GAMES} games)"
     layer_by_ply(accuracy.whole_boards(), title, "share of boards", picture)
     console.print(f"wrote {out} and {picture}", highlight=False, markup=False, soft_wrap=True)
-
-
-def _fit(model: OthelloGPT, games: int, seed: int, progress: Progress) -> Probes:
-    task = progress.add_task("probes", total=games)
-    return fit_probes(model, games, seed, progress=lambda n: progress.advance(task, n))
 
 
 @app.command("adopt")
@@ -427,7 +426,6 @@ def adopt_command(
     where = resolve_device(device)
     trained = Run.read(run)
     model = trained.model.to(where)
-    on_device = f" --device {where.type}"
     benches = [
         (f"--games {games} --seed {seed}", *_bench_games(games, None, seed, skip_bad, where))
     ]
@@ -435,18 +433,18 @@ def adopt_command(
         options = shlex.join(["--file", str(file)]) + (" --skip-bad" if skip_bad else "")
         benches.append((options, *_bench_games(games, file, seed, skip_bad, where)))
     with _progress() as progress:
-        task = progress.add_task("threshold", total=THRESHOLD_GAMES)
-        step = lambda n: progress.advance(task, n)  # noqa: E731
+        step = _counter(progress, "threshold", THRESHOLD_GAMES)
         tau = choose_threshold(model, seed, where, THRESHOLD_GAMES, progress=step)
         measured = []
         for options, bench, source in benches:
-            task = progress.add_task(escape(source), total=sum(len(batch) for batch in bench))
+            step = _counter(progress, source, sum(len(batch) for batch in bench))
             result = evaluate(
                 REFERENCE, model, bench, tau, source, progress=step, keep_errors=False
             )
-            command = f"handbuilt evaluate {REFERENCE} {options}{on_device}"
+            command = f"handbuilt evaluate {REFERENCE} {options} --device {where.type}"
             measured.append(Measured(command, result))
-        probes = _fit(model, probe_games, seed, progress)
+        step = _counter(progress, "probes", probe_games)
+        probes = fit_probes(model, probe_games, seed, step)
         boards = probe_accuracy(model, probes, benches[0][1][0][:BOARD_GAMES])
     write_reference(reference.FOLDER, trained, hardware, measured, probes, boards)
     console.print(

@@ -150,6 +150,7 @@ def test_recorded_games_can_be_measured(
         (["evaluate", "bigram", "--device", "meta"], "models run on cpu or cuda"),
         (["probe", "bigram", "--out", "x.safetensors"], "bigram is a baseline"),
         (["probe", "logic", "--out", "/nowhere/x.safetensors"], "/nowhere is no folder"),
+        (["probe", "logic", "--out", "probes.png"], "probes are safetensors"),
         (["adopt", "missing"], "missing holds no finished training run"),
     ],
 )
