@@ -132,17 +132,17 @@ def _card(manifest: Manifest, run: Run, measured: Sequence[Measured], boards: Bo
     ]  # fmt: skip
     parts = [
         "# The trained Othello-GPT",
-        "Next-move prediction on uniformly random legal games, as Li et al. 2022 trained theirs. "
-        "It is here to be compared with the hand-built models: "
+        "Next-move prediction on uniformly random legal games, after Li et al. 2022. It is here to "
+        "be compared with the hand-built models: "
         '`comparison.load_model("reference")`, `handbuilt compare logic reference`.',
         markdown(("", ""), facts),
-        "The run, up to hardware and rounding (see `handbuilt train --help`):\n\n"
-        f"```\n{_train_command(run)}\nhandbuilt adopt run\n```",
+        "The run, up to what another device or number of threads rounds otherwise:\n\n"
+        f"```\n{_train_command(run)}\nhandbuilt adopt run --seed {manifest.probes['seed']}\n```",
         "![Loss and validation by games seen](training.png)",
         "## Figures",
         f"Of the float16 weights computed in float32, with tau {manifest.tau:.4g}, chosen once "
-        f"on {THRESHOLD_GAMES:,} separate games. Brackets are 95 % intervals with the game as the "
-        "unit. Each table's command finds the same numbers on the same kind of device.",
+        f"on {THRESHOLD_GAMES:,} separate games of seed {manifest.probes['seed']}. Brackets are "
+        "95 % intervals with the game as the unit. Each table's command finds the same numbers on the same kind of device.",
     ]
     for bench in measured:
         found = [bench.result]

@@ -430,7 +430,7 @@ def adopt_command(
         (f"--games {games} --seed {seed}", *_bench_games(games, None, seed, skip_bad, where))
     ]
     if file:
-        options = shlex.join(["--file", str(file)]) + (" --skip-bad" if skip_bad else "")
+        options = shlex.join(["--file", file.name]) + (" --skip-bad" if skip_bad else "")
         benches.append((options, *_bench_games(games, file, seed, skip_bad, where)))
     with _progress() as progress:
         step = _counter(progress, "threshold", THRESHOLD_GAMES)

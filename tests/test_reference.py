@@ -13,6 +13,7 @@ from comparison import cli, load_model, reference
 from comparison.probes import Probes
 from comparison.reference import Manifest, load_reference, rounded, write_shards
 from comparison.training import Settings, initialise, train
+from extracted_rules.files import whole_folder
 from handbuilt.transformer import CheckpointError, OthelloGPT, Shape
 
 TINY = Shape(n_layers=1, d_model=16, n_heads=2, d_head=8, d_mlp=16)
@@ -129,8 +130,9 @@ def test_an_adopted_model_has_the_figures_on_its_card(
         assert fact in card
     assert [m["command"] for m in manifest.measured] == [
         "handbuilt evaluate reference --games 12 --seed 5 --device cpu",
-        f"handbuilt evaluate reference --file {games} --device cpu",
+        "handbuilt evaluate reference --file games.txt --device cpu",
     ]
+    monkeypatch.chdir(tmp_path)
     capsys.readouterr()
     for measured in manifest.measured:
         command = measured.pop("command")
@@ -166,6 +168,20 @@ def test_a_failed_adoption_keeps_the_model_that_was_there(
     assert capsys.readouterr().err.strip().endswith("reference_model: No space left on device")
     assert {path.name: path.read_bytes() for path in home.iterdir()} == before
     assert [p.name for p in home.parent.iterdir() if "reference_model" in p.name] == [home.name]
+
+
+def test_a_folder_is_replaced_whole_even_after_a_kill(tmp_path: Path) -> None:
+    path, old = tmp_path / "folder", tmp_path / ".folder.old"
+    for number in (1, 2):
+        with whole_folder(path) as partial:
+            (partial / "file").write_text(str(number))
+        assert (path / "file").read_text() == str(number)
+    path.rename(old)  # as a kill between the two renames leaves it
+    (tmp_path / ".folder.partial").mkdir()
+    with pytest.raises(ZeroDivisionError), whole_folder(path):
+        raise ZeroDivisionError
+    assert (path / "file").read_text() == "2"
+    assert [p.name for p in tmp_path.iterdir()] == ["folder"]
 
 
 def test_only_a_finished_run_is_adopted(

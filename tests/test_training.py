@@ -71,7 +71,7 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.mark.usefixtures("_one_thread")
 @pytest.mark.parametrize("targets", ["legal", "sampled"])
-def test_a_tiny_model_learns(tmp_path: Path, targets: str) -> None:
+def test_a_tiny_model_learns(tmp_path: Path, targets: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Uniform guessing among 60 squares costs 2.1 nats more than it must; 2,000 games halve that.
 
     Knowing which squares are empty would leave 1.12.
@@ -81,6 +81,7 @@ def test_a_tiny_model_learns(tmp_path: Path, targets: str) -> None:
         SETTINGS, games=2000, batch=8, targets=targets, learning_rate=4e-3, warmup_games=320,
         shape=shape,
     )  # fmt: skip
+    monkeypatch.setattr(training, "VALIDATION_GAMES", 64)
     train(settings, tmp_path, CPU)
     last = log(tmp_path)[-1]
     assert last["games"] == 2000
