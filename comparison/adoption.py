@@ -142,7 +142,8 @@ def _card(manifest: Manifest, run: Run, measured: Sequence[Measured], boards: Bo
         "## Figures",
         f"Of the float16 weights computed in float32, with tau {manifest.tau:.4g}, chosen once "
         f"on {THRESHOLD_GAMES:,} separate games of seed {manifest.probes['seed']}. Brackets are "
-        "95 % intervals with the game as the unit. Each table's command finds the same numbers on the same kind of device.",
+        "95 % intervals with the game as the unit. Each table's "
+        "command finds the same numbers on the same kind of device.",
     ]
     for bench in measured:
         found = [bench.result]
