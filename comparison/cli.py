@@ -1,9 +1,9 @@
-"""The command line: ``handbuilt build | evaluate | compare | describe | train | export``."""
+"""The command line: ``handbuilt build | evaluate | compare | describe | train | export | ...``."""
 
 import os
 import shlex
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
+from comparison import reference
 from comparison.bench import (
     THRESHOLD_GAMES,
     MissingDeviceError,
@@ -23,10 +24,11 @@ from comparison.bench import (
     evaluate,
     resolve_device,
 )
-from comparison.boards import board_accuracy
+from comparison.boards import BoardAccuracy, board_accuracy
 from comparison.checkpoints import FORMATS, ExportError, export
 from comparison.error_sets import write_who_errs
-from comparison.models import UnknownModelError, load_model
+from comparison.models import REFERENCE, UnknownModelError, load_model
+from comparison.probes import PROBE_GAMES, Probes, fit_probes, probe_accuracy
 from comparison.training import Progress as TrainingProgress
 from comparison.training import Settings, TrainingError, joined, read_log, train
 from extracted_rules.game import IllegalGameError, random_games, replay
@@ -96,6 +98,12 @@ def _progress() -> Iterator[Progress]:
         yield progress
 
 
+def _counter(progress: Progress, name: str, total: int) -> Callable[[int], None]:
+    """A new bar that the calls of the result advance."""
+    task = progress.add_task(escape(name), total=total)
+    return lambda n: progress.advance(task, n)
+
+
 def _bench_games(
     games: int, file: Path | None, seed: int, skip_bad: bool, device: torch.device
 ) -> tuple[list[Tensor], str]:
@@ -122,12 +130,23 @@ def _measure(
     progress: Progress,
     keep_errors: bool,
 ) -> Result:
-    device = games[0].device
-    total = sum(len(batch) for batch in games)
-    task = progress.add_task(escape(name), total=THRESHOLD_GAMES + total)
-    step = lambda n: progress.advance(task, n)  # noqa: E731
-    tau = choose_threshold(model, seed, device, THRESHOLD_GAMES, progress=step)
+    """Measure a model at its own threshold: the trained model's came with it, any other's is
+    chosen now."""
+    shipped = reference.Manifest.read(reference.FOLDER).tau if name == REFERENCE else None
+    total = sum(len(batch) for batch in games) + (0 if shipped else THRESHOLD_GAMES)
+    step = _counter(progress, name, total)
+    tau = shipped or choose_threshold(model, seed, games[0].device, THRESHOLD_GAMES, progress=step)
     return evaluate(name, model, games, tau, source, progress=step, keep_errors=keep_errors)
+
+
+def _boards(name: str, model: nn.Module, games: Tensor) -> BoardAccuracy | None:
+    """What a model holds of the board, where there is something to read it with."""
+    if not isinstance(model, OthelloGPT):
+        return None
+    if name == REFERENCE:
+        probes = Probes.load(reference.FOLDER / reference.PROBES, model)
+        return probe_accuracy(model, probes, games)
+    return board_accuracy(model, games) if "layout" in model.metadata else None
 
 
 @app.command("build")
@@ -164,6 +183,7 @@ def evaluate_command(
         result = _measure(model, loaded, bench, source, seed, progress, keep_errors=False)
     title = f"{model} on {result.games:,} games ({source}), tau {result.tau:.2g}"
     console.print(as_table(title, ("model", "positions"), model_rows([result])))
+    console.print(as_table("By the ply to predict", ("positions",), group_rows(result, "stage")))
     console.print(
         as_table("By number of legal moves", ("legal",), group_rows(result, "legal moves"))
     )
@@ -186,11 +206,12 @@ def compare_command(
     """Measure several models on the same games; write a table, a report, figures and error sets."""
     from comparison import figures
     from comparison.report import (
-        BOARD_HEADINGS,
         all_overlaps,
         as_table,
+        board_headings,
         board_rows,
         model_rows,
+        stage_rows,
         write_json,
         write_markdown,
     )
@@ -208,6 +229,8 @@ def compare_command(
         ]
     title = f"{results[0].games:,} games ({source})"
     console.print(as_table(title, ("model", "positions"), model_rows(results)))
+    title = "By the ply to predict"
+    console.print(as_table(title, ("model", "positions"), stage_rows(results)))
     overlaps = all_overlaps(results)
     drawn = [("error_by_ply.png", "Top-1 illegal rate by the ply to predict, 95 % intervals")]
     figures.error_by_ply(results, out / drawn[0][0])
@@ -217,11 +240,14 @@ def compare_command(
         drawn.append(("error_overlap.png", "Overlap of the models' error sets"))
         figures.error_overlap([r.model for r in results], overlaps, out / drawn[2][0])
     for result, stem in zip(results, _file_stems(models), strict=True):
-        model = loaded[result.model]
-        if isinstance(model, OthelloGPT) and "layout" in model.metadata:
-            result.boards = board_accuracy(model, bench[0][:BOARD_GAMES])
-            title = f"{result.model}: whole boards right ({result.boards.games} games)"
-            console.print(as_table(title, (), board_rows(result.boards), BOARD_HEADINGS))
+        result.boards = _boards(result.model, loaded[result.model], bench[0][:BOARD_GAMES])
+        if result.boards:
+            title = (
+                f"{result.model}: whole boards right, read from {result.boards.source} "
+                f"({result.boards.games} games)"
+            )
+            headings = board_headings(result.boards)
+            console.print(as_table(title, (), board_rows(result.boards), headings))
             drawn.append((f"boards-{stem}.png", f"{title}, by layer and moves seen"))
             share = result.boards.whole_boards()
             figures.layer_by_ply(share, drawn[-1][1], "share of boards", out / drawn[-1][0])
@@ -362,6 +388,90 @@ def export_command(
         raise ExportError(f"{model} is a baseline; only an Othello-GPT can be exported")
     export(loaded, form, out)
     console.print(f"wrote {out}", highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command("probe")
+def probe_command(
+    model: Annotated[str, typer.Argument(help="A recipe, a checkpoint's path or reference.")],
+    out: Annotated[Path, typer.Option(help="Where to write the probes; a PNG goes beside them.")],
+    games: Annotated[
+        int, typer.Option(help="Random games to fit on, used for nothing else.", min=1)
+    ] = PROBE_GAMES,
+    seed: Seed = 1,
+    device: Device = "auto",
+) -> None:
+    """Fit linear probes for the board on every layer; say how much of it they find."""
+    from comparison.figures import layer_by_ply
+    from comparison.report import as_table, board_headings, board_rows
+
+    picture = out.with_suffix(".png")
+    if picture == out:
+        raise OSError(f"cannot write {out}: probes are safetensors, a picture goes beside them")
+    for path in (out, picture):
+        _check_writable(path)
+    where = resolve_device(device)
+    loaded = load_model(model).to(where)
+    if not isinstance(loaded, OthelloGPT):
+        raise UnknownModelError(f"{model} is a baseline: it has no layers to probe")
+    with _progress() as progress:
+        probes = fit_probes(loaded, games, seed, _counter(progress, "probes", games))
+    probes.save(out)
+    bench = next(random_games(BOARD_GAMES, seed, device=where))
+    accuracy = probe_accuracy(loaded, probes, bench)
+    title = f"{model}: probes fitted on {games:,} games, measured on {BOARD_GAMES} others"
+    console.print(as_table(title, (), board_rows(accuracy), board_headings(accuracy)))
+    title = f"{model}: whole boards right, read from linear probes ({BOARD_GAMES} games)"
+    layer_by_ply(accuracy.whole_boards(), title, "share of boards", picture)
+    console.print(f"wrote {out} and {picture}", highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command("adopt")
+def adopt_command(
+    run: Annotated[Path, typer.Argument(help="The folder of a finished `handbuilt train`.")],
+    hardware: Annotated[
+        str, typer.Option(help="What it was trained on, for its card.")
+    ] = "not recorded",
+    games: Games = 2000,
+    seed: Seed = 1,
+    file: Annotated[
+        Path | None, typer.Option(help="Games to measure it on as well, as in evaluate --file.")
+    ] = None,
+    probe_games: Annotated[int, typer.Option(help="Games to fit probes on.", min=1)] = PROBE_GAMES,
+    device: Device = "auto",
+    skip_bad: SkipBad = False,
+) -> None:
+    """Make a trained model the project's own, `reference`: measure, probe and describe it."""
+    from comparison.adoption import Measured, Run, write_reference
+
+    _check_writable(reference.FOLDER.with_suffix(".partial"))
+    where = resolve_device(device)
+    trained = Run.read(run)
+    model = trained.model.to(where)
+    benches = [
+        (f"--games {games} --seed {seed}", *_bench_games(games, None, seed, skip_bad, where))
+    ]
+    if file:
+        options = shlex.join(["--file", file.name]) + (" --skip-bad" if skip_bad else "")
+        benches.append((options, *_bench_games(games, file, seed, skip_bad, where)))
+    with _progress() as progress:
+        step = _counter(progress, "threshold", THRESHOLD_GAMES)
+        tau = choose_threshold(model, seed, where, THRESHOLD_GAMES, progress=step)
+        measured = []
+        for options, bench, source in benches:
+            step = _counter(progress, source, sum(len(batch) for batch in bench))
+            result = evaluate(
+                REFERENCE, model, bench, tau, source, progress=step, keep_errors=False
+            )
+            command = f"handbuilt evaluate {REFERENCE} {options} --device {where.type}"
+            measured.append(Measured(command, result))
+        step = _counter(progress, "probes", probe_games)
+        probes = fit_probes(model, probe_games, seed, step)
+        boards = probe_accuracy(model, probes, benches[0][1][0][:BOARD_GAMES])
+    write_reference(reference.FOLDER, trained, hardware, measured, probes, boards)
+    console.print(
+        f"wrote {reference.FOLDER}: evaluate, compare and probe know this model as {REFERENCE}",
+        highlight=False, markup=False, soft_wrap=True,
+    )  # fmt: skip
 
 
 def main() -> None:

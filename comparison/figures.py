@@ -159,7 +159,7 @@ def layer_by_ply(values: Tensor, title: str, label: str, path: Path) -> None:
     figure, axes = plt.subplots(figsize=(9, 2.8), layout="constrained")
     layers, positions = values.shape
     image = axes.imshow(
-        values.cpu(), aspect="auto", cmap="viridis", vmin=0, vmax=1, origin="lower",
+        values.cpu().numpy(), aspect="auto", cmap="viridis", vmin=0, vmax=1, origin="lower",
         extent=(0.5, positions + 0.5, -0.5, layers - 0.5),
     )  # fmt: skip
     axes.set(xlabel="moves seen", ylabel="layer", title=_plain(title))

@@ -16,6 +16,8 @@ from extracted_rules.game import Replay
 from extracted_rules.notation import SQUARE_OF_TOKEN
 
 Z95 = 1.959964
+#: The thirds of a game, by the ply to predict.
+STAGES = ((2, 20), (21, 40), (41, 60))
 
 
 @dataclass(frozen=True)
@@ -169,8 +171,8 @@ def score(logits: Tensor, replay: Replay, tau: float) -> Scores:
 def strata(replay: Replay, positions: int) -> Iterator[tuple[str, str, Tensor]]:
     """(group, stratum, bool [B, positions]) for every way in which positions are told apart.
 
-    Groups: "all"; "pass" (has alternation held so far?); "legal moves"; "ply" (of the move to
-    predict, counted from 1).
+    Groups: "all"; "pass" (has alternation held so far?); "stage" (of the game, by plies); "legal
+    moves"; "ply" (of the move to predict, counted from 1).
     """
     passes = replay.passes[:, 1 : positions + 1]
     number = replay.legal[:, 1 : positions + 1].sum(-1)
@@ -184,6 +186,8 @@ def strata(replay: Replay, positions: int) -> Iterator[tuple[str, str, Tensor]]:
         name = str(low) if low == high else f"{low}-{high}" if high < 60 else f"{low}+"
         yield "legal moves", name, here & (number >= low) & (number <= high)
     column = torch.arange(positions, device=here.device)
+    for first, last in STAGES:
+        yield "stage", f"plies {first}-{last}", here & (column >= first - 2) & (column <= last - 2)
     for position in range(positions):
         yield "ply", str(position + 2), here & (column == position)
 

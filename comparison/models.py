@@ -4,7 +4,7 @@ from pathlib import Path
 
 from torch import nn
 
-from comparison import checkpoints
+from comparison import checkpoints, reference
 from comparison.baselines import BASELINES
 from extracted_rules.notation import CONTEXT, N_TOKENS
 from handbuilt.recipes import RECIPES, build
@@ -20,15 +20,18 @@ class UnknownModelError(ValueError):
 def load_model(name_or_path: str) -> nn.Module:
     """A model that maps tokens int64 [B, T <= 59] to logits float32 [B, T, 61].
 
-    Takes a recipe's name (compiled on the spot), a baseline's name, or the path of a checkpoint in
-    any format of :mod:`comparison.checkpoints`. Raises UnknownModelError or CheckpointError.
+    Takes a recipe's name (compiled on the spot), a baseline's name, "reference" for the trained
+    model that the project holds, or the path of a checkpoint in any format of
+    :mod:`comparison.checkpoints`. Raises UnknownModelError or CheckpointError.
     """
     if name_or_path in RECIPES:
         return build(name_or_path)
     if name_or_path in BASELINES:
         return BASELINES[name_or_path]().eval()
     if name_or_path == REFERENCE:
-        raise UnknownModelError("the trained model 'reference' is not part of the project yet")
+        if not reference.is_there():
+            raise UnknownModelError("the trained model 'reference' is not part of the project yet")
+        return reference.load_reference()
     path = Path(name_or_path)
     if not path.is_file():
         known = ", ".join([*RECIPES, *BASELINES])

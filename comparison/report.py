@@ -50,6 +50,15 @@ def model_rows(results: Sequence[Result]) -> list[list[str]]:
     return rows
 
 
+def stage_rows(results: Sequence[Result]) -> list[list[str]]:
+    """One row a model and third of the game: who fares how late in the game."""
+    return [
+        [result.model if first else "", *row]
+        for result in results
+        for first, row in zip((True, False, False), group_rows(result, "stage"), strict=False)
+    ]
+
+
 def group_rows(result: Result, group: str) -> list[list[str]]:
     """One row a stratum of a group."""
     return [[name, *cells(m)] for name, m in result.strata[group].items() if m.positions]
@@ -71,18 +80,20 @@ def as_table(
     return table
 
 
-BOARD_HEADINGS = ("layer", "discs right %", "whole boards right %")
+def board_headings(accuracy: BoardAccuracy) -> list[str]:
+    headings = ["layer", "discs right %", "whole boards right %", "whole flips right %"]
+    return headings if accuracy.flips_right is not None else headings[:3]
 
 
 def board_rows(accuracy: BoardAccuracy) -> list[list[str]]:
-    """One row a layer under BOARD_HEADINGS."""
+    """One row a layer under the headings of :func:`board_headings`."""
     return [
-        [str(layer), f"{100 * discs:.1f}", f"{100 * boards:.1f}"]
-        for layer, (discs, boards) in enumerate(accuracy.by_layer())
+        [str(layer), *(f"{100 * share:.1f}" for share in shares)]
+        for layer, shares in enumerate(accuracy.by_layer())
     ]
 
 
-def _markdown(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def markdown(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [headings, ["---"] * len(headings), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
@@ -111,19 +122,19 @@ def overlap_rows(overlaps: dict[tuple[str, str], list[Overlap]]) -> list[list[st
 OVERLAP_HEADINGS = ("A", "B", "kind", "both", "only A", "only B", "Jaccard", "odds ratio")
 
 
-def _without_nan(data: Any) -> Any:
+def without_nan(data: Any) -> Any:
     """JSON knows no NaN: what has no value (an interval of one game, say) is null."""
     if isinstance(data, dict):
-        return {key: _without_nan(value) for key, value in data.items()}
+        return {key: without_nan(value) for key, value in data.items()}
     if isinstance(data, list):
-        return [_without_nan(value) for value in data]
+        return [without_nan(value) for value in data]
     return None if isinstance(data, float) and not isfinite(data) else data
 
 
 def write_json(data: Any, path: Path) -> None:
     """Write JSON; the file appears whole or not at all. Raises OSError."""
     with whole_file(path) as partial:
-        text = json.dumps(_without_nan(data), indent=2, allow_nan=False)
+        text = json.dumps(without_nan(data), indent=2, allow_nan=False)
         partial.write_text(text + "\n", encoding="utf-8")
 
 
@@ -140,27 +151,28 @@ def write_markdown(
         f"`{command}`: {results[0].games:,} games ({results[0].source}). Brackets are 95 % "
         "intervals with the game as the unit. *pass-free* positions are those where no pass has "
         "happened yet; *at a pass* the expected side has to pass right now.",
-        "Thresholds tau, chosen for best F1 on separate games: "
-        + ", ".join(f"{r.model} {r.tau:.2g}" for r in results)
-        + ".",
-        _markdown(("model", "positions that are", *HEADINGS), model_rows(results)),
+        "Thresholds tau, chosen for best F1 on separate games (of a model that the project holds, "
+        "when it was added): " + ", ".join(f"{r.model} {r.tau:.2g}" for r in results) + ".",
+        markdown(("model", "positions that are", *HEADINGS), model_rows(results)),
+        "By the ply to predict:",
+        markdown(("model", "positions at", *HEADINGS), stage_rows(results)),
     ]
     parts += [f"![{caption}]({name})\n\n*{caption}*" for name, caption in figures]
     if overlaps:
         parts += [
             "## Error sets",
             "An odds ratio above 1 says that the two models tend to err in the same positions.",
-            _markdown(OVERLAP_HEADINGS, overlap_rows(overlaps)),
+            markdown(OVERLAP_HEADINGS, overlap_rows(overlaps)),
         ]
     for result in results:
         parts.append(f"## {result.model}")
         if result.boards:
             parts += [
-                f"Boards read from the belief directions, {result.boards.games} games:",
-                _markdown(BOARD_HEADINGS, board_rows(result.boards)),
+                f"Boards read from the {result.boards.source}, {result.boards.games} games:",
+                markdown(board_headings(result.boards), board_rows(result.boards)),
             ]
         for group in ("legal moves", "ply"):
             headings = (group if group != "ply" else "ply to predict", *HEADINGS)
-            parts.append(_markdown(headings, group_rows(result, group)))
+            parts.append(markdown(headings, group_rows(result, group)))
     with whole_file(path) as partial:
         partial.write_text("\n\n".join(parts) + "\n", encoding="utf-8")

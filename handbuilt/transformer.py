@@ -84,7 +84,8 @@ class Attention(nn.Module):
         self.b_K = _weights(heads, d_head)
         self.b_V = _weights(heads, d_head)
         self.b_O = _weights(d_model)
-        causal = torch.ones(shape.n_ctx, shape.n_ctx, dtype=torch.bool).tril()
+        # On the CPU even in a skeleton: tril on the meta device makes PyTorch import for a second.
+        causal = torch.ones(shape.n_ctx, shape.n_ctx, dtype=torch.bool, device="cpu").tril()
         self.register_buffer("causal", causal, persistent=False)
 
     def forward(self, x: Tensor, keep: Keep) -> Tensor:

@@ -8,15 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from comparison import cli
+from comparison import cli, reference
+from comparison.probes import Probes
 from handbuilt import OthelloGPT, Shape
 
 PNG = b"\x89PNG"
+TINY = Shape(n_layers=1, d_model=8, n_heads=1, d_head=8, d_mlp=8)
 
 
 @pytest.fixture(autouse=True)
-def _few_threshold_games(monkeypatch: pytest.MonkeyPatch) -> None:
+def _small_and_without_a_trained_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cli, "THRESHOLD_GAMES", 40)
+    monkeypatch.setattr(reference, "FOLDER", Path("nowhere"))
 
 
 def run(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> int:
@@ -92,12 +95,28 @@ def test_compare_writes_everything_it_names(
     assert not [path for path in out.iterdir() if "partial" in path.name]
 
 
+def test_probes_are_written_with_their_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny, out = OthelloGPT(TINY), tmp_path / "probes.safetensors"
+    tiny.save(tmp_path / "tiny.safetensors")
+    monkeypatch.setattr(cli, "BOARD_GAMES", 8)
+    code = run(
+        "probe", str(tmp_path / "tiny.safetensors"), "--games", "10", "--out", str(out),
+        monkeypatch=monkeypatch,
+    )  # fmt: skip
+    assert code == 0
+    assert Probes.load(out, tiny).games == 10
+    assert out.with_suffix(".png").read_bytes().startswith(PNG)
+    assert "whole flips right %" in capsys.readouterr().out
+
+
 def test_names_that_mean_something_to_a_printer_are_printed_as_they_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """One game, and two models of one file name full of markup: nothing collides or is lost."""
     monkeypatch.chdir(tmp_path)
-    tiny = OthelloGPT(Shape(n_layers=1, d_model=8, n_heads=1, d_head=8, d_mlp=8))
+    tiny = OthelloGPT(TINY)
     names = ["_a$[b]$.safetensors", "x/_a$[b]$.safetensors"]
     Path("x").mkdir()
     for name in names:
@@ -148,6 +167,10 @@ def test_recorded_games_can_be_measured(
         (["export", "logic", "--format", "onnx", "--out", "x"], "no format is called 'onnx'"),
         (["export", "logic", "--format", "mingpt", "--out", "/nowhere/x"], "/nowhere is no folder"),
         (["export", "pyproject.toml", "--format", "mingpt", "--out", "x"], "not a readable"),
+        (["probe", "bigram", "--out", "x.safetensors"], "bigram is a baseline"),
+        (["probe", "logic", "--out", "/nowhere/x.safetensors"], "/nowhere is no folder"),
+        (["probe", "logic", "--out", "probes.png"], "probes are safetensors"),
+        (["adopt", "missing"], "missing holds no finished training run"),
     ],
 )
 def test_mistakes_are_one_sentence_and_exit_code_2(
@@ -170,5 +193,5 @@ def test_mistakes_are_one_sentence_and_exit_code_2(
 def test_the_module_is_the_script() -> None:
     command = [sys.executable, "-m", "handbuilt", "--help"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    for name in ("build", "evaluate", "compare", "describe", "export"):
+    for name in ("build", "evaluate", "compare", "describe", "train", "export", "probe", "adopt"):
         assert name in done.stdout

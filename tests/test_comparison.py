@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from comparison import load_model
+from comparison import load_model, reference
 from comparison.baselines import BASELINES
 from comparison.bench import MissingDeviceError, choose_threshold, evaluate, resolve_device
 from comparison.boards import board_accuracy
@@ -209,13 +209,15 @@ def test_board_accuracy_counts_what_is_there(games: Tensor) -> None:
     shares = accuracy.by_layer()
     assert len(shares) == 7
     assert [discs for discs, _ in shares] == sorted(discs for discs, _ in shares)
-    assert int(accuracy.discs[0, 1]) == 16 * 5
+    assert int(accuracy.discs[0, 0]) == 16 * 5
+    assert accuracy.whole_boards().shape == (7, 58)
     assert (accuracy.whole_boards()[6, :6] == 1).all()
     with pytest.raises(CheckpointError, match="not hand-built"):
         board_accuracy(OthelloGPT(Shape(n_layers=1)), games[:1])
 
 
-def test_models_by_name_and_path(tmp_path: Path) -> None:
+def test_models_by_name_and_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reference, "FOLDER", tmp_path / "nowhere")
     path = tmp_path / "tiny.safetensors"
     for change, fits in (({}, True), ({"n_ctx": 40}, False), ({"d_vocab": 65}, False)):
         tiny = Shape(n_layers=1, d_model=8, n_heads=1, d_head=8, d_mlp=8)
