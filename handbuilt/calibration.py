@@ -25,6 +25,8 @@ from handbuilt.strengths import Strengths
 
 #: A square's logit is kept from minus infinity, so that one bad square cannot drown a batch.
 FLOOR = -30.0
+#: A pass weighs as much as this many moves without one.
+RARE = 4.0
 #: Evidence about passes should lie this far beyond 0 and 1.
 MARGIN = 0.2
 
@@ -92,7 +94,7 @@ def _pass_loss(trace: Trace, rules: Interpreter, played: Replay) -> Tensor:
         right = there & ((now.passes - last.passed).round() == earlier)
         changes = truth ^ noticed  # a pass to notice now, or one to take back
         hinge = torch.where(changes, MARGIN + 1 - wrong, MARGIN + wrong).clamp(min=0)
-        weight = right.to(hinge)
+        weight = torch.where(truth, RARE, 1.0) * right
         total = total + (hinge * weight).sum() / weight.sum()
     return total
 
@@ -137,13 +139,17 @@ class _Fit:
         trace = rules(tokens[:, :CONTEXT].long(), at)
         flips, passes = _flip_loss(trace, played), _pass_loss(trace, rules, played)
         excess, rank = _legal_loss(trace, played, at)
-        loss = plan.flips * flips + excess + plan.rank * rank + plan.passes * passes
+        # Flips teach the layers first; at the end legal moves decide.
+        teach = plan.flips * (1 - 0.8 * progress)
+        loss = teach * flips + excess + plan.rank * rank + plan.passes * passes
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(list(vars(self.strengths).values()), 1.0)
         self.optimizer.step()
-        parts = (float(part.detach()) for part in (loss, flips, excess, rank, passes))
-        return Progress(step + 1, *parts, seconds=time.perf_counter() - since)
+        parts = [float(part.detach()) for part in (loss, flips, excess, rank, passes)]
+        loss_, flips_, excess_, rank_, passes_ = parts
+        seconds = time.perf_counter() - since
+        return Progress(step + 1, loss_, flips_, excess_, rank_, passes_, seconds)
 
     def save(self, path: Path, plan: Plan, step: int) -> None:
         tensors = {}

@@ -6,6 +6,8 @@ or neuron of it first takes away.
 """
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from extracted_rules.notation import LABELS, N_SQUARES, PLAYABLE, token_of
 from extracted_rules.patterns import BRACKETS
@@ -14,26 +16,58 @@ from handbuilt.interpreter import (
     FIRST_MOVES,
     N_LAYERS,
     OCCUPIED_LOGIT,
-    Interpreter,
+    PASS_GATE,
+    SIDE_SCORE,
+    STEP,
+    amplitude,
+    asks_other_side,
     boards_after_first_move,
+    book,
+    bracket_lengths,
     bracket_matrices,
-    leaky_kernel,
+    bracket_weights,
+    lag_kernel,
+    parity,
     start_board,
 )
 from handbuilt.space import Layout
-from handbuilt.strengths import Strengths
+from handbuilt.strengths import SOURCES, VOICES, Strengths
 from handbuilt.transformer import OthelloGPT
-from handbuilt.weights import BALLAST, GATE, Array, Maps, Weights, kernel_scores, self_scores
+from handbuilt.weights import (
+    BALLAST,
+    GATE,
+    Array,
+    Maps,
+    Term,
+    Weights,
+    kernel_scores,
+    self_scores,
+)
 
 PLAYABLE_LABELS = [LABELS[square] for square in PLAYABLE]
 BRACKET_NAMES = [bracket.name for bracket in BRACKETS]
 N = N_SQUARES
-#: In layer 0 beliefs are at most 1, so evidence is at most 1.5 with a blank inside: a smaller gate
-#: does, and rounds less.
-FIRST_GATE = 1.5
+LAST = N_LAYERS - 1
+#: Added to what a linear neuron reads, so that it never falls silent; no larger than need be, as
+#: large numbers round.
+HEADROOM = {"message": 16.0, "settled": 2.0, "claims": 32.0, "other": 32.0, "passed": 2.0}
+COUNT_HEADROOM = 64.0
 #: [60, 64]: from the playable squares to all.
 SQUARES: Array = np.eye(N)[list(PLAYABLE)]
 RUNS, ENDS = (matrix.numpy() for matrix in bracket_matrices())
+LENGTH_OF: Array = bracket_lengths().numpy()
+
+
+def _weights(run: Tensor, end: Tensor) -> Array:
+    """float64 [64, 518]: what each bracket's neuron reads of every square."""
+    read: Array = bracket_weights(run, end).numpy().T
+    return read
+
+
+def _most_evidence(run: Tensor, end: Tensor) -> Tensor:
+    """[..., 6]: how much a bracket's discs can add at most, if none is larger than 1."""
+    depths = torch.tensor([[1, 0, 0], [2, 0, 0], [2, 1, 0], [2, 2, 0], [2, 2, 1], [2, 2, 2]])
+    return (run.abs() * depths).sum(-1) + end.abs()
 
 
 class _Compiler:
@@ -43,9 +77,9 @@ class _Compiler:
         self.model = OthelloGPT()
         self.w = Weights(self.model, self.layout)
         self.positions = self.model.shape.n_ctx
+        self.parity: Array = parity(self.positions).numpy()
         #: [59, 1]: 1 at the first position, whose board is known by heart
         self.first: Array = np.eye(self.positions)[:, :1]
-        self.parity = 1.0 - 2.0 * (np.arange(self.positions) % 2)
         #: [59]: what layer 0's "seen" head shows of a taken square: a mean, bounded early on, since
         #: large numbers round
         self.taken = 1 / np.maximum(20.0, 1 + np.arange(self.positions))
@@ -63,11 +97,7 @@ class _Compiler:
         add("blank", PLAYABLE_LABELS, "{} holds no disc once the move is made")
         add("placed", PLAYABLE_LABELS, "as played.{}, but empty at position 0: an event to be read")
         add("belief", LABELS, "{} before the move: 1 mine, -1 theirs")
-        add(
-            "message",
-            LABELS,
-            "what later positions are told about {}: twice its flip, and a share of settled",
-        )
+        add("message", LABELS, "what others are told about {}: its flip, and ends of brackets")
         add("settled", LABELS, "the belief about {}, sharpened and clipped to -1..1")
         add("first", firsts, "the game began with {}")
         add(
@@ -78,6 +108,10 @@ class _Compiler:
         add("count", PLAYABLE_LABELS, "how many lines make {} legal for the next mover")
         add("need", sentence="how much doubt is forgiven because too little is claimed")
         add("claims", sentence="the sum of all bracket claims")
+        add("other", sentence="what brackets would claim, had the other side moved")
+        add("passed", sentence="1 if somebody passed right before this move")
+        add("passes", sentence="how often somebody passed up to this move")
+        add("side", sentence="1 if black moves here, -1 if white does; 0 at position 0")
 
     # ------------------------------------------------------------------ layers
 
@@ -86,11 +120,15 @@ class _Compiler:
         self._first_attention()
         for layer in range(1, N_LAYERS):
             self._attention(layer)
-        for layer in range(N_LAYERS - 1):
+        for layer in range(LAST):
             self._claim(layer)
-            self._settle(layer)
-            self._forget_message(layer)
+            if layer < LAST - 1:
+                self._settle(layer)
+            if layer > 0:
+                self._decide_side(layer)
+            self._forget(layer)
         self._know_the_board()
+        self._settle_after()
         self._count_lines()
         self._unembed()
         self.w.store()
@@ -102,43 +140,41 @@ class _Compiler:
             self.w["embed.W_E"][token_of(square), here["played"].start + column] = 1
         position = self.w["pos_embed.W_pos"]
         position[:, here["position"]] = np.eye(self.positions)
-        position[:, here["need"]] = self.s.need_start
-        faded = self.parity * self.s.leak ** np.arange(self.positions)
-        faded[0] = 0
-        position[:, here["belief"]] = faded[:, None] * start_board().numpy()
-
-    def _kernels(self) -> tuple[Array, Array]:
-        """The leaky kernel's even lags (mine) and odd lags (theirs), both non-negative."""
-        kernel = leaky_kernel(self.s.leak, self.positions).numpy()
-        return np.maximum(kernel, 0), np.maximum(-kernel, 0)
+        later = 1 - self.first
+        position[:, here["need"]] = float(self.s.need_start) * later
+        position[:, here["side"]] = self.parity[:, None] * later
+        faded = self.parity * np.exp(float(self.s.start) * np.arange(self.positions))
+        position[:, here["belief"]] = later * faded[:, None] * start_board().numpy()
 
     def _first_attention(self) -> None:
         """Layer 0: discs by who put them there; all squares taken; the first move."""
-        mine, theirs = self._kernels()
         # The surplus of attention rests on the position itself. What it leaves on the move's own
         # square depends on the position alone, so _claim and _settle can discount it.
         itself = np.arange(self.positions)
-        for name, kernel, sign in (("mine", mine, 1), ("theirs", theirs, -1)):
-            scores, amplitude = kernel_scores(kernel, itself)
-            self.own_belief += sign * (amplitude - kernel.sum(-1))
+        owner: Array = lag_kernel(self.s.owner.exp()).numpy()
+        agrees = np.outer(self.parity, self.parity)
+        for name, sign in (("mine", 1), ("theirs", -1)):
+            kernel = owner * (sign * agrees > 0)
+            scores, size = kernel_scores(kernel, itself)
+            self.own_belief += sign * (size - kernel.sum(-1))
             self.w.head(
                 0,
                 name,
                 f"discs {'this' if sign > 0 else 'the other'} side put down, older ones fainter",
                 scores,
                 {"played": np.eye(60)},
-                {"belief": sign * amplitude * SQUARES},
+                {"belief": sign * size * SQUARES},
             )
         seen = np.tril(np.repeat(self.taken[:, None], self.positions, 1), -1)
-        scores, amplitude = kernel_scores(seen, itself)
-        self.own_seen += amplitude - seen.sum(-1)
+        scores, size = kernel_scores(seen, itself)
+        self.own_seen += size - seen.sum(-1)
         self.w.head(
             0,
             "seen",
             "all moves so far, in equal parts: above zero where a square is taken",
             scores,
             {"played": np.eye(60)},
-            {"message": amplitude * SQUARES},
+            {"message": size * SQUARES},
         )
         to_first = self_scores(self.positions)
         to_first[:, 0], to_first[itself[1:], itself[1:]] = 0, to_first[0, 1]
@@ -153,47 +189,37 @@ class _Compiler:
         )
 
     def _attention(self, layer: int) -> None:
-        """Layers 1-7: the leaky read, mixed with what was settled; the need; forgetting."""
-        s, w = self.s, self.w
-        fresh = (1 - s.mix) * (s.leak if layer == N_LAYERS - 1 else 1.0)
-        sink = np.zeros(self.positions, dtype=int)
-        for name, kernel, sign in zip(("mine", "theirs"), self._kernels(), (1, -1), strict=True):
-            kernel[:, 0] = 0
-            scores, amplitude = kernel_scores(kernel, sink)
-            w.head(
-                layer,
-                name,
-                f"messages of {'this' if sign > 0 else 'the other'} side's positions, older ones "
-                "fainter; what is left of its attention rests on position 0, which says nothing",
-                scores,
-                {"message": np.eye(N), "placed": SQUARES},
-                {"belief": sign * fresh * amplitude * np.eye(N)},
-            )
+        """Layers 1-7: what earlier positions told; the need; passes; forgetting."""
+        s, w, i = self.s, self.w, layer - 1
+        later = 1 - self.first
+        claims = float(s.overclaim[i])
+        # A position that claims more than one line is heard less.
+        heard: Term = ({}, 1.0, {"position": claims * later, "claims": np.full((1, 1), -claims)})
+        self._reading_heads(layer, "flips", s.flips_kernel[i], {"message": np.eye(N)}, [heard])
+        share = float(s.board_share[i])
+        told = {"placed": SQUARES, "settled": share * np.eye(N)}
+        self._reading_heads(layer, "board", s.board_kernel[i], told, [])
         itself = self_scores(self.positions)
         w.head(
             layer,
             "renew-belief",
-            "replaces the old belief by its share of the settled board and of the opening",
+            "replaces the old belief by the board after the first move, faded",
             itself,
             {
                 "belief": -np.eye(N),
-                "settled": s.mix * np.eye(N),
-                "opening": fresh * boards_after_first_move().numpy(),
+                "opening": float(s.opening[i]) * boards_after_first_move().numpy(),
             },
             {"belief": np.eye(N)},
         )
-        w.head(
-            layer,
-            "forget-settled",
-            "takes away what the layer before settled",
-            itself,
-            {"settled": -np.eye(N)},
-            {"settled": np.eye(N)},
-        )
+        if layer == LAST:
+            return
         # A sigmoid: attention between the position itself and position 0, which has no value.
         balance = self_scores(self.positions)
         balance[:, 0] = 0
-        later = 1 - self.first
+        asks = {
+            "need": np.full((1, 1), float(s.need_kept[i])),
+            "claims": np.full((1, 1), -float(s.need_claims[i])),
+        }
         w.head(
             layer,
             "need",
@@ -201,63 +227,124 @@ class _Compiler:
             balance,
             {"position": later},
             {"need": np.ones((1, 1))},
-            own_score=(
-                {
-                    "need": np.full((1, 1), s.need_slope),
-                    "claims": np.full((1, 1), -s.need_slope * s.need_rate),
-                },
-                s.need_slope * (s.need_rate - s.need_threshold),
-                {"position": later},
-            ),
+            [(asks, float(s.need_bias[i]), {"position": later})],
         )
+        everything = np.tril(np.ones((self.positions, self.positions)))
+        everything[:, 0] = 0
+        scores, size = kernel_scores(everything, np.zeros(self.positions, dtype=int))
         w.head(
             layer,
-            "forget-need",
-            "takes away the old need and the old claims",
-            itself,
-            {"need": -np.eye(2)[:1], "claims": -np.eye(2)[1:]},
-            {"need": np.eye(2)[:, :1], "claims": np.eye(2)[:, 1:]},
+            "passes",
+            "counts the passes so far; the rest of its attention lies on position 0",
+            scores,
+            {"passed": np.eye(1)},
+            {"passes": size * np.eye(1)},
         )
+        scalars = np.eye(3)
+        w.head(
+            layer,
+            "forget-scalars",
+            "takes away the old need, number of passes and side",
+            itself,
+            {"need": -scalars[:1], "passes": -scalars[1:2], "side": -scalars[2:]},
+            {"need": scalars[:, :1], "passes": scalars[:, 1:2], "side": scalars[:, 2:]},
+        )
+
+    def _reading_heads(
+        self,
+        layer: int,
+        name: str,
+        log_kernel: Tensor,
+        told: Maps,
+        terms: list[Term],
+    ) -> None:
+        """Two heads: what positions of this side told is mine, what the other's told is theirs."""
+        kernel = lag_kernel(log_kernel.exp())
+        kernel[:, 0] = 0
+        size = amplitude(kernel)
+        share: Array = (kernel / size).numpy()
+        agrees = np.outer(self.parity, self.parity)
+        half = SIDE_SCORE / 2
+        for who, sign in (("mine", 1), ("theirs", -1)):
+            scores, _ = kernel_scores(share, np.zeros(self.positions, dtype=int), size=1.0)
+            scores[:, 1:] -= half
+            scores[:, 0] = np.log(1 - (share * (sign * agrees > 0)).sum(-1))
+            sides = (
+                {"side": np.full((1, 1), sign * half)}, 0.0, {"side": np.ones((1, 1))},
+            )  # fmt: skip
+            self.w.head(
+                layer,
+                f"{name}-{who}",
+                f"{name} told by positions of {'this' if sign > 0 else 'the other'} side, older "
+                "ones fainter; what is left of its attention rests on position 0, which is silent",
+                scores,
+                told,
+                {"belief": sign * size * np.eye(N)},
+                [sides, *terms],
+            )
+
+    # ------------------------------------------------------------------ neurons
 
     def _claim(self, layer: int) -> None:
-        """Brackets: 1 + need - doubts, clipped; open if the move is an end and no blank inside."""
-        n = len(BRACKETS)
+        """Brackets: open if the move is an end and no blank inside."""
+        s, n = self.s, len(BRACKETS)
         own_end = (ENDS @ SQUARES.T).T  # [60, n]
         within = ((RUNS + ENDS) @ SQUARES.T).T
-        reads: dict[str, Array] = {
-            "belief": 0.5 * (ENDS - RUNS).T,
-            "played": (0.5 + GATE) * own_end,
-            "need": np.ones((1, n)),
-            "position": -GATE * self.first @ np.ones((1, n)),
-        }
-        if layer == 0:
-            # A taken square shows self.taken; the move's own square, one of the ends, shows the
-            # surplus of three kernels, which depends on the position alone.
-            scale = FIRST_GATE * self.positions
-            reads["message"] = scale * (SQUARES.T @ within)
-            reads["position"] = (
-                reads["position"]
-                - scale * np.outer(self.taken, within.sum(0))
-                - scale * (self.own_seen - self.taken)[:, None]
-                - 0.5 * self.own_belief[:, None]
-            )
-        else:
-            reads["blank"] = -GATE * within
-        doubts = 0.5 * RUNS.sum(-1) + 0.5 * ENDS.sum(-1)
-        self.w.capped(
-            layer,
-            "bracket",
-            BRACKET_NAMES,
+        sentences = (
             "the move closes {}: both ends mine, all between theirs, so all between flips",
-            reads,
-            1 - doubts - GATE,
-            {"message": 2 * RUNS, "claims": np.ones((n, 1))},
+            "takes back what bracket.{} claims too much",
+            "the move would close {} for the other side",
         )
+        for voice, (name, sentence) in enumerate(zip(VOICES, sentences, strict=True)):
+            if name == "other" and not asks_other_side(layer):
+                continue
+            end = s.end[layer, voice]
+            heard = [_weights(s.run[layer, voice, :, i], end[:, i]) for i in range(len(SOURCES))]
+            reads: dict[str, Array] = {
+                "belief": heard[0],
+                "played": GATE * own_end,
+                "need": s.forgive[layer, voice].numpy()[None, LENGTH_OF],
+                "position": -GATE * self.first @ np.ones((1, n)),
+            }
+            if layer == 0:
+                # A taken square shows self.taken; the move's own square, one of the ends, shows the
+                # surplus of three kernels, which depends on the position alone.
+                scale = self._first_gate() * self.positions
+                reads["message"] = scale * (SQUARES.T @ within)
+                reads["position"] = (
+                    reads["position"]
+                    - scale * np.outer(self.taken, within.sum(0))
+                    - scale * (self.own_seen - self.taken)[:, None]
+                    - np.outer(self.own_belief, end[:, 0].numpy()[LENGTH_OF])
+                )
+            else:
+                reads |= {"settled": heard[1], "message": heard[2], "blank": -GATE * within}
+            if name == "other":
+                writes: Maps = {"other": s.wrong_side[layer].numpy()[LENGTH_OF, None]}
+            else:
+                claim = s.claim[layer, voice].numpy()[LENGTH_OF, None]
+                holds = s.holds[layer, voice].numpy()[LENGTH_OF, None]
+                told = float(s.flip[layer]) * claim * RUNS + holds * ENDS
+                writes = {"message": told, "claims": claim}
+            bias = s.bias[layer, voice].numpy()[LENGTH_OF] - GATE
+            family = "bracket" if name == "claim" else f"bracket-{name}"
+            self.w.relu(layer, family, BRACKET_NAMES, sentence, reads, bias, writes)
+
+    def _first_gate(self) -> float:
+        """What closes layer 0's brackets: as small as their evidence allows, as it rounds less.
+
+        There a square is at most what its one event or the start says.
+        """
+        s = self.s
+        largest = max(float(s.owner.max()), 0.0, float(s.start))
+        discs = _most_evidence(s.run[0, :2, :, 0], s.end[0, :2, :, 0])
+        bar = s.bias[0, :2] + s.forgive[0, :2] * s.need_start
+        return float((bar + np.exp(largest) * discs).max())
 
     def _settle(self, layer: int) -> None:
-        """settled = clip(gain * belief, -1, 1), and its share of the message."""
+        """settled: the belief and what was settled one layer ago, clipped to -1..1."""
         s, w = self.s, self.w
-        share = (1 - s.leak) * np.eye(N)
+        weights = s.settle[layer].tolist()
         if layer == 0:
             # Split by sign, so that the gate on the position's own square leaves 0 behind.
             for name, sign in (("mine", 1), ("theirs", -1)):
@@ -266,69 +353,93 @@ class _Compiler:
                     f"settle-{name}",
                     LABELS,
                     f"{{}} is {name} if whoever put the disc there still owns it",
-                    {"belief": sign * s.gain * np.eye(N), "played": -GATE * SQUARES},
+                    {"belief": sign * weights[0] * np.eye(N), "played": -GATE * SQUARES},
                     0.0,
-                    {"settled": sign * np.eye(N), "message": sign * share},
+                    {"settled": sign * np.eye(N)},
                 )
             return
-        last = layer == N_LAYERS - 2
-        writes: dict[str, Array] = {"message": 2 * share}
-        w.constant(layer, "message", -(1 - s.leak))
-        if last:
-            self._settle_after(layer)
-        else:
-            writes["settled"] = 2 * np.eye(N)
-            w.constant(layer, "settled", -1.0)
+        w.constant(layer, "settled", -1.0)
         w.capped(
             layer,
             "settle",
             LABELS,
             "how surely {} is mine, sharpened and clipped",
-            {"belief": 0.5 * s.gain * np.eye(N)},
-            0.5,
-            writes,
-        )
-
-    def _settle_after(self, layer: int) -> None:
-        """Layer 6 settles the board after the move, with the flips of layer 5."""
-        reads = {name: 0.5 * block for name, block in self._after(layer).items()}
-        self.w.capped(
-            layer,
-            "settle-after",
-            LABELS,
-            "how surely {} is mine after the move",
-            reads,
+            {name: 0.5 * w * np.eye(N) for name, w in zip(SOURCES, weights, strict=True)},
             0.5,
             {"settled": 2 * np.eye(N)},
         )
-        self.w.constant(layer, "settled", -1.0)
 
-    def _after(self, layer: int) -> Maps:
-        """Reads the board after the move, in the mover's frame: [width, 64] by subspace."""
-        if layer == N_LAYERS - 2:
-            return {"belief": self.s.leak * np.eye(N), "message": np.eye(N), "played": SQUARES}
-        news = 1 - self.s.mix
-        return {"belief": np.eye(N), "message": news * np.eye(N), "played": news * SQUARES}
+    def _decide_side(self, layer: int) -> None:
+        """Did somebody pass right before the move; who moves, after all passes so far."""
+        s, w, i = self.s, self.w, layer - 1
+        wrong = {
+            "other": float(s.pass_other[i]),
+            "claims": -float(s.pass_claims[i]),
+            "need": float(s.pass_need[i]),
+        }
+        first = -PASS_GATE * self.first
+        for name, sign, bias in (
+            ("pass-noticed", 1.0, -float(s.pass_bias[i])),
+            ("pass-kept", -1.0, 1 + float(s.pass_bias[i]) - PASS_GATE),
+        ):
+            reads: dict[str, Array] = {k: np.full((1, 1), sign * v) for k, v in wrong.items()}
+            reads["passed"] = np.full((1, 1), -sign * PASS_GATE)
+            reads["position"] = first
+            w.capped(
+                layer,
+                name,
+                [""],
+                "the move makes sense for the other side only: somebody passed before it"
+                if sign > 0
+                else "a pass that was noticed still explains the move",
+                reads,
+                bias,
+                {"passed": np.ones((1, 1))},
+            )
+        for who, sign in (("black", 1.0), ("white", -1.0)):
+            here = (self.parity == sign)[:, None] * (1 - self.first)
+            w.relu(
+                layer,
+                f"side-{who}",
+                [""],
+                f"{who} moves at this position unless somebody passed",
+                {"position": here},
+                0.0,
+                {"side": np.full((1, 1), sign)},
+            )
+            for number, turn in ((1, 1.0), (2, -1.0), (3, 1.0)):
+                w.capped(
+                    layer,
+                    f"turn-{who}-{number}",
+                    [""],
+                    f"the {('first', 'second', 'third')[number - 1]} pass turns {who}'s positions",
+                    {"passes": np.full((1, 1), STEP), "position": PASS_GATE * here},
+                    0.5 - STEP * (number - 0.5) - PASS_GATE,
+                    {"side": np.full((1, 1), -2 * sign * turn)},
+                )
 
-    def _forget_message(self, layer: int) -> None:
-        """Neurons that take the old message away (in layer 0: the moves seen)."""
-        headroom = 2 * GATE  # far below any message, so that the neuron stays linear
-        self.w.relu(
-            layer,
-            "forget-message",
-            LABELS,
-            "takes away the old message about {}",
-            {"message": np.eye(N)},
-            headroom,
-            {"message": -np.eye(N)},
-        )
-        self.w.constant(layer, "message", headroom)
+    def _forget(self, layer: int) -> None:
+        """Linear neurons that take the old values away (in layer 0: the moves seen)."""
+        names = ("message", "settled", "claims", "other", "passed")
+        for name in names[:1] if layer == 0 else names:
+            members = LABELS if name in ("message", "settled") else [""]
+            size = np.eye(len(members))
+            self.w.relu(
+                layer,
+                f"forget-{name}",
+                members,
+                f"takes away the old {name} about {{}}" if members == LABELS else f"the old {name}",
+                {name: size},
+                HEADROOM[name],
+                {name: -size},
+            )
+            self.w.constant(layer, name, HEADROOM[name])
 
     def _know_the_board(self) -> None:
         """Layer 0: exact occupied squares, events, and the board after the first move."""
         w = self.w
         # Measured against what a taken square shows: at least 1 there, below 0 where blank.
-        scale = FIRST_GATE * self.positions
+        scale = 1.5 * self.positions
         w.capped(
             0,
             "occupied",
@@ -351,7 +462,7 @@ class _Compiler:
             0.0,
             {"placed": np.eye(60)},
         )
-        faded = self.s.leak ** (np.arange(self.positions) - 1.0)
+        faded = np.exp(float(self.s.opening_fade) * (np.arange(self.positions) - 1.0))
         faded[0] = 0
         for side, sign in (("even", 1.0), ("odd", -1.0)):
             strength = np.where(self.parity == sign, faded, 0.0)
@@ -365,54 +476,100 @@ class _Compiler:
                 {"opening": sign * np.eye(4)},
             )
 
+    def _settle_after(self) -> None:
+        """Layer 6 settles the board after the move, with the flips of layer 5."""
+        reads = {
+            source: 0.5 * float(weight) * np.eye(N)
+            for source, weight in zip(SOURCES, self.s.after, strict=True)
+        }
+        reads["placed"] = 0.5 * float(self.s.after_placed) * SQUARES
+        self.w.capped(
+            LAST - 1,
+            "settle-after",
+            LABELS,
+            "how surely {} is mine after the move",
+            reads,
+            0.5,
+            {"settled": 2 * np.eye(N)},
+        )
+        self.w.constant(LAST - 1, "settled", -1.0)
+
+    def _line(
+        self,
+        layer: int,
+        name: str,
+        sentence: str,
+        evidence: tuple[Tensor, Tensor, Tensor],
+        bias: Tensor,
+        line: Tensor,
+        scale: Array | float = 1.0,
+    ) -> None:
+        """A family of lines: a blank end, no blank between, and evidence for the discs."""
+        n = len(BRACKETS)
+        run, end, placed = evidence
+        ends, runs = (ENDS @ SQUARES.T).T, (RUNS @ SQUARES.T).T
+        reads: dict[str, Array] = {
+            source: scale * _weights(run[:, i], end[:, i]) for i, source in enumerate(SOURCES)
+        }
+        reads["placed"] = scale * (0.5 * float(placed) * (SQUARES @ (RUNS - ENDS).T))
+        reads["blank"] = -GATE * runs - ENDS_GATE * ends
+        reads["position"] = -GATE * self.first @ np.ones((1, n))
+        self.w.relu(
+            layer,
+            name,
+            BRACKET_NAMES,
+            sentence,
+            reads,
+            bias.numpy()[LENGTH_OF] + ENDS_GATE,
+            {"count": line.numpy()[LENGTH_OF, None] * ends.T},
+        )
+
     def _count_lines(self) -> None:
         """Layers 6 and 7: lines that make a square legal; the second count takes back doubles."""
-        w, n = self.w, len(BRACKETS)
-        ends = (ENDS @ SQUARES.T).T
-        runs = (RUNS @ SQUARES.T).T
-        for layer in (N_LAYERS - 2, N_LAYERS - 1):
-            reads: dict[str, Array] = {
-                name: block @ (0.5 * (RUNS - ENDS)).T for name, block in self._after(layer).items()
-            }
-            reads["blank"] = -GATE * runs - ENDS_GATE * ends
-            reads["position"] = -GATE * self.first @ np.ones((1, n))
-            doubts = 0.5 * RUNS.sum(-1) + 0.5 * ENDS.sum(-1) - 0.5
-            w.relu(
-                layer,
-                "line",
-                BRACKET_NAMES,
-                "{} is a line for the next mover: a blank end, a run of mine, an end of theirs",
-                reads,
-                1 - doubts + ENDS_GATE,
-                {"count": ends.T},
-            )
-        last = N_LAYERS - 1
-        w.relu(
-            last,
-            "forget-count",
-            PLAYABLE_LABELS,
-            "takes away layer 6's count for {}",
-            {"count": np.eye(60)},
-            0.0,
-            {"count": -np.eye(60)},
+        s, w = self.s, self.w
+        legal = "{} is a line for the next mover: a blank end, a run of mine, an end of theirs"
+        first = (s.line_run, s.line_end, s.line_placed)
+        self._line(LAST - 1, "line", legal, first, s.line_bias, s.line)
+        for unit, name in enumerate(("line", "line-cap")):
+            evidence = (s.last_run[unit], s.last_end[unit], s.last_placed[unit])
+            said = legal if unit == 0 else "takes back what line.{} counts too much"
+            self._line(LAST, name, said, evidence, s.last_bias[unit], s.last_line[unit])
+        self._line(
+            LAST,
+            "line-again",
+            "{} is a line for the mover itself, should the other side have to pass",
+            (s.last_run[0], s.last_end[0], s.last_placed[0]),
+            s.again_bias,
+            s.again_line,
+            -s.again_scale.numpy()[LENGTH_OF],
         )
         w.relu(
-            last,
+            LAST,
+            "keep-count",
+            PLAYABLE_LABELS,
+            "keeps a part of layer 6's count for {}",
+            {"count": np.eye(60)},
+            COUNT_HEADROOM,
+            {"count": (float(s.first_count) - 1) * np.eye(60)},
+        )
+        w.constant(LAST, "count", (1 - float(s.first_count)) * COUNT_HEADROOM)
+        w.relu(
+            LAST,
             "second-line",
             PLAYABLE_LABELS,
             "takes back what layer 6 counted for {} beyond one line",
             {"count": np.eye(60)},
-            -1.0,
-            {"count": -self.s.second_line * np.eye(60)},
+            -float(s.surplus_from),
+            {"count": -float(s.surplus) * np.eye(60)},
         )
         w.relu(
-            last,
+            LAST,
             "book",
             [LABELS[square] for square in FIRST_MOVES],
             "position 0 knows the replies to {} by heart",
             {"first": np.eye(4), "position": self.first @ np.ones((1, 4))},
             -1.0,
-            {"count": Interpreter.book().numpy() @ SQUARES.T},
+            {"count": book().numpy() @ SQUARES.T},
         )
 
     def _unembed(self) -> None:
@@ -421,7 +578,7 @@ class _Compiler:
         constant = np.full((1, self.model.shape.d_vocab), OCCUPIED_LOGIT / BALLAST)
         self.w.unembed(
             {
-                "count": self.s.logit * of_token,
+                "count": float(self.s.logit) * of_token,
                 "blank": -OCCUPIED_LOGIT * of_token,
                 "ballast.plus": constant,
             }

@@ -39,7 +39,7 @@ FIRST_MOVES: tuple[int, ...] = (19, 26, 37, 44)
 #: Attention to positions of the other side falls by e to this power.
 SIDE_SCORE = 30.0
 #: A reading head's attention to others adds up to no more than 1 in this many.
-ROOM = 4.0
+ROOM = 2.0
 #: What closes the way to a decision about a pass that was taken already.
 PASS_GATE = 64.0
 #: Slope of the steps by which passes are decided and counted.
@@ -146,6 +146,11 @@ def amplitude(kernel: Tensor) -> float:
 def step(x: Tensor) -> Tensor:
     """0 below, 1 above, steep between."""
     return (STEP * x + 0.5).clamp(0, 1)
+
+
+def asks_other_side(layer: int) -> bool:
+    """Whether a layer looks for passes: in layer 0 boards are too vague, in layer 6 it is late."""
+    return 0 < layer < N_LAYERS - 2
 
 
 @dataclass
@@ -334,8 +339,8 @@ class Interpreter:
     def _think(self, layer: int, now: Layer, facts: Facts, later: Tensor) -> Layer:
         """Claims, flips, message, what is settled, and on which side this position is."""
         s = self.s
-        heard = 0
-        for source, values in enumerate((now.belief, now.settled)):
+        heard = torch.zeros(())
+        for source, values in enumerate((now.belief, now.settled, now.message)):
             weights = _ray_weights(s.run[layer, :, :, source], s.end[layer, :, :, source])
             heard = heard + torch.einsum("btdk,vnk->btdvn", _along(values, facts.rays), weights)
         bar = s.bias[layer] + s.forgive[layer] * now.need[..., None, None]
@@ -346,7 +351,11 @@ class Interpreter:
         held = (fires[..., :2, :] * s.holds[layer]).sum(-2)
         ends = _onto(nn.functional.pad(held, (1, 0)), facts.rays)
         ends = ends + held.sum((-1, -2))[..., None] * facts.placed
-        settled = s.settle[layer, 0] * now.belief + s.settle[layer, 1] * now.settled
+        settled = torch.zeros(())
+        for weight, values in zip(
+            s.settle[layer], (now.belief, now.settled, now.message), strict=True
+        ):
+            settled = settled + weight * values
         passed, side = now.passed, now.side
         if layer > 0:
             passed, side = self._side(layer - 1, now, later)
@@ -356,8 +365,7 @@ class Interpreter:
             passes=now.passes,
             side=side,
             claims=claimed.sum((-1, -2)),
-            # Before layer 1 the board is too vague, behind layer 5 it is too late to ask.
-            other=(fires[..., 2, :] * s.wrong_side[layer]).sum((-1, -2)) * (0 < layer < 6),
+            other=(fires[..., 2, :] * s.wrong_side[layer]).sum((-1, -2)) * asks_other_side(layer),
             passed=passed,
             flips=flips,
             settled=settled.clamp(-1, 1) * later[:, None],
@@ -366,7 +374,6 @@ class Interpreter:
 
     def _side(self, i: int, now: Layer, later: Tensor) -> tuple[Tensor, Tensor]:
         """Whether somebody passed right before this move; the side after all passes so far."""
-        s = self.s
         wrong = self.wrong(i, now.need, now.other, now.claims)
         noticed = (wrong - PASS_GATE * now.passed).clamp(0, 1)
         # A position that has noticed sits on the new side, where the evidence turns round.
@@ -377,7 +384,7 @@ class Interpreter:
         return passed * later, side * later
 
     def wrong(self, i: int, need: Tensor, other: Tensor, claims: Tensor) -> Tensor:
-        """[B, T]: evidence, 0 to 1 and beyond, that the move makes sense for the other side only."""
+        """[B, T]: evidence, from 0 to 1, that the move makes sense for the other side only."""
         s = self.s
         evidence = s.pass_other[i] * other - s.pass_claims[i] * claims
         return evidence + s.pass_need[i] * need - s.pass_bias[i]
@@ -385,8 +392,10 @@ class Interpreter:
     def _settle_after(self, now: Layer, facts: Facts, later: Tensor) -> Tensor:
         """Layer 6 settles the board after the move, with the flips of layer 5."""
         sources = zip(self.s.after, (now.belief, now.settled, now.message), strict=True)
-        after = sum(weight * values for weight, values in sources)
-        return (after + self.s.after_placed * facts.placed).clamp(-1, 1) * later[:, None]
+        after = self.s.after_placed * facts.placed
+        for weight, values in sources:
+            after = after + weight * values
+        return after.clamp(-1, 1) * later[:, None]
 
     def _lines(
         self, run: Tensor, end: Tensor, placed: Tensor, sources: tuple[Tensor, ...], new: Tensor

@@ -20,8 +20,8 @@ def spread_out(n: dict[str, float]) -> Strengths:
     sign = torch.tensor([1.0, 1.0, -1.0])
     lengths = torch.arange(1, LENGTHS + 1, dtype=torch.float64)
     certain = 1 - (lengths + 1) / 2  # all discs unknown: each takes half
-    blend = torch.tensor([1 - mix, mix]).repeat(CLAIMING, 1)
-    blend[0] = torch.tensor([1.0, 0.0])  # nothing is settled yet
+    blend = torch.tensor([1 - mix, mix, 0.0]).repeat(CLAIMING, 1)
+    blend[0] = torch.tensor([1.0, 0.0, 0.0])  # nothing is settled yet
 
     full["owner"] = fade
     full["start"] = full["opening_fade"] = torch.tensor(log(n["leak"]))
@@ -70,4 +70,3 @@ def spread_out(n: dict[str, float]) -> Strengths:
 
 def _names() -> list[str]:
     return list(Strengths.__dataclass_fields__)
-

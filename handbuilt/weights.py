@@ -23,6 +23,9 @@ Array = npt.NDArray[np.float64]
 #: Matrices by subspace: for a read [width of the subspace, n], for a write [n, width].
 Maps = Mapping[str, Array]
 
+#: What adds (query . x_t + bias) * (key . x_tau) to a head's scores: query, bias, key.
+Term = tuple[Maps, float, Maps]
+
 #: C of the ballast. Signals stay below a norm of a few hundred: a relative error below 1e-7.
 BALLAST = 2.0**20
 #: K of the neurons.
@@ -128,12 +131,12 @@ class Weights:
         scores: Array,
         reads: Maps,
         writes: Maps,
-        own_score: tuple[Maps, float, Maps] | None = None,
+        terms: Sequence[Term] = (),
     ) -> None:
         """A head whose attention scores are ``scores`` [59, 59] whatever is played.
 
         reads: [width, channels], at most 64 channels; writes: [channels, width].
-        own_score (query, bias, key): adds (query . x_t + bias) * (key . x_tau) to the scores.
+        terms: what the scores depend on besides positions.
         """
         number = self.layout.heads[layer].add(name, sentence=sentence).start
         prefix, root = f"blocks.{layer}.attn.", np.sqrt(self.shape.d_head)
@@ -144,25 +147,26 @@ class Weights:
         visible = np.tril(scores) * root
         query[:, :positions] = self._read({"position": visible}, positions)
         key[:, :positions] = self._read({"position": np.eye(positions)}, positions)
-        if own_score:
-            asks, bias, tells = own_score
-            query[:, positions] = self._read(asks, 1)[:, 0] * root
-            self[prefix + "b_Q"][number, positions] = bias * root
-            key[:, positions] = self._read(tells, 1)[:, 0]
+        for place, (asks, bias, tells) in enumerate(terms, start=positions):
+            query[:, place] = self._read(asks, 1)[:, 0] * root
+            self[prefix + "b_Q"][number, place] = bias * root
+            key[:, place] = self._read(tells, 1)[:, 0]
         self[prefix + "W_Q"][number] = query
         self[prefix + "W_K"][number] = key
         self[prefix + "W_V"][number][:, :channels] = self._read(reads, channels)
         self[prefix + "W_O"][number][:channels] = self._write(writes, channels)
 
 
-def kernel_scores(kernel: Array, sink: npt.NDArray[np.int_]) -> tuple[Array, float]:
+def kernel_scores(
+    kernel: Array, sink: npt.NDArray[np.int_], size: float | None = None
+) -> tuple[Array, float]:
     """Scores [59, 59] and amplitude a with a * softmax(scores) = kernel, wherever kernel > 0.
 
     kernel: non-negative [query, key]. sink: int [query], the key that takes the rest of each row's
-    mass; the kernel must be 0 there and the value there must be 0.
+    mass; the kernel must be 0 there and the value there must be 0. ``size`` sets the amplitude.
     """
     rows = np.arange(len(kernel))
-    amplitude = max(1.05 * float(kernel.sum(-1).max()), 1.0)
+    amplitude = size or max(1.05 * float(kernel.sum(-1).max()), 1.0)
     share = kernel / amplitude
     share[rows, sink] = 1 - share.sum(-1)
     scores = np.full(kernel.shape, UNSEEN)

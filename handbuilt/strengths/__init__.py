@@ -1,8 +1,8 @@
 """The numbers of a recipe: every strength by name, with the axes it varies over.
 
-A recipe's file beside this one is either a *short* one, a few numbers with a reason each that hold
-for all layers and lengths (``logic.toml``, spread out by ``handbuilt.logic``), or a *full* one with a
-table for every field below (``calibrated.toml``). All squares and directions share their strengths.
+A recipe's file beside this one is either *short*, a few numbers with a reason each that hold for
+all layers and lengths (``logic.toml``, spread out by ``handbuilt.logic``), or *full*, with a table
+for every field below (``calibrated.toml``). All squares and directions share their strengths.
 """
 
 import tomllib
@@ -26,8 +26,8 @@ LENGTHS = 6
 #: Classes of a run's discs, by the distance to the nearer end.
 DEPTHS = 3
 LAGS = 58
-#: The two readings of a disc that a neuron combines: "belief", the fresh read, and "settled", what
-#: was clipped one layer ago. Where a position's own flips matter there is a third, its "message".
+#: The readings of a disc that a neuron combines: "belief", the fresh read; "settled", what was
+#: clipped one layer ago; "message", what the position itself told one layer ago.
 SOURCES = ("belief", "settled", "message")
 #: Neurons that hear one bracket: what it claims, the cap on that, the same for the other side.
 VOICES = ("claim", "cap", "other")
@@ -41,7 +41,6 @@ AXES: dict[str, int] = {
     "claim or cap": 2,
     "length": LENGTHS,
     "depth": DEPTHS,
-    "before": 2,
     "source": 3,
 }
 
@@ -55,11 +54,12 @@ def _over(*axes: str, says: str) -> Tensor:
 class Strengths:
     """How strongly each rule speaks. Tensors float64 (float32 and requiring gradients in a fit).
 
-    "before" counts SOURCES without the message, "source" all three. Index 0 of "reading layer" is
-    layer 1, as layer 0 has nothing to read but ``owner``.
+    Index 0 of "reading layer" is layer 1, as layer 0 has nothing to read but ``owner``.
     """
 
-    owner: Tensor = _over("lag", says="layer 0: log of the weight of a disc put down this many plies ago")
+    owner: Tensor = _over(
+        "lag", says="layer 0: log of the weight of a disc put down this many plies ago"
+    )
     start: Tensor = _over(says="the start board fades by this much a ply (a logarithm)")
     opening_fade: Tensor = _over(says="the board after the first move fades so, a logarithm")
     opening: Tensor = _over("reading layer", says="how much of that board a layer reads")
@@ -76,15 +76,17 @@ class Strengths:
     bias: Tensor = _over("layer", "voice", "length", says="where a bracket's neuron starts to fire")
     forgive: Tensor = _over("layer", "voice", "length", says="how much the need lowers that bar")
     run: Tensor = _over(
-        "layer", "voice", "length", "before", "depth", says="weight of a disc between the ends"
+        "layer", "voice", "length", "source", "depth", says="weight of a disc between the ends"
     )
-    end: Tensor = _over("layer", "voice", "length", "before", says="weight of the far end's disc")
-    claim: Tensor = _over("layer", "claim or cap", "length", says="what a neuron adds to the claims")
+    end: Tensor = _over("layer", "voice", "length", "source", says="weight of the far end's disc")
+    claim: Tensor = _over(
+        "layer", "claim or cap", "length", says="what a neuron adds to the claims"
+    )
     holds: Tensor = _over(
         "layer", "claim or cap", "length", says="what it tells about the bracket's ends"
     )
     flip: Tensor = _over("layer", says="the message about a flipped disc, for one claim")
-    settle: Tensor = _over("layer", "before", says="weights of belief and settled when settling")
+    settle: Tensor = _over("layer", "source", says="weights of what is clipped when settling")
     need_start: Tensor = _over(says="the need before anything is claimed")
     need_kept: Tensor = _over("reading layer", says="slope of the new need in the old one")
     need_claims: Tensor = _over("reading layer", says="slope of the need in the claims, downwards")
