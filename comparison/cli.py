@@ -31,15 +31,22 @@ from comparison.models import REFERENCE, UnknownModelError, load_model
 from comparison.probes import PROBE_GAMES, Probes, fit_probes, probe_accuracy
 from comparison.training import Progress as TrainingProgress
 from comparison.training import Settings, TrainingError, joined, read_log, train
+from extracted_rules.files import whole_file
 from extracted_rules.game import IllegalGameError, random_games, replay
 from extracted_rules.game_files import BadGame, GameFileError, load_games
 from extracted_rules.notation import CONTEXT, NotationError, squares_from_tokens
+from handbuilt.ablation import KNOCK_OUTS, UnknownRuleError, knock_out
+from handbuilt.calibration import CalibrationError, Plan, calibrate, starting_point
+from handbuilt.calibration import Progress as CalibrationProgress
+from handbuilt.compiler import compile_rules
 from handbuilt.recipes import RECIPES, UnknownRecipeError, build
 from handbuilt.space import Layout, LayoutError
+from handbuilt.strengths import AXES, FOLDER, StrengthsError, dump, load_strengths
 from handbuilt.transformer import CheckpointError, OthelloGPT
 
 #: What a user can do wrong, as opposed to a defect: reported as one sentence.
 USER_ERRORS = (
+    CalibrationError,
     CheckpointError,
     ExportError,
     GameFileError,
@@ -48,9 +55,11 @@ USER_ERRORS = (
     MissingDeviceError,
     NotationError,
     OSError,
+    StrengthsError,
     TrainingError,
     UnknownModelError,
     UnknownRecipeError,
+    UnknownRuleError,
 )
 
 #: Games on which beliefs are compared with boards.
@@ -472,6 +481,86 @@ def adopt_command(
         f"wrote {reference.FOLDER}: evaluate, compare and probe know this model as {REFERENCE}",
         highlight=False, markup=False, soft_wrap=True,
     )  # fmt: skip
+
+
+@app.command("calibrate")
+def calibrate_command(
+    out: Annotated[Path, typer.Option(help="Folder for the fit's state and log.")],
+    strengths: Annotated[Path, typer.Option(help="Where to write the fitted strengths.")] = FOLDER
+    / "calibrated.toml",
+    steps: Annotated[int, typer.Option(min=1)] = Plan.steps,
+    batch: Annotated[int, typer.Option(help="Games a step.", min=1)] = Plan.batch,
+    rate: Annotated[float, typer.Option(help="Learning rate.", min=0.0)] = Plan.rate,
+    seed: Annotated[int, typer.Option(help="Seed of the games of the fit.")] = 1,
+    tied: Annotated[
+        str, typer.Option(help=f"Axes to keep together, by commas; of {', '.join(AXES)}.")
+    ] = "",
+    resume: Annotated[bool, typer.Option(help="Go on from the folder's state.")] = False,
+) -> None:
+    """Fit the strengths of `calibrated` through the rules' interpreter, on random games."""
+    axes = tuple(axis.strip() for axis in tied.split(",") if axis.strip())
+    unknown = [axis for axis in axes if axis not in AXES]
+    if unknown:
+        raise CalibrationError(f"no axis is called {unknown[0]!r}; there is {', '.join(AXES)}")
+    plan = Plan(steps=steps, batch=batch, rate=rate, seed=seed, tied=axes)
+    _check_writable(strengths)
+    with _progress() as progress:
+        task = progress.add_task("calibrating", total=steps)
+
+        def report(line: CalibrationProgress) -> None:
+            text = f"loss {line.loss:.2f}, excess {line.excess:.3f}"
+            progress.update(task, completed=line.step, description=text)
+
+        fitted = calibrate(plan, starting_point(), out, resume=resume, report=report)
+    comment = (
+        f"Strengths of the recipe `calibrated`: {plan.free_scalars():,} numbers fitted on "
+        f"{steps * batch:,} random games.\n{plan}"
+    )
+    with whole_file(strengths) as partial:
+        partial.write_text(dump(fitted, comment), encoding="utf-8")
+    console.print(f"wrote {strengths}", highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command("ablate")
+def ablate_command(
+    rules: Annotated[
+        list[str] | None, typer.Argument(help="Rules to drop, one at a time; all by default.")
+    ] = None,
+    recipe: Annotated[str, typer.Option(help="Recipe to drop them from.")] = "calibrated",
+    games: Games = 200,
+    seed: Seed = 1,
+    device: Device = "auto",
+    json: Annotated[Path | None, typer.Option(help="Write the figures here as JSON.")] = None,
+) -> None:
+    """Drop rules one at a time, recompile, measure: what is each worth?"""
+    from comparison.report import HEADINGS, as_table, cells, write_json
+
+    if json:
+        _check_writable(json)
+    where = resolve_device(device)
+    if recipe not in RECIPES:
+        raise UnknownRecipeError(f"no recipe is called {recipe!r}; there is {', '.join(RECIPES)}")
+    intact, asked = load_strengths(recipe), rules or list(KNOCK_OUTS)
+    cases = [("none", "the whole recipe", intact)]
+    cases += [(rule, KNOCK_OUTS[rule][0], knock_out(intact, rule)) for rule in asked]
+    bench, source = _bench_games(games, None, seed, False, where)
+    rows, found = [], []
+    with _progress() as progress:
+        # One threshold for all, the intact recipe's: what is lost shows as it would in use.
+        whole = compile_rules(intact)[0].eval().to(where)
+        step = _counter(progress, "threshold", games)
+        tau = choose_threshold(whole, seed, where, games, progress=step)
+        for rule, says, strengths in cases:
+            model = compile_rules(strengths)[0].eval().to(where)
+            step = _counter(progress, rule, games)
+            result = evaluate(rule, model, bench, tau, source, progress=step, keep_errors=False)
+            rows.append([rule, says, *cells(result.overall)])
+            found.append({"rule": rule, "says": says, **result.overall.as_dict()})
+    title = f"{recipe} without a rule: {games:,} games ({source}), tau {tau:.2g}"
+    headings = ("positions", *HEADINGS[1:])
+    console.print(as_table(title, ("dropped", "that is"), rows, headings))
+    if json:
+        write_json(found, json)
 
 
 def main() -> None:

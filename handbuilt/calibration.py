@@ -9,7 +9,7 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import torch
@@ -21,7 +21,7 @@ from extracted_rules.files import whole_file
 from extracted_rules.game import Replay, random_games, replay, stream_seed
 from extracted_rules.notation import CONTEXT, SQUARE_OF_TOKEN
 from handbuilt.interpreter import Interpreter, Trace
-from handbuilt.strengths import Strengths
+from handbuilt.strengths import AXES, Strengths, load_strengths
 
 #: A square's logit is kept from minus infinity, so that one bad square cannot drown a batch.
 FLOOR = -30.0
@@ -41,17 +41,40 @@ class Plan:
 
     positions: how many a game are asked for their legal moves, at random. weights of the parts of
     the loss: flips and passes are taught at every layer, legality as cross-entropy and by rank.
+    tied: axes (see ``strengths.AXES``) along which strengths may not move apart.
     """
 
-    start: str = "logic"
-    steps: int = 2000
+    steps: int = 2400
     batch: int = 48
-    positions: int = 8
-    rate: float = 0.005
+    positions: int = 12
+    rate: float = 0.006
     seed: int = 1
     flips: float = 1.0
     rank: float = 3.0
-    passes: float = 1.0
+    passes: float = 2.0
+    tied: tuple[str, ...] = ()
+
+    def free_scalars(self) -> int:
+        """How many numbers the fit may choose."""
+        return sum(
+            math.prod(AXES[axis] for axis in f.metadata["axes"] if axis not in self.tied)
+            for f in fields(Strengths)
+        )
+
+
+def starting_point() -> Strengths:
+    """`logic`, with the rules that it leaves out barely audible, so that they can be learned."""
+    start = load_strengths("logic")
+    ones = torch.ones_like(start.pass_bias)
+    return replace(
+        start,
+        overclaim=0.3 * ones,
+        pass_other=ones,
+        pass_claims=2 * ones,
+        pass_need=0.5 * ones,
+        pass_bias=2.5 * ones,
+        first_count=start.first_count + 0.05,
+    )
 
 
 @dataclass(frozen=True)
@@ -118,6 +141,7 @@ def _legal_loss(trace: Trace, played: Replay, at: Tensor) -> tuple[Tensor, Tenso
 class _Fit:
     """Strengths that learn, and the moments of their optimiser."""
 
+    start: Strengths
     strengths: Strengths
     optimizer: torch.optim.Adam
 
@@ -125,7 +149,16 @@ class _Fit:
     def of(cls, start: Strengths, plan: Plan) -> "_Fit":
         leaves = start.apply(lambda x: x.float().clone().requires_grad_())
         tensors = list(vars(leaves).values())
-        return cls(leaves, torch.optim.Adam(tensors, lr=plan.rate, betas=(0.9, 0.98)))
+        return cls(start, leaves, torch.optim.Adam(tensors, lr=plan.rate, betas=(0.9, 0.98)))
+
+    @torch.no_grad()
+    def tie(self, axes: tuple[str, ...]) -> None:
+        """Let strengths that differ along tied axes only have moved equally far."""
+        for f in fields(Strengths):
+            places = [i for i, axis in enumerate(f.metadata["axes"]) if axis in axes]
+            if places:
+                leaf, start = getattr(self.strengths, f.name), getattr(self.start, f.name).float()
+                leaf.copy_(start + (leaf - start).mean(places, keepdim=True))
 
     def update(self, plan: Plan, step: int, tokens: Tensor) -> Progress:
         since = time.perf_counter()
@@ -146,6 +179,7 @@ class _Fit:
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(list(vars(self.strengths).values()), 1.0)
         self.optimizer.step()
+        self.tie(plan.tied)
         parts = [float(part.detach()) for part in (loss, flips, excess, rank, passes)]
         loss_, flips_, excess_, rank_, passes_ = parts
         seconds = time.perf_counter() - since
@@ -180,7 +214,7 @@ class _Fit:
                 }
         except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
             raise CalibrationError(f"{path} is no state of a fit: {error}") from None
-        if saved != asdict(plan):
+        if saved != json.loads(json.dumps(asdict(plan))):
             raise CalibrationError(f"{path} belongs to a fit with another plan: {saved}")
         return step
 

@@ -9,6 +9,7 @@ from handbuilt.transformer import OthelloGPT
 #: name: one sentence
 RECIPES: dict[str, str] = {
     "logic": "Rules with argued strengths, nothing fitted to data; unseen passes go unnoticed.",
+    "calibrated": "The same rules, their strengths fitted on random games by layer and length.",
 }
 
 
