@@ -43,7 +43,7 @@ KNOCK_OUTS: dict[str, tuple[str, Callable[[Strengths], Strengths]]] = {
     "cap": ("claims are not capped", lambda s: replace(s, claim=_without(s.claim, 1, 1))),
     "holds": ("brackets say nothing about their ends", _zero("holds")),
     "overclaim": ("positions that claim too much are heard like others", _zero("overclaim")),
-    "pass": ("nobody looks for passes", lambda s: replace(s, pass_bias=s.pass_bias * 0 + NEVER)),
+    "pass": ("nobody looks for passes", lambda s: replace(s, stuck=s.stuck * 0 - NEVER)),
     "again": ("the mover's own lines do not count", _zero("again_line")),
     "opening": ("the board after the first move is not known by heart", _zero("opening")),
     "first-count": ("layer 6's count of lines is not used", _zero("first_count", "surplus")),

@@ -27,8 +27,6 @@ from handbuilt.strengths import AXES, Strengths, load_strengths
 FLOOR = -30.0
 #: A pass weighs as much as this many moves without one.
 RARE = 4.0
-#: Evidence about passes should lie this far beyond 0 and 1.
-MARGIN = 0.2
 
 
 class CalibrationError(RuntimeError):
@@ -51,7 +49,7 @@ class Plan:
     seed: int = 1
     flips: float = 1.0
     rank: float = 3.0
-    passes: float = 2.0
+    passes: float = 20.0
     tied: tuple[str, ...] = ()
 
     def free_scalars(self) -> int:
@@ -65,14 +63,12 @@ class Plan:
 def starting_point() -> Strengths:
     """`logic`, with the rules that it leaves out barely audible, so that they can be learned."""
     start = load_strengths("logic")
-    ones = torch.ones_like(start.pass_bias)
     return replace(
         start,
-        overclaim=0.3 * ones,
-        pass_other=ones,
-        pass_claims=2 * ones,
-        pass_need=0.5 * ones,
-        pass_bias=2.5 * ones,
+        overclaim=torch.full_like(start.overclaim, 0.3),
+        stuck=torch.zeros_like(start.stuck),
+        stuck_early=start.stuck_early + 6,
+        stuck_replies=start.stuck_replies + 4,
         first_count=start.first_count + 0.05,
     )
 
@@ -101,25 +97,15 @@ def _flip_loss(trace: Trace, played: Replay) -> Tensor:
     return total
 
 
-def _pass_loss(trace: Trace, rules: Interpreter, played: Replay) -> Tensor:
-    """Hinge on the evidence for a pass, where the earlier passes are counted rightly.
+def _pass_loss(trace: Trace, played: Replay) -> Tensor:
+    """How far the positions that leave no reply are from being recognised.
 
-    A pass is rare, so a missed one weighs as much as many false alarms.
+    Up to a game's first pass, as the layers that look for replies hold later boards for inverted.
     """
-    truth = played.passes[:, :CONTEXT]
-    earlier = truth.cumsum(-1) - truth.long()
-    there = played.tokens[:, :CONTEXT] != 0
-    total = torch.zeros((), dtype=rules.dtype)
-    for i in range(len(trace.layers) - 1):
-        last, now = trace.layers[i], trace.layers[i + 1]
-        wrong = rules.wrong(i, now.need, last.other, last.claims)
-        noticed = last.passed > 0.5
-        right = there & ((now.passes - last.passed).round() == earlier)
-        changes = truth ^ noticed  # a pass to notice now, or one to take back
-        hinge = torch.where(changes, MARGIN + 1 - wrong, MARGIN + wrong).clamp(min=0)
-        weight = torch.where(truth, RARE, 1.0) * right
-        total = total + (hinge * weight).sum() / weight.sum()
-    return total
+    truth = played.passes[:, 1 : CONTEXT + 1]
+    there = (played.tokens[:, :CONTEXT] != 0) & (truth.cumsum(-1) - truth.long() == 0)
+    wrong = (trace.stuck.clamp(max=2) - truth.to(trace.stuck)).square()
+    return (wrong * there * torch.where(truth, RARE, 1.0)).sum() / there.sum()
 
 
 def _legal_loss(trace: Trace, played: Replay, at: Tensor) -> tuple[Tensor, Tensor]:
@@ -170,7 +156,7 @@ class _Fit:
         draw = torch.Generator().manual_seed(stream_seed("positions", plan.seed, step))
         at = torch.randint(1, CONTEXT, (len(tokens), plan.positions), generator=draw)
         trace = rules(tokens[:, :CONTEXT].long(), at)
-        flips, passes = _flip_loss(trace, played), _pass_loss(trace, rules, played)
+        flips, passes = _flip_loss(trace, played), _pass_loss(trace, played)
         excess, rank = _legal_loss(trace, played, at)
         # Flips teach the layers first; at the end legal moves decide.
         teach = plan.flips * (1 - 0.8 * progress)

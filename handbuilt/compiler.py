@@ -12,15 +12,15 @@ from torch import Tensor
 from extracted_rules.notation import LABELS, N_SQUARES, PLAYABLE, token_of
 from extracted_rules.patterns import BRACKETS
 from handbuilt.interpreter import (
+    COUNT_ROOM,
     ENDS_GATE,
     FIRST_MOVES,
     N_LAYERS,
     OCCUPIED_LOGIT,
-    PASS_GATE,
+    REPLY_LAYER,
     SIDE_SCORE,
     STEP,
     amplitude,
-    asks_other_side,
     boards_after_first_move,
     book,
     bracket_lengths,
@@ -36,6 +36,7 @@ from handbuilt.transformer import OthelloGPT
 from handbuilt.weights import (
     BALLAST,
     GATE,
+    UNSEEN,
     Array,
     Maps,
     Term,
@@ -50,8 +51,10 @@ N = N_SQUARES
 LAST = N_LAYERS - 1
 #: Added to what a linear neuron reads, so that it never falls silent; no larger than need be, as
 #: large numbers round.
-HEADROOM = {"message": 16.0, "settled": 2.0, "claims": 32.0, "other": 32.0, "passed": 2.0}
+HEADROOM = {"message": 16.0, "settled": 2.0, "claims": 32.0}
 COUNT_HEADROOM = 64.0
+#: Closes what turns the other colour's positions; passes are fewer than this over STEP.
+TURN_GATE = 64.0
 #: [60, 64]: from the playable squares to all.
 SQUARES: Array = np.eye(N)[list(PLAYABLE)]
 RUNS, ENDS = (matrix.numpy() for matrix in bracket_matrices())
@@ -108,8 +111,7 @@ class _Compiler:
         add("count", PLAYABLE_LABELS, "how many lines make {} legal for the next mover")
         add("need", sentence="how much doubt is forgiven because too little is claimed")
         add("claims", sentence="the sum of all bracket claims")
-        add("other", sentence="what brackets would claim, had the other side moved")
-        add("passed", sentence="1 if somebody passed right before this move")
+        add("replies", sentence="how many replies layer 4 finds")
         add("passes", sentence="how often somebody passed up to this move")
         add("side", sentence="1 if black moves here, -1 if white does; 0 at position 0")
 
@@ -124,10 +126,10 @@ class _Compiler:
             self._claim(layer)
             if layer < LAST - 1:
                 self._settle(layer)
-            if layer > 0:
-                self._decide_side(layer)
             self._forget(layer)
         self._know_the_board()
+        self._count_replies()
+        self._decide_sides()
         self._settle_after()
         self._count_lines()
         self._unembed()
@@ -229,25 +231,34 @@ class _Compiler:
             {"need": np.ones((1, 1))},
             [(asks, float(s.need_bias[i]), {"position": later})],
         )
-        everything = np.tril(np.ones((self.positions, self.positions)))
-        everything[:, 0] = 0
-        scores, size = kernel_scores(everything, np.zeros(self.positions, dtype=int))
+        if layer == REPLY_LAYER + 2:
+            self._hear_the_stuck(layer)
         w.head(
+            layer,
+            "forget-need",
+            "takes away the old need",
+            itself,
+            {"need": -np.eye(1)},
+            {"need": np.eye(1)},
+        )
+
+    def _hear_the_stuck(self, layer: int) -> None:
+        """A head that is drawn to earlier positions that leave no reply: it counts passes."""
+        s, positions = self.s, self.positions
+        age = 1 - np.arange(positions) / (positions - 1)
+        odds = float(s.stuck) - float(s.stuck_early) * age
+        scores = np.where(np.tri(positions, k=-1) > 0, odds, UNSEEN)
+        scores[:, 0] = np.log(COUNT_ROOM)
+        # Nothing but the score at position 0 may be large: what is unseen must not come near it.
+        slope = np.full((1, 1), -float(s.stuck_replies))
+        self.w.head(
             layer,
             "passes",
-            "counts the passes so far; the rest of its attention lies on position 0",
+            "counts the earlier positions whose move left no reply",
             scores,
-            {"passed": np.eye(1)},
-            {"passes": size * np.eye(1)},
-        )
-        scalars = np.eye(3)
-        w.head(
-            layer,
-            "forget-scalars",
-            "takes away the old need, number of passes and side",
-            itself,
-            {"need": -scalars[:1], "passes": -scalars[1:2], "side": -scalars[2:]},
-            {"need": scalars[:, :1], "passes": scalars[:, 1:2], "side": scalars[:, 2:]},
+            {"position": 1 - self.first},
+            {"passes": COUNT_ROOM * np.eye(1)},
+            [({}, 1.0, {"replies": slope})],
         )
 
     def _reading_heads(
@@ -293,11 +304,8 @@ class _Compiler:
         sentences = (
             "the move closes {}: both ends mine, all between theirs, so all between flips",
             "takes back what bracket.{} claims too much",
-            "the move would close {} for the other side",
         )
         for voice, (name, sentence) in enumerate(zip(VOICES, sentences, strict=True)):
-            if name == "other" and not asks_other_side(layer):
-                continue
             end = s.end[layer, voice]
             heard = [_weights(s.run[layer, voice, :, i], end[:, i]) for i in range(len(SOURCES))]
             reads: dict[str, Array] = {
@@ -319,13 +327,10 @@ class _Compiler:
                 )
             else:
                 reads |= {"settled": heard[1], "message": heard[2], "blank": -GATE * within}
-            if name == "other":
-                writes: Maps = {"other": s.wrong_side[layer].numpy()[LENGTH_OF, None]}
-            else:
-                claim = s.claim[layer, voice].numpy()[LENGTH_OF, None]
-                holds = s.holds[layer, voice].numpy()[LENGTH_OF, None]
-                told = float(s.flip[layer]) * claim * RUNS + holds * ENDS
-                writes = {"message": told, "claims": claim}
+            claim = s.claim[layer, voice].numpy()[LENGTH_OF, None]
+            holds = s.holds[layer, voice].numpy()[LENGTH_OF, None]
+            told = float(s.flip[layer]) * claim * RUNS + holds * ENDS
+            writes = {"message": told, "claims": claim}
             bias = s.bias[layer, voice].numpy()[LENGTH_OF] - GATE
             family = "bracket" if name == "claim" else f"bracket-{name}"
             self.w.relu(layer, family, BRACKET_NAMES, sentence, reads, bias, writes)
@@ -337,8 +342,8 @@ class _Compiler:
         """
         s = self.s
         largest = max(float(s.owner.max()), 0.0, float(s.start))
-        discs = _most_evidence(s.run[0, :2, :, 0], s.end[0, :2, :, 0])
-        bar = s.bias[0, :2] + s.forgive[0, :2] * s.need_start
+        discs = _most_evidence(s.run[0, :, :, 0], s.end[0, :, :, 0])
+        bar = s.bias[0] + s.forgive[0] * s.need_start
         return float((bar + np.exp(largest) * discs).max())
 
     def _settle(self, layer: int) -> None:
@@ -369,60 +374,53 @@ class _Compiler:
             {"settled": 2 * np.eye(N)},
         )
 
-    def _decide_side(self, layer: int) -> None:
-        """Did somebody pass right before the move; who moves, after all passes so far."""
-        s, w, i = self.s, self.w, layer - 1
-        wrong = {
-            "other": float(s.pass_other[i]),
-            "claims": -float(s.pass_claims[i]),
-            "need": float(s.pass_need[i]),
-        }
-        first = -PASS_GATE * self.first
-        for name, sign, bias in (
-            ("pass-noticed", 1.0, -float(s.pass_bias[i])),
-            ("pass-kept", -1.0, 1 + float(s.pass_bias[i]) - PASS_GATE),
-        ):
-            reads: dict[str, Array] = {k: np.full((1, 1), sign * v) for k, v in wrong.items()}
-            reads["passed"] = np.full((1, 1), -sign * PASS_GATE)
-            reads["position"] = first
-            w.capped(
-                layer,
-                name,
-                [""],
-                "the move makes sense for the other side only: somebody passed before it"
-                if sign > 0
-                else "a pass that was noticed still explains the move",
-                reads,
-                bias,
-                {"passed": np.ones((1, 1))},
-            )
+    def _count_replies(self) -> None:
+        """Layer 3 looks for lines for a reply; layer 4 counts the blank squares that have one."""
+        s, w, layer = self.s, self.w, REPLY_LAYER
+        evidence = (s.reply_run, s.reply_end, s.reply_placed)
+        said = "{} lets the next mover reply: a blank end, a run of mine, an end of theirs"
+        self._line(layer, "reply-line", said, evidence, s.reply_bias, s.reply_line)
+        w.capped(
+            layer + 1,
+            "reply",
+            PLAYABLE_LABELS,
+            "{} is blank and has a line for a reply",
+            {"count": np.eye(60), "blank": COUNT_HEADROOM * np.eye(60)},
+            -COUNT_HEADROOM,
+            {"replies": np.ones((60, 1))},
+        )
+        w.relu(
+            layer + 1,
+            "forget-count",
+            PLAYABLE_LABELS,
+            "takes away the count of lines for a reply on {}",
+            {"count": np.eye(60)},
+            COUNT_HEADROOM,
+            {"count": -np.eye(60)},
+        )
+        w.constant(layer + 1, "count", COUNT_HEADROOM)
+
+    def _decide_sides(self) -> None:
+        """Layer 5: every pass turns the side that parity names."""
+        layer = REPLY_LAYER + 2
         for who, sign in (("black", 1.0), ("white", -1.0)):
             here = (self.parity == sign)[:, None] * (1 - self.first)
-            w.relu(
-                layer,
-                f"side-{who}",
-                [""],
-                f"{who} moves at this position unless somebody passed",
-                {"position": here},
-                0.0,
-                {"side": np.full((1, 1), sign)},
-            )
             for number, turn in ((1, 1.0), (2, -1.0), (3, 1.0)):
-                w.capped(
+                self.w.capped(
                     layer,
                     f"turn-{who}-{number}",
                     [""],
                     f"the {('first', 'second', 'third')[number - 1]} pass turns {who}'s positions",
-                    {"passes": np.full((1, 1), STEP), "position": PASS_GATE * here},
-                    0.5 - STEP * (number - 0.5) - PASS_GATE,
+                    {"passes": np.full((1, 1), STEP), "position": TURN_GATE * here},
+                    0.5 - STEP * (number - 0.5) - TURN_GATE,
                     {"side": np.full((1, 1), -2 * sign * turn)},
                 )
 
     def _forget(self, layer: int) -> None:
         """Linear neurons that take the old values away (in layer 0: the moves seen)."""
-        names = ("message", "settled", "claims", "other", "passed")
+        names = ("message", "settled", "claims")
         for name in names[:1] if layer == 0 else names:
-            members = LABELS if name in ("message", "settled") else [""]
+            members = [""] if name == "claims" else LABELS
             size = np.eye(len(members))
             self.w.relu(
                 layer,

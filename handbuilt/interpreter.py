@@ -11,8 +11,10 @@ layers it computes
 - what it **settles**: belief and the settled board of one layer before, clipped;
 - the **message** to later positions: the flips, and what brackets say about their ends;
 - the **need**: a legal move flips something, so while too little is claimed, doubts are forgiven;
-- whether the move only makes sense for the other side: then somebody **passed** before it, and from
-  there on the **side** of every position is the opposite of what parity says.
+
+Once, in layers 3 to 5, every position asks how many replies its move leaves: none means that the
+other side has to **pass**, and the **side** of all later positions is the opposite of what parity
+says.
 
 The last two layers turn the board after the move into legal moves.
 """
@@ -40,9 +42,11 @@ FIRST_MOVES: tuple[int, ...] = (19, 26, 37, 44)
 SIDE_SCORE = 30.0
 #: A reading head's attention to others adds up to no more than 1 in this many.
 ROOM = 2.0
-#: What closes the way to a decision about a pass that was taken already.
-PASS_GATE = 64.0
-#: Slope of the steps by which passes are decided and counted.
+#: The layer that looks for replies; the next one counts them, the next decides on sides.
+REPLY_LAYER = 3
+#: How much attention of the head that counts passes rests on nothing, against 1 for each pass.
+COUNT_ROOM = 64.0
+#: Slope of the steps by which passes are counted.
 STEP = 8.0
 
 
@@ -148,11 +152,6 @@ def step(x: Tensor) -> Tensor:
     return (STEP * x + 0.5).clamp(0, 1)
 
 
-def asks_other_side(layer: int) -> bool:
-    """Whether a layer looks for passes: in layer 0 boards are too vague, in layer 6 it is late."""
-    return 0 < layer < N_LAYERS - 2
-
-
 @dataclass
 class Facts:
     """What is known of games without any rule about colours: all that depends on tokens alone.
@@ -215,11 +214,8 @@ class Layer:
 
     belief: Tensor
     need: Tensor
-    passes: Tensor
     side: Tensor
     claims: Tensor
-    other: Tensor
-    passed: Tensor
     flips: Tensor
     settled: Tensor
     message: Tensor
@@ -227,11 +223,17 @@ class Layer:
 
 @dataclass
 class Trace:
-    """Every quantity of a run: layers 0..6 in ``layers``; the last read and the legality counts of
-    layers 6 and 7, [B, P, 64]; logits [B, P, 61]."""
+    """Every quantity of a run: layers 0..6 in ``layers``; reply_count [B, T, 64], lines for a reply
+    by square; replies, stuck, passes [B, T], the number of replies, how surely there is none, and
+    how often somebody passed before the move; the last read and the legality counts of layers 6 and
+    7, [B, P, 64]; logits [B, P, 61]."""
 
     facts: Facts
     layers: list[Layer] = field(default_factory=list)
+    reply_count: Tensor = field(default_factory=lambda: torch.empty(0))
+    replies: Tensor = field(default_factory=lambda: torch.empty(0))
+    stuck: Tensor = field(default_factory=lambda: torch.empty(0))
+    passes: Tensor = field(default_factory=lambda: torch.empty(0))
     last_belief: Tensor = field(default_factory=lambda: torch.empty(0))
     first_count: Tensor = field(default_factory=lambda: torch.empty(0))
     last_count: Tensor = field(default_factory=lambda: torch.empty(0))
@@ -264,11 +266,8 @@ class Interpreter:
         now = Layer(
             belief=belief * later[:, None],
             need=(zero + s.need_start) * later,
-            passes=zero,
             side=zero + sides * later,
             claims=zero,
-            other=zero,
-            passed=zero,
             flips=facts.placed * 0,
             settled=facts.placed * 0,
             message=facts.placed * 0,
@@ -280,6 +279,11 @@ class Interpreter:
                 break
             before = now
             now = self._think(layer, before, facts, later)
+            if layer == REPLY_LAYER:
+                trace.reply_count = self._count_replies(before, facts)
+                self._decide_sides(trace, facts, sides * later)
+            if layer == REPLY_LAYER + 2:
+                now.side = self._sides(trace.passes, sides * later)
             if layer == N_LAYERS - 2:
                 trace.first_count = self._count_first(before, facts, at)
                 trace.layers.append(now)
@@ -295,7 +299,7 @@ class Interpreter:
     def _attend(
         self, layer: int, last: Layer, facts: Facts, opening: Tensor, later: Tensor
     ) -> Layer:
-        """Belief, need and passes anew; the rest as the layer before left it."""
+        """Belief and need anew; the rest as the layer before left it."""
         s, i = self.s, layer - 1
         heard = torch.exp(s.overclaim[i] * (1 - last.claims))
         flips = self._read(s.flips_kernel[i], last.side, last.message, heard)
@@ -305,8 +309,7 @@ class Interpreter:
         need = torch.sigmoid(
             s.need_kept[i] * last.need - s.need_claims[i] * last.claims + s.need_bias[i]
         )
-        passes = last.passed.cumsum(-1)
-        return Layer(**{**vars(last), "belief": belief, "need": need * later, "passes": passes})
+        return Layer(**{**vars(last), "belief": belief, "need": need * later})
 
     def _read(
         self, log_kernel: Tensor, side: Tensor, told: Tensor, heard: Tensor | None = None
@@ -337,18 +340,21 @@ class Interpreter:
     # ------------------------------------------------------------------ neurons
 
     def _think(self, layer: int, now: Layer, facts: Facts, later: Tensor) -> Layer:
-        """Claims, flips, message, what is settled, and on which side this position is."""
+        """Claims, flips, message, and what is settled."""
         s = self.s
         heard = torch.zeros(())
         for source, values in enumerate((now.belief, now.settled, now.message)):
             weights = _ray_weights(s.run[layer, :, :, source], s.end[layer, :, :, source])
             heard = heard + torch.einsum("btdk,vnk->btdvn", _along(values, facts.rays), weights)
+            # The move's own square is an end too; what is believed of it comes from its brackets.
+            own = (values * facts.placed).sum(-1)
+            heard = heard + own[..., None, None, None] * s.end[layer, :, :, source]
         bar = s.bias[layer] + s.forgive[layer] * now.need[..., None, None]
         fires = (heard + bar[:, :, None]).clamp(min=0) * facts.possible[..., None, :]
-        claimed = (fires[..., :2, :] * s.claim[layer]).sum(-2)
+        claimed = (fires * s.claim[layer]).sum(-2)
         run = claimed.flip(-1).cumsum(-1).flip(-1)
         flips = _onto(nn.functional.pad(run, (0, 1)), facts.rays)
-        held = (fires[..., :2, :] * s.holds[layer]).sum(-2)
+        held = (fires * s.holds[layer]).sum(-2)
         ends = _onto(nn.functional.pad(held, (1, 0)), facts.rays)
         ends = ends + held.sum((-1, -2))[..., None] * facts.placed
         settled = torch.zeros(())
@@ -356,38 +362,45 @@ class Interpreter:
             s.settle[layer], (now.belief, now.settled, now.message), strict=True
         ):
             settled = settled + weight * values
-        passed, side = now.passed, now.side
-        if layer > 0:
-            passed, side = self._side(layer - 1, now, later)
         return Layer(
             belief=now.belief,
             need=now.need,
-            passes=now.passes,
-            side=side,
+            side=now.side,
             claims=claimed.sum((-1, -2)),
-            other=(fires[..., 2, :] * s.wrong_side[layer]).sum((-1, -2)) * asks_other_side(layer),
-            passed=passed,
             flips=flips,
             settled=settled.clamp(-1, 1) * later[:, None],
             message=s.flip[layer] * flips + ends,
         )
 
-    def _side(self, i: int, now: Layer, later: Tensor) -> tuple[Tensor, Tensor]:
-        """Whether somebody passed right before this move; the side after all passes so far."""
-        wrong = self.wrong(i, now.need, now.other, now.claims)
-        noticed = (wrong - PASS_GATE * now.passed).clamp(0, 1)
-        # A position that has noticed sits on the new side, where the evidence turns round.
-        kept = (1 - wrong - PASS_GATE * (1 - now.passed)).clamp(0, 1)
-        passed = noticed + kept
-        odd = step(now.passes - 0.5) - step(now.passes - 1.5) + step(now.passes - 2.5)
-        side = parity(now.passes.shape[1]).to(self.dtype) * (1 - 2 * odd)
-        return passed * later, side * later
+    # ------------------------------------------------------------------ passes
 
-    def wrong(self, i: int, need: Tensor, other: Tensor, claims: Tensor) -> Tensor:
-        """[B, T]: evidence, from 0 to 1, that the move makes sense for the other side only."""
-        s = self.s
-        evidence = s.pass_other[i] * other - s.pass_claims[i] * claims
-        return evidence + s.pass_need[i] * need - s.pass_bias[i]
+    def _count_replies(self, now: Layer, facts: Facts) -> Tensor:
+        """[B, T, 64]: layer 3's count of lines for a reply that end in each square."""
+        s, lengths = self.s, bracket_lengths()
+        sources = (now.belief, now.settled, now.message)
+        lines = self._lines(s.reply_run, s.reply_end, s.reply_placed, sources, facts.placed)
+        fires = (lines + s.reply_bias[lengths] + _ends_gate(facts.occupied)).clamp(min=0)
+        ends = bracket_matrices()[1].to(fires)
+        return (fires * facts.open_lines(None) * s.reply_line[lengths]) @ ends
+
+    def _decide_sides(self, trace: Trace, facts: Facts, sides: Tensor) -> None:
+        """Layer 4 counts replies on blank squares; layer 5 hears the positions that leave none."""
+        s, positions = self.s, len(sides)
+        blank = 1 - facts.occupied
+        trace.replies = (trace.reply_count.clamp(0, 1) * blank).sum(-1)
+        age = 1 - torch.arange(positions, dtype=self.dtype) / (CONTEXT - 1)
+        odds = s.stuck - s.stuck_early * age - s.stuck_replies * trace.replies
+        trace.stuck = odds.exp() * (sides != 0)
+        # A head of a softmax, most of whose mass rests on position 0.
+        total = trace.stuck.cumsum(-1) - trace.stuck
+        trace.passes = COUNT_ROOM * total / (COUNT_ROOM + total)
+
+    def _sides(self, passes: Tensor, sides: Tensor) -> Tensor:
+        """[B, T]: who moves, after that many passes."""
+        odd = step(passes - 0.5) - step(passes - 1.5) + step(passes - 2.5)
+        return sides * (1 - 2 * odd)
+
+    # ------------------------------------------------------------------ the last stage
 
     def _settle_after(self, now: Layer, facts: Facts, later: Tensor) -> Tensor:
         """Layer 6 settles the board after the move, with the flips of layer 5."""

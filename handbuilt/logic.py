@@ -6,8 +6,8 @@ import torch
 
 from handbuilt.strengths import AXES, CLAIMING, LAGS, LENGTHS, Strengths, shape_of
 
-#: A bar that no evidence reaches: `logic` does not look for passes.
-NEVER = 8.0
+#: Log-odds against a pass that no evidence overcomes: `logic` does not look for passes.
+NEVER = 30.0
 
 
 def spread_out(n: dict[str, float]) -> Strengths:
@@ -15,9 +15,8 @@ def spread_out(n: dict[str, float]) -> Strengths:
     full = {name: torch.zeros(shape_of(name), dtype=torch.float64) for name in _names()}
     fade = log(n["leak"]) * torch.arange(LAGS, dtype=torch.float64)
     mix, share = n["mix"], 1 - n["leak"]
-    # What is expected of a disc: theirs between the ends, mine at the far end; for the other side
-    # the opposite. A wholly certain disc is one half away from an unknown one.
-    sign = torch.tensor([1.0, 1.0, -1.0])
+    # Theirs is expected between the ends, mine at the far end; a certain disc is one half away from
+    # an unknown one.
     lengths = torch.arange(1, LENGTHS + 1, dtype=torch.float64)
     certain = 1 - (lengths + 1) / 2  # all discs unknown: each takes half
     blend = torch.tensor([1 - mix, mix, 0.0]).repeat(CLAIMING, 1)
@@ -32,11 +31,11 @@ def spread_out(n: dict[str, float]) -> Strengths:
     full["flips_kernel"] = full["board_kernel"] = fade + late
     full["board_share"] = torch.full((CLAIMING,), share)
     full["board_share"][-1] = share / n["leak"]
-    full["bias"] = torch.stack([certain, certain - 1, certain]).repeat(CLAIMING, 1, 1)
+    full["bias"] = torch.stack([certain, certain - 1]).repeat(CLAIMING, 1, 1)
     full["forgive"] += 1
-    half = 0.5 * sign[None, :, None, None] * blend[:, None, None]
-    full["run"] = -half[..., None].expand(-1, -1, LENGTHS, -1, AXES["depth"]).clone()
-    full["end"] = half.expand(-1, -1, LENGTHS, -1).clone()
+    half = 0.5 * blend[:, None, None]
+    full["run"] = -half[..., None].expand(-1, 2, LENGTHS, -1, AXES["depth"]).clone()
+    full["end"] = half.expand(-1, 2, LENGTHS, -1).clone()
     full["claim"] = torch.tensor([1.0, -1.0])[:, None].repeat(CLAIMING, 1, LENGTHS)
     full["flip"] += 2
     full["settle"] = n["gain"] * blend
@@ -44,16 +43,18 @@ def spread_out(n: dict[str, float]) -> Strengths:
     full["need_kept"] += n["need_slope"]
     full["need_claims"] += n["need_slope"] * n["need_rate"]
     full["need_bias"] += n["need_slope"] * (n["need_rate"] - n["need_threshold"])
-    full["wrong_side"] += 1
-    full["pass_bias"] += NEVER
+    full["stuck"] -= NEVER
     # After the move: the leaky board before it, and its own flips.
     full["after"] = torch.tensor([n["leak"] * (1 - mix), n["leak"] * mix + share, 1.0])
     full["after_placed"] += 1
-    full["line_bias"] = full["again_bias"] = certain
+    full["line_bias"] = full["reply_bias"] = full["again_bias"] = certain
     full["line_run"] = 0.5 * full["after"][:, None].expand(LENGTHS, -1, AXES["depth"])
     full["line_end"] = -0.5 * full["after"].expand(LENGTHS, -1)
     full["line_placed"] += 1
     full["line"] += 1
+    full["reply_run"], full["reply_end"] = full["line_run"], full["line_end"]
+    full["reply_placed"] += 1
+    full["reply_line"] += 1
     last = torch.tensor([1 - mix, mix, 1 - mix])
     full["last_bias"] = torch.stack([certain, certain - 1])
     full["last_run"] = 0.5 * last[:, None].expand(2, LENGTHS, -1, AXES["depth"])

@@ -29,8 +29,8 @@ LAGS = 58
 #: The readings of a disc that a neuron combines: "belief", the fresh read; "settled", what was
 #: clipped one layer ago; "message", what the position itself told one layer ago.
 SOURCES = ("belief", "settled", "message")
-#: Neurons that hear one bracket: what it claims, the cap on that, the same for the other side.
-VOICES = ("claim", "cap", "other")
+#: Neurons that hear one bracket: what it claims, and the cap on that.
+VOICES = ("claim", "cap")
 
 #: Axis names, and how many entries each has.
 AXES: dict[str, int] = {
@@ -38,7 +38,6 @@ AXES: dict[str, int] = {
     "reading layer": CLAIMING,
     "lag": LAGS,
     "voice": len(VOICES),
-    "claim or cap": 2,
     "length": LENGTHS,
     "depth": DEPTHS,
     "source": 3,
@@ -79,23 +78,22 @@ class Strengths:
         "layer", "voice", "length", "source", "depth", says="weight of a disc between the ends"
     )
     end: Tensor = _over("layer", "voice", "length", "source", says="weight of the far end's disc")
-    claim: Tensor = _over(
-        "layer", "claim or cap", "length", says="what a neuron adds to the claims"
-    )
-    holds: Tensor = _over(
-        "layer", "claim or cap", "length", says="what it tells about the bracket's ends"
-    )
+    claim: Tensor = _over("layer", "voice", "length", says="what a neuron adds to the claims")
+    holds: Tensor = _over("layer", "voice", "length", says="what it tells about the bracket's ends")
     flip: Tensor = _over("layer", says="the message about a flipped disc, for one claim")
     settle: Tensor = _over("layer", "source", says="weights of what is clipped when settling")
     need_start: Tensor = _over(says="the need before anything is claimed")
     need_kept: Tensor = _over("reading layer", says="slope of the new need in the old one")
     need_claims: Tensor = _over("reading layer", says="slope of the need in the claims, downwards")
     need_bias: Tensor = _over("reading layer", says="bias of the need")
-    wrong_side: Tensor = _over("layer", "length", says="what a line for the other side adds")
-    pass_other: Tensor = _over("reading layer", says="weight of the other side's lines for a pass")
-    pass_claims: Tensor = _over("reading layer", says="weight of the own claims against a pass")
-    pass_need: Tensor = _over("reading layer", says="weight of the need for a pass")
-    pass_bias: Tensor = _over("reading layer", says="the bar for a pass")
+    reply_bias: Tensor = _over("length", says="layer 3: where a line for a reply starts to count")
+    reply_run: Tensor = _over("length", "source", "depth", says="layer 3: a disc between the ends")
+    reply_end: Tensor = _over("length", "source", says="layer 3: the disc at the end")
+    reply_placed: Tensor = _over(says="layer 3: weight of the new disc in such a line")
+    reply_line: Tensor = _over("length", says="layer 3: what a line adds to a square's count")
+    stuck: Tensor = _over(says="log-odds of a pass if no reply is found, at the last move")
+    stuck_replies: Tensor = _over(says="how much each reply lowers them")
+    stuck_early: Tensor = _over(says="how much less they are at the first move than at the last")
     after: Tensor = _over("source", says="layer 6: weights of the board after the move, to settle")
     after_placed: Tensor = _over(says="layer 6: weight of the new disc in that")
     line_bias: Tensor = _over("length", says="layer 6: where a legal line starts to count")
@@ -103,11 +101,11 @@ class Strengths:
     line_end: Tensor = _over("length", "source", says="layer 6: the disc at the end")
     line_placed: Tensor = _over(says="layer 6: weight of the new disc in a line")
     line: Tensor = _over("length", says="layer 6: what a line adds to the count")
-    last_bias: Tensor = _over("claim or cap", "length", says="layer 7: as line_bias")
-    last_run: Tensor = _over("claim or cap", "length", "source", "depth", says="as line_run")
-    last_end: Tensor = _over("claim or cap", "length", "source", says="as line_end")
-    last_placed: Tensor = _over("claim or cap", says="as line_placed")
-    last_line: Tensor = _over("claim or cap", "length", says="as line")
+    last_bias: Tensor = _over("voice", "length", says="layer 7: as line_bias")
+    last_run: Tensor = _over("voice", "length", "source", "depth", says="as line_run")
+    last_end: Tensor = _over("voice", "length", "source", says="as line_end")
+    last_placed: Tensor = _over("voice", says="as line_placed")
+    last_line: Tensor = _over("voice", "length", says="as line")
     again_bias: Tensor = _over("length", says="layer 7: lines for the mover, should the other pass")
     again_scale: Tensor = _over("length", says="how steep these are, against last_run and last_end")
     again_line: Tensor = _over("length", says="what they add to the count")
