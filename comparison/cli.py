@@ -24,7 +24,7 @@ from comparison.bench import (
     evaluate,
     resolve_device,
 )
-from comparison.boards import BoardAccuracy, board_accuracy
+from comparison.boards import BoardAccuracy, board_accuracy, residuals
 from comparison.checkpoints import FORMATS, ExportError, export
 from comparison.error_sets import write_who_errs
 from comparison.models import REFERENCE, UnknownModelError, load_model
@@ -260,6 +260,10 @@ def compare_command(
             drawn.append((f"boards-{stem}.png", f"{title}, by layer and moves seen"))
             share = result.boards.whole_boards()
             figures.layer_by_ply(share, drawn[-1][1], "share of boards", out / drawn[-1][0])
+        model = loaded[result.model]
+        if isinstance(model, OthelloGPT) and "layout" in model.metadata:
+            drawn.append((f"worked-{stem}.png", f"{result.model}: one board, layer by layer"))
+            _draw_worked(bench[0], model, out / drawn[-1][0])
         result.errors.write(out / f"errors-{stem}.csv")
     write_who_errs([(r.model, r.errors) for r in results], out / "who_errs.csv")
     write_json([result.as_dict() for result in results], out / "results.json")
@@ -298,6 +302,26 @@ def _draw_example(
         log_odds,
         f"{'Black' if int(played.movers[0, seen]) > 0 else 'White'} to move "
         + figures.caption_of(squares_from_tokens(game[0, :seen])),
+        path,
+    )
+
+
+@torch.inference_mode()
+def _draw_worked(games: Tensor, model: OthelloGPT, path: Path) -> None:
+    """The first long game of the bench, as a hand-built model holds it before move 40."""
+    from comparison import figures
+
+    lengths = (games != 0).sum(-1)
+    game = games[int((lengths > 40).long().argmax())][None]
+    seen = max(1, min(39, int((game != 0).sum()) - 1))
+    played = replay(game)
+    stream, _ = next(residuals(model, game, "hook_resid_mid"))
+    where = Layout.of(model).directions["belief"]
+    figures.worked_position(
+        (played.boards[0, seen] * played.movers[0, seen]).cpu(),
+        stream[:-1, 0, seen, where].cpu(),
+        played.legal[0, seen + 1].cpu(),
+        f"The board before move {seen + 1}, as that move's position holds it; gold: the replies",
         path,
     )
 

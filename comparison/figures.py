@@ -168,6 +168,70 @@ def layer_by_ply(values: Tensor, title: str, label: str, path: Path) -> None:
     _save(figure, path)
 
 
+def worked_position(
+    board: Tensor, beliefs: Tensor, replies: Tensor, title: str, path: Path
+) -> None:
+    """What a hand-built model believes of one position, layer by layer, beside the truth.
+
+    board: int8 [64], +1 mine and -1 theirs before the move, in the mover's frame; beliefs: float
+    [layers, 64]; replies: bool [64], squares that are truly legal for the next mover.
+    """
+    count = len(beliefs) + 1
+    figure, panels = plt.subplots(2, (count + 1) // 2, figsize=(13, 7.2), layout="constrained")
+    shades = plt.get_cmap(DIVERGING)
+    for number, axes in enumerate(panels.flatten()):
+        axes.set(xlim=(0, 8), ylim=(8, 0), aspect="equal")
+        axes.set_xticks([c + 0.5 for c in range(8)], list(COLUMNS))
+        axes.set_yticks([r + 0.5 for r in range(8)], [str(r + 1) for r in range(8)])
+        axes.tick_params(length=0, labelsize=8)
+        if number >= count:
+            axes.set_visible(False)
+            continue
+        truth = number == count - 1
+        values = board.double() if truth else beliefs[number].double().cpu()
+        wrong = 0
+        for square in range(N_SQUARES):
+            row, column = divmod(square, 8)
+            axes.add_patch(Rectangle((column, row), 1, 1, fc="0.96", ec="0.75", lw=0.6))
+            if board[square]:
+                bad = float(values[square]) * int(board[square]) <= 0
+                wrong += bad
+                shade = 0.5 + max(-1.0, min(1.0, float(values[square]))) / 2
+                axes.add_patch(
+                    Circle(
+                        (column + 0.5, row + 0.5), 0.38, fc=shades(shade),
+                        ec="black" if bad else "0.4", lw=2.2 if bad else 0.6,
+                    )
+                )  # fmt: skip
+            elif truth and replies[square]:
+                axes.plot(column + 0.5, row + 0.5, "o", ms=5, mfc="gold", mec="0.1", mew=0.7)
+        axes.set_title("truth" if truth else f"layer {number}: {wrong} discs wrong", fontsize=10)
+    figure.suptitle(title, fontsize=11)
+    bar = figure.colorbar(
+        ScalarMappable(Normalize(-1, 1), shades), ax=panels.flatten().tolist(), shrink=0.6, pad=0.01
+    )
+    bar.set_label("belief: theirs (red) to mine (blue)")
+    _save(figure, path)
+
+
+def accuracy_by_scalars(points: Sequence[tuple[int, float, float, float]], path: Path) -> None:
+    """Top-1 illegal rate, 1 - F1 and excess cross-entropy against the number of fitted numbers."""
+    figure, axes = plt.subplots(figsize=(6.4, 4), layout="constrained")
+    numbers = [p[0] for p in points]
+    drawn = (
+        ("top-1 illegal rate", [p[1] or float("nan") for p in points]),
+        ("1 − legal-set F1", [1 - p[2] for p in points]),
+        ("excess cross-entropy (nats)", [p[3] for p in points]),
+    )
+    for (label, values), colour in zip(drawn, MODEL_COLOURS, strict=False):
+        axes.plot(numbers, values, marker="o", color=colour, label=label)
+    axes.set(xscale="log", yscale="log", xlabel="fitted numbers (the first: argued by hand)")
+    axes.set_title("What more numbers buy (pass-free positions)")
+    axes.grid(alpha=0.25, which="both")
+    axes.legend(frameon=False)
+    _save(figure, path)
+
+
 def training_curve(log: Sequence[Progress], path: Path) -> None:
     """A training run: loss of the batches, and what validation found, by games seen."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")

@@ -53,6 +53,8 @@ LAST = N_LAYERS - 1
 #: large numbers round.
 HEADROOM = {"message": 16.0, "settled": 2.0, "claims": 32.0}
 COUNT_HEADROOM = 64.0
+#: Hides the count of an occupied square, which means nothing and can be near a hundred.
+COUNT_GATE = 256.0
 #: Closes what turns the other colour's positions; passes are fewer than this over STEP.
 TURN_GATE = 64.0
 #: [60, 64]: from the playable squares to all.
@@ -385,8 +387,8 @@ class _Compiler:
             "reply",
             PLAYABLE_LABELS,
             "{} is blank and has a line for a reply",
-            {"count": np.eye(60), "blank": COUNT_HEADROOM * np.eye(60)},
-            -COUNT_HEADROOM,
+            {"count": np.eye(60), "blank": COUNT_GATE * np.eye(60)},
+            -COUNT_GATE,
             {"replies": np.ones((60, 1))},
         )
         w.relu(
