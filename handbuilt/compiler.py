@@ -27,6 +27,7 @@ from handbuilt.interpreter import (
     bracket_matrices,
     bracket_weights,
     lag_kernel,
+    lateness,
     parity,
     start_board,
 )
@@ -85,6 +86,8 @@ class _Compiler:
         self.parity: Array = parity(self.positions).numpy()
         #: [59, 1]: 1 at the first position, whose board is known by heart
         self.first: Array = np.eye(self.positions)[:, :1]
+        #: [59, 1]: 0 at the first position, 1 at the last
+        self.late: Array = lateness(self.positions).numpy()[:, None]
         #: [59]: what layer 0's "seen" head shows of a taken square: a mean, bounded early on, since
         #: large numbers round
         self.taken = 1 / np.maximum(20.0, 1 + np.arange(self.positions))
@@ -247,8 +250,7 @@ class _Compiler:
     def _hear_the_stuck(self, layer: int) -> None:
         """A head that is drawn to earlier positions that leave no reply: it counts passes."""
         s, positions = self.s, self.positions
-        age = 1 - np.arange(positions) / (positions - 1)
-        odds = float(s.stuck) - float(s.stuck_early) * age
+        odds = float(s.stuck) - float(s.stuck_early) * (1 - self.late[:, 0])
         scores = np.where(np.tri(positions, k=-1) > 0, odds, UNSEEN)
         scores[:, 0] = np.log(COUNT_ROOM)
         # Nothing but the score at position 0 may be large: what is unseen must not come near it.
@@ -314,7 +316,8 @@ class _Compiler:
                 "belief": heard[0],
                 "played": GATE * own_end,
                 "need": s.forgive[layer, voice].numpy()[None, LENGTH_OF],
-                "position": -GATE * self.first @ np.ones((1, n)),
+                "position": (float(s.late[layer, voice]) * self.late - GATE * self.first)
+                @ np.ones((1, n)),
             }
             if layer == 0:
                 # A taken square shows self.taken; the move's own square, one of the ends, shows the
@@ -345,7 +348,7 @@ class _Compiler:
         s = self.s
         largest = max(float(s.owner.max()), 0.0, float(s.start))
         discs = _most_evidence(s.run[0, :, :, 0], s.end[0, :, :, 0])
-        bar = s.bias[0] + s.forgive[0] * s.need_start
+        bar = s.bias[0] + s.forgive[0] * s.need_start + s.late[0, :, None].clamp(min=0)
         return float((bar + np.exp(largest) * discs).max())
 
     def _settle(self, layer: int) -> None:
@@ -503,6 +506,7 @@ class _Compiler:
         bias: Tensor,
         line: Tensor,
         scale: Array | float = 1.0,
+        late: float = 0.0,
     ) -> None:
         """A family of lines: a blank end, no blank between, and evidence for the discs."""
         n = len(BRACKETS)
@@ -513,7 +517,7 @@ class _Compiler:
         }
         reads["placed"] = scale * (0.5 * float(placed) * (SQUARES @ (RUNS - ENDS).T))
         reads["blank"] = -GATE * runs - ENDS_GATE * ends
-        reads["position"] = -GATE * self.first @ np.ones((1, n))
+        reads["position"] = (late * self.late - GATE * self.first) @ np.ones((1, n))
         self.w.relu(
             layer,
             name,
@@ -529,11 +533,13 @@ class _Compiler:
         s, w = self.s, self.w
         legal = "{} is a line for the next mover: a blank end, a run of mine, an end of theirs"
         first = (s.line_run, s.line_end, s.line_placed)
-        self._line(LAST - 1, "line", legal, first, s.line_bias, s.line)
+        late = float(s.line_late)
+        self._line(LAST - 1, "line", legal, first, s.line_bias, s.line, late=late)
         for unit, name in enumerate(("line", "line-cap")):
             evidence = (s.last_run[unit], s.last_end[unit], s.last_placed[unit])
             said = legal if unit == 0 else "takes back what line.{} counts too much"
-            self._line(LAST, name, said, evidence, s.last_bias[unit], s.last_line[unit])
+            bias, late = s.last_bias[unit], float(s.last_late[unit])
+            self._line(LAST, name, said, evidence, bias, s.last_line[unit], late=late)
         self._line(
             LAST,
             "line-again",

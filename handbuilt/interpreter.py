@@ -135,6 +135,11 @@ def parity(positions: int) -> Tensor:
     return 1.0 - 2.0 * (torch.arange(positions, dtype=torch.float64) % 2)
 
 
+def lateness(positions: int) -> Tensor:
+    """float64 [T]: 0 at the first move, 1 at the last."""
+    return torch.arange(positions, dtype=torch.float64) / (CONTEXT - 1)
+
+
 def lag_kernel(weights: Tensor) -> Tensor:
     """[T, T] weights by lag t - tau > 0 from weights [lags]; 0 elsewhere."""
     positions = len(weights) + 1
@@ -350,6 +355,7 @@ class Interpreter:
             own = (values * facts.placed).sum(-1)
             heard = heard + own[..., None, None, None] * s.end[layer, :, :, source]
         bar = s.bias[layer] + s.forgive[layer] * now.need[..., None, None]
+        bar = bar + (s.late[layer] * lateness(len(later))[:, None])[..., None].to(bar)
         fires = (heard + bar[:, :, None]).clamp(min=0) * facts.possible[..., None, :]
         claimed = (fires * s.claim[layer]).sum(-2)
         run = claimed.flip(-1).cumsum(-1).flip(-1)
@@ -388,8 +394,8 @@ class Interpreter:
         s, positions = self.s, len(sides)
         blank = 1 - facts.occupied
         trace.replies = (trace.reply_count.clamp(0, 1) * blank).sum(-1)
-        age = 1 - torch.arange(positions, dtype=self.dtype) / (CONTEXT - 1)
-        odds = s.stuck - s.stuck_early * age - s.stuck_replies * trace.replies
+        early = 1 - lateness(positions).to(self.dtype)
+        odds = s.stuck - s.stuck_early * early - s.stuck_replies * trace.replies
         trace.stuck = odds.exp() * (sides != 0)
         # A head of a softmax, most of whose mass rests on position 0.
         total = trace.stuck.cumsum(-1) - trace.stuck
@@ -425,7 +431,8 @@ class Interpreter:
         sources = tuple(_pick(x, at) for x in (now.belief, now.settled, now.message))
         placed, occupied = _pick(facts.placed, at), _pick(facts.occupied, at)
         lines = self._lines(s.line_run, s.line_end, s.line_placed, sources, placed)
-        fires = (lines + s.line_bias[lengths] + _ends_gate(occupied)).clamp(min=0)
+        bias = s.line_bias[lengths] + s.line_late * _late_at(at, occupied)
+        fires = (lines + bias + _ends_gate(occupied)).clamp(min=0)
         ends = bracket_matrices()[1].to(fires)
         return (fires * facts.open_lines(at) * s.line[lengths]) @ ends
 
@@ -439,7 +446,8 @@ class Interpreter:
             lines = self._lines(
                 s.last_run[unit], s.last_end[unit], s.last_placed[unit], sources, placed
             )
-            fires = (lines + s.last_bias[unit][lengths] + gate).clamp(min=0)
+            bias = s.last_bias[unit][lengths] + s.last_late[unit] * _late_at(at, occupied)
+            fires = (lines + bias + gate).clamp(min=0)
             total = total + fires * s.last_line[unit][lengths]
             if unit == 0:
                 # The same for the mover itself, should the other side have to pass.
@@ -458,6 +466,12 @@ class Interpreter:
         squares = SQUARE_OF_TOKEN[1:]
         scaled = s.logit * trace.last_count + OCCUPIED_LOGIT * occupied
         trace.logits[..., 1:] = scaled[..., squares]
+
+
+def _late_at(at: Tensor | None, like: Tensor) -> Tensor:
+    """[B or 1, P, 1]: lateness of the positions ``at``, or of all."""
+    late = lateness(CONTEXT).to(like)
+    return late[None, : like.shape[1], None] if at is None else late[at][..., None]
 
 
 def _ends_gate(occupied: Tensor) -> Tensor:

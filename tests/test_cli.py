@@ -171,6 +171,10 @@ def test_recorded_games_can_be_measured(
         (["probe", "logic", "--out", "/nowhere/x.safetensors"], "/nowhere is no folder"),
         (["probe", "logic", "--out", "probes.png"], "probes are safetensors"),
         (["adopt", "missing"], "missing holds no finished training run"),
+        (["ablate", "magic"], "no rule is called 'magic'"),
+        (["ablate", "--recipe", "magic"], "no recipe is called 'magic'"),
+        (["calibrate", "--out", "x", "--tied", "colour"], "no axis is called 'colour'"),
+        (["calibrate", "--out", "x", "--strengths", "/nowhere/x"], "/nowhere is no folder"),
     ],
 )
 def test_mistakes_are_one_sentence_and_exit_code_2(
@@ -193,5 +197,5 @@ def test_mistakes_are_one_sentence_and_exit_code_2(
 def test_the_module_is_the_script() -> None:
     command = [sys.executable, "-m", "handbuilt", "--help"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    for name in ("build", "evaluate", "compare", "describe", "train", "export", "probe", "adopt"):
+    for name in ("build", "evaluate", "compare", "describe", "train", "probe", "adopt", "ablate"):
         assert name in done.stdout

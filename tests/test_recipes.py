@@ -215,7 +215,8 @@ def test_every_head_and_neuron_that_is_used_has_a_name(model: OthelloGPT, layout
 
 def test_rule_families_count_their_neurons(layout: Layout) -> None:
     assert len({f.id for f in FAMILIES}) == len(FAMILIES)
-    for layer, name in ((0, "bracket"), (6, "line"), (7, "line"), (7, "second-line")):
+    named = ((0, "bracket"), (3, "reply-line"), (6, "line"), (7, "line-again"), (7, "second-line"))
+    for layer, name in named:
         places = layout.neurons[layer][name]
         assert places.stop - places.start == family(name).instances
 

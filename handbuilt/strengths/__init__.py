@@ -74,6 +74,7 @@ class Strengths:
     )
     bias: Tensor = _over("layer", "voice", "length", says="where a bracket's neuron starts to fire")
     forgive: Tensor = _over("layer", "voice", "length", says="how much the need lowers that bar")
+    late: Tensor = _over("layer", "voice", says="how much higher it is at the last move")
     run: Tensor = _over(
         "layer", "voice", "length", "source", "depth", says="weight of a disc between the ends"
     )
@@ -97,11 +98,13 @@ class Strengths:
     after: Tensor = _over("source", says="layer 6: weights of the board after the move, to settle")
     after_placed: Tensor = _over(says="layer 6: weight of the new disc in that")
     line_bias: Tensor = _over("length", says="layer 6: where a legal line starts to count")
+    line_late: Tensor = _over(says="layer 6: how much earlier at the last move")
     line_run: Tensor = _over("length", "source", "depth", says="layer 6: a disc between the ends")
     line_end: Tensor = _over("length", "source", says="layer 6: the disc at the end")
     line_placed: Tensor = _over(says="layer 6: weight of the new disc in a line")
     line: Tensor = _over("length", says="layer 6: what a line adds to the count")
     last_bias: Tensor = _over("voice", "length", says="layer 7: as line_bias")
+    last_late: Tensor = _over("voice", says="as line_late")
     last_run: Tensor = _over("voice", "length", "source", "depth", says="as line_run")
     last_end: Tensor = _over("voice", "length", "source", says="as line_end")
     last_placed: Tensor = _over("voice", says="as line_placed")
