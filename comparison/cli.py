@@ -566,7 +566,9 @@ def ablate_command(
         raise UnknownRecipeError(f"no recipe is called {recipe!r}; there is {', '.join(RECIPES)}")
     intact, asked = load_strengths(recipe), rules or list(KNOCK_OUTS)
     cases = [("none", "the whole recipe", intact)]
-    cases += [(rule, KNOCK_OUTS[rule][0], knock_out(intact, rule)) for rule in asked]
+    for rule in asked:
+        without = knock_out(intact, rule)
+        cases.append((rule, KNOCK_OUTS[rule][0], without))
     bench, source = _bench_games(games, None, seed, False, where)
     rows, found = [], []
     with _progress() as progress:
