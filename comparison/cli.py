@@ -262,8 +262,9 @@ def compare_command(
             figures.layer_by_ply(share, drawn[-1][1], "share of boards", out / drawn[-1][0])
         model = loaded[result.model]
         if isinstance(model, OthelloGPT) and "layout" in model.metadata:
-            drawn.append((f"worked-{stem}.png", f"{result.model}: one board, layer by layer"))
-            _draw_worked(bench[0], model, out / drawn[-1][0])
+            worked = f"worked-{stem}.png"
+            if _draw_worked(bench[0], model, out / worked):
+                drawn.append((worked, f"{result.model}: one board, layer by layer"))
         result.errors.write(out / f"errors-{stem}.csv")
     write_who_errs([(r.model, r.errors) for r in results], out / "who_errs.csv")
     write_json([result.as_dict() for result in results], out / "results.json")
@@ -307,13 +308,16 @@ def _draw_example(
 
 
 @torch.inference_mode()
-def _draw_worked(games: Tensor, model: OthelloGPT, path: Path) -> None:
-    """The first long game of the bench, as a hand-built model holds it before move 40."""
+def _draw_worked(games: Tensor, model: OthelloGPT, path: Path) -> bool:
+    """The first long game of the bench, as a hand-built model holds it before move 40; False if
+    no game has two moves."""
     from comparison import figures
 
     lengths = (games != 0).sum(-1)
-    game = games[int((lengths > 40).long().argmax())][None]
-    seen = max(1, min(39, int((game != 0).sum()) - 1))
+    game = games[int(lengths.clamp(max=41).argmax())][None]
+    seen = min(39, int((game != 0).sum()) - 1)
+    if seen < 1:
+        return False
     played = replay(game)
     stream, _ = next(residuals(model, game, "hook_resid_mid"))
     where = Layout.of(model).directions["belief"]
@@ -324,6 +328,7 @@ def _draw_worked(games: Tensor, model: OthelloGPT, path: Path) -> None:
         f"The board before move {seen + 1}, as that move's position holds it; gold: the replies",
         path,
     )
+    return True
 
 
 @app.command("describe")
@@ -564,7 +569,7 @@ def ablate_command(
     where = resolve_device(device)
     if recipe not in RECIPES:
         raise UnknownRecipeError(f"no recipe is called {recipe!r}; there is {', '.join(RECIPES)}")
-    intact, asked = load_strengths(recipe), rules or list(KNOCK_OUTS)
+    intact, asked = load_strengths(recipe), list(dict.fromkeys(rules or KNOCK_OUTS))
     cases = [("none", "the whole recipe", intact)]
     for rule in asked:
         without = knock_out(intact, rule)

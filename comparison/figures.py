@@ -65,6 +65,14 @@ def error_by_ply(results: Sequence[Result], path: Path) -> None:
     _save(figure, path)
 
 
+def _frame(axes: Axes) -> None:
+    """Limits and labels of a board."""
+    axes.set(xlim=(0, 8), ylim=(8, 0), aspect="equal")
+    axes.set_xticks([c + 0.5 for c in range(8)], list(COLUMNS))
+    axes.set_yticks([r + 0.5 for r in range(8)], [str(r + 1) for r in range(8)])
+    axes.tick_params(length=0, labelsize=8)
+
+
 def draw_board(axes: Axes, board: Tensor, values: Tensor, limit: float, title: str) -> None:
     """One board: squares tinted by ``values`` (float [64], zero in white), discs on top.
 
@@ -80,10 +88,7 @@ def draw_board(axes: Axes, board: Tensor, values: Tensor, limit: float, title: s
         if disc:
             face = "0.1" if disc > 0 else "white"
             axes.add_patch(Circle((column + 0.5, row + 0.5), 0.36, facecolor=face, edgecolor="0.1"))
-    axes.set(xlim=(0, 8), ylim=(8, 0), aspect="equal")
-    axes.set_xticks([c + 0.5 for c in range(8)], list(COLUMNS))
-    axes.set_yticks([r + 0.5 for r in range(8)], [str(r + 1) for r in range(8)])
-    axes.tick_params(length=0, labelsize=8)
+    _frame(axes)
     axes.set_title(title, fontsize=10)
 
 
@@ -180,10 +185,7 @@ def worked_position(
     figure, panels = plt.subplots(2, (count + 1) // 2, figsize=(13, 7.2), layout="constrained")
     shades = plt.get_cmap(DIVERGING)
     for number, axes in enumerate(panels.flatten()):
-        axes.set(xlim=(0, 8), ylim=(8, 0), aspect="equal")
-        axes.set_xticks([c + 0.5 for c in range(8)], list(COLUMNS))
-        axes.set_yticks([r + 0.5 for r in range(8)], [str(r + 1) for r in range(8)])
-        axes.tick_params(length=0, labelsize=8)
+        _frame(axes)
         if number >= count:
             axes.set_visible(False)
             continue
@@ -219,6 +221,7 @@ def accuracy_by_scalars(points: Sequence[tuple[int, float, float, float]], path:
     figure, axes = plt.subplots(figsize=(6.4, 4), layout="constrained")
     numbers = [p[0] for p in points]
     drawn = (
+        # A rate of zero has no place on a logarithmic axis.
         ("top-1 illegal rate", [p[1] or float("nan") for p in points]),
         ("1 − legal-set F1", [1 - p[2] for p in points]),
         ("excess cross-entropy (nats)", [p[3] for p in points]),

@@ -5,23 +5,24 @@ compiled and measured on the bench. A study of about half an hour; killed, it go
 """
 
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import torch
 import typer
-from rich.console import Console
 
 from comparison.bench import choose_threshold, evaluate
 from comparison.figures import accuracy_by_scalars
-from comparison.report import HEADINGS, as_table, cells, write_json
+from comparison.report import HEADINGS, cells, markdown, write_json
+from extracted_rules.files import whole_file
 from extracted_rules.game import random_games
-from handbuilt.calibration import Plan, calibrate, starting_point
+from handbuilt.calibration import CalibrationError, Plan, calibrate, starting_point
 from handbuilt.compiler import compile_rules
 from handbuilt.strengths import Strengths, load_strengths
 
-#: What is tied: from one number a rule to one for every length, lag, depth and layer.
+#: What is tied: from one number for all layers and lengths to one for each.
 TIED: tuple[tuple[str, ...], ...] = (
     ("depth", "lag", "length", "layer", "reading layer"),
     ("depth", "lag", "length"),
@@ -62,37 +63,48 @@ def measure(scalars: int, free: str, strengths: Strengths, games: int, seed: int
     )
 
 
+def study(out: Path, steps: int, games: int, seed: int) -> list[Point]:
+    """All points; those measured already are taken from the folder."""
+    points = []
+    for tied in (None, *TIED):
+        plan = None if tied is None else Plan(steps=steps, tied=tied)
+        size = plan.free_scalars() if plan else ARGUED
+        name = f"{size}-{steps}-steps"
+        kept = out / f"{name}-{games}-games-{seed}.json"
+        if not kept.exists():
+            if plan is None:
+                free, strengths = "argued by hand", load_strengths("logic")
+            else:
+                free = "tied along " + ", ".join(plan.tied) if plan.tied else "free"
+                strengths = calibrate(plan, starting_point(), out / name, resume=True)
+            write_json(vars(measure(size, free, strengths, games, seed)), kept)
+        points.append(Point(**json.loads(kept.read_text(encoding="utf-8"))))
+    return points
+
+
 def main(
     out: Annotated[Path, typer.Option(help="Folder for fits, table and plot.")] = Path(
         "out/scalars"
     ),
-    steps: Annotated[int, typer.Option(help="Steps of each fit.")] = 400,
-    games: Annotated[int, typer.Option(help="Random games to measure on.")] = 500,
+    steps: Annotated[int, typer.Option(help="Steps of each fit.", min=1)] = 400,
+    games: Annotated[int, typer.Option(help="Random games to measure on.", min=1)] = 500,
     seed: Annotated[int, typer.Option(help="Seed of those games.")] = 1,
 ) -> None:
     """Fit with more and more free numbers; measure each; write a table and a plot."""
     out.mkdir(parents=True, exist_ok=True)
-    points = []
-    for number, tied in enumerate([None, *TIED]):
-        kept = out / f"point-{number}.json"
-        if not kept.exists():
-            if tied is None:
-                point = measure(ARGUED, "argued by hand", load_strengths("logic"), games, seed)
-            else:
-                plan = Plan(steps=steps, tied=tied)
-                fitted = calibrate(plan, starting_point(), out / f"fit-{number}", resume=True)
-                free = "tied along " + ", ".join(tied) if tied else "free"
-                point = measure(plan.free_scalars(), free, fitted, games, seed)
-            write_json(vars(point), kept)
-        points.append(Point(**json.loads(kept.read_text(encoding="utf-8"))))
-    rows = [[f"{p.scalars:,}", p.free, *p.cells] for p in points]
-    headings = ("positions", *HEADINGS[1:])
-    title = f"Pass-free positions of {games:,} games (seed {seed}); fits of {steps} steps"
-    Console(width=150).print(as_table(title, ("numbers", "strengths are"), rows, headings))
-    accuracy_by_scalars(
-        [(p.scalars, p.illegal, p.f1, p.excess) for p in points], out / "scalars.png"
-    )
+    points = study(out, steps, games, seed)
+    headings = ("numbers", "strengths are", "positions", *HEADINGS[1:])
+    table = markdown(headings, [[f"{p.scalars:,}", p.free, *p.cells] for p in points])
+    title = f"Pass-free positions of {games:,} games (seed {seed}), fits of {steps} steps"
+    with whole_file(out / "scalars.md") as partial:
+        partial.write_text(f"{title}\n\n{table}\n", encoding="utf-8")
+    print(f"{title}\n\n{table}")
+    shown = [(p.scalars, p.illegal, p.f1, p.excess) for p in points]
+    accuracy_by_scalars(shown, out / "scalars.png")
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    try:
+        typer.run(main)
+    except (CalibrationError, OSError) as error:
+        sys.exit(f"scalars: {error}")

@@ -26,7 +26,8 @@ def _without(x: Tensor, axis: int, place: int) -> Tensor:
 def _length(n: int) -> Callable[[Strengths], Strengths]:
     def silence(s: Strengths) -> Strengths:
         silent = {name: _without(getattr(s, name), 2, n) for name in ("claim", "holds")}
-        lines = {name: _without(getattr(s, name), -1, n) for name in ("line", "last_line")}
+        names = ("reply_line", "line", "last_line", "again_line")
+        lines = {name: _without(getattr(s, name), -1, n) for name in names}
         return replace(s, **silent, **lines)
 
     return silence
@@ -39,7 +40,10 @@ def _layer(n: int) -> Callable[[Strengths], Strengths]:
 #: rule: (what is silenced, how)
 KNOCK_OUTS: dict[str, tuple[str, Callable[[Strengths], Strengths]]] = {
     "need": ("doubts are never forgiven", _zero("forgive")),
-    "settle": ("nothing is settled: beliefs are fresh reads only", _zero("settle", "after")),
+    "settle": (
+        "settled boards stay empty; nothing else is weighed anew",
+        _zero("settle", "after", "after_placed"),
+    ),
     "cap": ("claims are not capped", lambda s: replace(s, claim=_without(s.claim, 1, 1))),
     "holds": ("brackets say nothing about their ends", _zero("holds")),
     "overclaim": ("positions that claim too much are heard like others", _zero("overclaim")),

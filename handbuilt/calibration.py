@@ -5,6 +5,7 @@ neuron may listen to is fixed by its rule. The games of the fit ("calibration"),
 versions are compared ("choosing") and those of every report ("bench") have different seeds.
 """
 
+import hashlib
 import json
 import math
 import time
@@ -21,7 +22,7 @@ from extracted_rules.files import whole_file
 from extracted_rules.game import Replay, random_games, replay, stream_seed
 from extracted_rules.notation import CONTEXT, SQUARE_OF_TOKEN
 from handbuilt.interpreter import Interpreter, Trace
-from handbuilt.strengths import AXES, Strengths, load_strengths
+from handbuilt.strengths import AXES, Strengths, dump, load_strengths
 
 #: A square's logit is kept from minus infinity, so that one bad square cannot drown a batch.
 FLOOR = -30.0
@@ -161,6 +162,8 @@ class _Fit:
         # Flips teach the layers first; at the end legal moves decide.
         teach = plan.flips * (1 - 0.8 * progress)
         loss = teach * flips + excess + plan.rank * rank + plan.passes * passes
+        if not bool(loss.isfinite()):
+            raise CalibrationError(f"the fit diverged at step {step + 1}; choose a smaller rate")
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(list(vars(self.strengths).values()), 1.0)
@@ -178,30 +181,37 @@ class _Fit:
             tensors[f.name] = leaf.detach()
             for key, value in self.optimizer.state[leaf].items():
                 tensors[f"{key}.{f.name}"] = torch.as_tensor(value)
-        metadata = {"plan": json.dumps(asdict(plan)), "step": str(step)}
+        if not all(bool(t.isfinite().all()) for t in tensors.values()):
+            raise CalibrationError(f"the fit diverged at step {step}; choose a smaller rate")
+        metadata = {"plan": self.identity(plan), "step": str(step)}
         try:
             with whole_file(path) as partial:
                 save_file({n: t.contiguous() for n, t in tensors.items()}, partial, metadata)
-        except (SafetensorError, OSError) as error:
+        except SafetensorError as error:
             raise CalibrationError(f"cannot write {path}: {error}") from None
+
+    def identity(self, plan: Plan) -> str:
+        """What must be the same when a fit goes on: its plan, and where it began."""
+        began = hashlib.sha256(dump(self.start, "").encode()).hexdigest()
+        return json.dumps({**asdict(plan), "start": began})
 
     def load(self, path: Path, plan: Plan) -> int:
         try:
             with safe_open(path, framework="pt") as file:
                 metadata = dict(file.metadata() or {})
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            saved, step = json.loads(metadata["plan"]), int(metadata["step"])
+            saved, step = metadata["plan"], int(metadata["step"])
+            if saved != self.identity(plan):
+                raise CalibrationError(f"{path} belongs to a fit with another plan: {saved}")
             for f in fields(Strengths):
                 leaf = getattr(self.strengths, f.name)
                 with torch.no_grad():
-                    leaf.copy_(tensors[f.name])
+                    leaf.copy_(tensors[f.name].view(leaf.shape))
                 self.optimizer.state[leaf] = {
                     key: tensors[f"{key}.{f.name}"] for key in ("step", "exp_avg", "exp_avg_sq")
                 }
         except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
             raise CalibrationError(f"{path} is no state of a fit: {error}") from None
-        if saved != json.loads(json.dumps(asdict(plan))):
-            raise CalibrationError(f"{path} belongs to a fit with another plan: {saved}")
         return step
 
 
@@ -218,6 +228,8 @@ def calibrate(
 
     A fit that was killed goes on where its last state was saved. Raises CalibrationError.
     """
+    if not math.isfinite(plan.rate):
+        raise CalibrationError(f"the learning rate is {plan.rate}, which is no finite number")
     state, log = out / "state.safetensors", out / "log.jsonl"
     if state.exists() and not resume:
         raise CalibrationError(f"{out} holds a fit already; resume it or choose another folder")

@@ -56,8 +56,8 @@ HEADROOM = {"message": 16.0, "settled": 2.0, "claims": 32.0}
 COUNT_HEADROOM = 64.0
 #: Hides the count of an occupied square, which means nothing and can be near a hundred.
 COUNT_GATE = 256.0
-#: Closes what turns the other colour's positions; passes are fewer than this over STEP.
-TURN_GATE = 64.0
+#: Closes what turns the other colour's positions, however many passes are believed in.
+TURN_GATE = 2 * STEP * COUNT_ROOM
 #: [60, 64]: from the playable squares to all.
 SQUARES: Array = np.eye(N)[list(PLAYABLE)]
 RUNS, ENDS = (matrix.numpy() for matrix in bracket_matrices())
@@ -346,7 +346,7 @@ class _Compiler:
         There a square is at most what its one event or the start says.
         """
         s = self.s
-        largest = max(float(s.owner.max()), 0.0, float(s.start))
+        largest = max(float(s.owner.max()), 0.0, (self.positions - 1) * float(s.start))
         discs = _most_evidence(s.run[0, :, :, 0], s.end[0, :, :, 0])
         bar = s.bias[0] + s.forgive[0] * s.need_start + s.late[0, :, None].clamp(min=0)
         return float((bar + np.exp(largest) * discs).max())

@@ -10,7 +10,7 @@ layers it computes
   move), how surely it flips; the **flips** are the sum over brackets;
 - what it **settles**: belief and the settled board of one layer before, clipped;
 - the **message** to later positions: the flips, and what brackets say about their ends;
-- the **need**: a legal move flips something, so while too little is claimed, doubts are forgiven;
+- the **need**: a legal move flips something, so while too little is claimed, doubts are forgiven.
 
 Once, in layers 3 to 5, every position asks how many replies its move leaves: none means that the
 other side has to **pass**, and the **side** of all later positions is the opposite of what parity
@@ -40,7 +40,8 @@ OCCUPIED_LOGIT = -1e3
 FIRST_MOVES: tuple[int, ...] = (19, 26, 37, 44)
 #: Attention to positions of the other side falls by e to this power.
 SIDE_SCORE = 30.0
-#: A reading head's attention to others adds up to no more than 1 in this many.
+#: A reading head's attention to others adds up to 1 in this many at most, as long as no position is
+#: heard louder than usual and sides alternate.
 ROOM = 2.0
 #: The layer that looks for replies; the next one counts them, the next decides on sides.
 REPLY_LAYER = 3
@@ -161,9 +162,9 @@ def step(x: Tensor) -> Tensor:
 class Facts:
     """What is known of games without any rule about colours: all that depends on tokens alone.
 
-    placed, occupied: [B, T, 64], the move's disc; what is on the board once it lies there. rays:
-    int64 [B, T, 8, 7] squares from the move. possible: [B, T, 8, 6], 1 where a line of that length
-    has no blank. unbroken, one_blank: bool [B, T, 518] for the board after the move.
+    placed, occupied: [B, T, 64], the move's disc; what is on the board once it lies there. first:
+    int64 [B], which of FIRST_MOVES the game began with. rays: int64 [B, T, 8, 7] squares from the
+    move. possible: [B, T, 8, 6], 1 where a line of that length has no blank.
     """
 
     placed: Tensor
@@ -325,10 +326,10 @@ class Interpreter:
         nothing. ``heard`` [B, T] makes some positions louder.
         """
         positions = side.shape[1]
-        kernel = lag_kernel(log_kernel.exp())[:positions, :positions].clone()
+        kernel = lag_kernel(log_kernel.exp()).clone()
         kernel[:, 0] = 0
         size = amplitude(kernel.detach())
-        share = kernel / size
+        share = kernel[:positions, :positions] / size
         same_parity = (parity(positions)[:, None] * parity(positions) > 0).to(share)
         read = torch.zeros_like(told)
         for sign in (1.0, -1.0):
@@ -402,7 +403,7 @@ class Interpreter:
         trace.passes = COUNT_ROOM * total / (COUNT_ROOM + total)
 
     def _sides(self, passes: Tensor, sides: Tensor) -> Tensor:
-        """[B, T]: who moves, after that many passes."""
+        """[B, T]: who moves, after up to three passes."""
         odd = step(passes - 0.5) - step(passes - 1.5) + step(passes - 2.5)
         return sides * (1 - 2 * odd)
 
@@ -477,6 +478,3 @@ def _late_at(at: Tensor | None, like: Tensor) -> Tensor:
 def _ends_gate(occupied: Tensor) -> Tensor:
     """[B, P, 518]: 0 for a bracket with one blank end, ENDS_GATE less for each further one."""
     return -ENDS_GATE * (1 - occupied @ bracket_matrices()[1].to(occupied).T)
-
-
-__all__ = ["CONTEXT", "Facts", "Interpreter", "Layer", "Trace"]

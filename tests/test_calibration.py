@@ -12,11 +12,20 @@ from handbuilt.ablation import KNOCK_OUTS, UnknownRuleError, knock_out
 from handbuilt.calibration import CalibrationError, Plan, calibrate, starting_point
 from handbuilt.strengths import Strengths, StrengthsError, dump, load_strengths, parse
 
+#: Fields over lengths that say what a neuron hears, not what it says; "holds" is 0 to begin with.
+INPUTS = {"bias", "forgive", "line_bias", "last_bias", "reply_bias", "again_bias", "again_scale",
+          "holds"}  # fmt: skip
 PLAN = Plan(steps=6, batch=4, positions=4)
 
 
 def numbers(strengths: Strengths) -> torch.Tensor:
     return torch.cat([getattr(strengths, f.name).flatten() for f in fields(Strengths)])
+
+
+def dropped_at(strengths: Strengths, name: str) -> torch.Tensor:
+    """What a field says for runs of two, where the first voice speaks."""
+    field: torch.Tensor = getattr(strengths, name)[..., 1]
+    return field[..., 0] if name in ("claim", "last_line") else field
 
 
 def test_a_fit_learns(tmp_path: Path) -> None:
@@ -53,6 +62,14 @@ def test_a_fit_does_not_overwrite_or_mix(tmp_path: Path) -> None:
         calibrate(PLAN, starting_point(), tmp_path, resume=True)
 
 
+def test_a_diverging_fit_stops(tmp_path: Path) -> None:
+    plan = Plan(steps=30, batch=2, rate=1e30)
+    with pytest.raises(CalibrationError, match="diverged at step"):
+        calibrate(plan, starting_point(), tmp_path)
+    with pytest.raises(CalibrationError, match="no finite number"):
+        calibrate(replace(plan, rate=float("nan")), starting_point(), tmp_path)
+
+
 def test_tied_strengths_move_together(tmp_path: Path) -> None:
     start = starting_point()
     plan = replace(PLAN, steps=2, tied=("layer", "length", "depth", "lag", "reading layer"))
@@ -75,6 +92,8 @@ def test_strengths_survive_their_file() -> None:
         parse({name: value for name, value in tables.items() if name != "run"})
     with pytest.raises(StrengthsError, match=r"settle has shape \[2\], not \[7, 3\]"):
         parse({**tables, "settle": [1.0, 2.0]})
+    with pytest.raises(StrengthsError, match="no strength is called 'magic'"):
+        parse({**tables, "magic": 1.0})
     with pytest.raises(StrengthsError, match="no finite number"):
         parse({**tables, "logit": float("nan")})
 
@@ -87,6 +106,14 @@ def test_calibrated_is_short_enough() -> None:
 def test_every_knock_out_silences_something(rule: str) -> None:
     strengths = load_strengths("calibrated")
     assert not numbers(knock_out(strengths, rule)).equal(numbers(strengths))
+
+
+def test_dropping_a_length_silences_everything_of_that_length() -> None:
+    start, dropped = starting_point(), knock_out(starting_point(), "length-2")
+    for f in fields(Strengths):
+        if f.metadata["axes"][-1:] == ("length",) and f.name not in INPUTS:
+            assert dropped_at(start, f.name).any(), f.name
+            assert not dropped_at(dropped, f.name).any(), f.name
 
 
 def test_an_unknown_rule_is_one_sentence() -> None:

@@ -124,6 +124,12 @@ def test_occupied_squares_are_exact_at_every_layer(
         assert float((blank - blank.round()).abs().max()) < 1e-3
 
 
+def test_what_comes_later_changes_nothing_before(recipe: str, games: Tensor) -> None:
+    rules = Interpreter(load_strengths(recipe))
+    whole, part = rules(games[:4, :59].long()), rules(games[:4, :20].long())
+    torch.testing.assert_close(part.logits, whole.logits[:, :20], atol=1e-9, rtol=1e-9)
+
+
 def test_gates_are_larger_than_the_evidence_they_silence(trace: Trace, recipe: str) -> None:
     """What a bracket would claim, were its gate open: the weights need it to stay below GATE."""
     s, lengths = load_strengths(recipe), bracket_lengths()

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from handbuilt.interpreter import leaky_kernel
+from handbuilt.interpreter import lag_kernel, parity
 from handbuilt.space import Layout
 from handbuilt.transformer import LayerNorm, OthelloGPT, Shape
 from handbuilt.weights import (
@@ -45,7 +45,8 @@ def test_gelu_is_relu_to_a_sixth_of_the_sharpness() -> None:
 
 
 def test_scores_realise_any_kernel_with_the_rest_on_the_sink() -> None:
-    kernel = leaky_kernel(0.9, 59).clamp(min=0).numpy()
+    faded = lag_kernel(0.9 ** torch.arange(58, dtype=torch.float64))
+    kernel = (faded * (parity(59)[:, None] * parity(59) > 0)).numpy()
     kernel[:, 0] = 0
     sink = np.zeros(59, dtype=int)
     scores, amplitude = kernel_scores(kernel, sink)

@@ -40,7 +40,7 @@ AXES: dict[str, int] = {
     "voice": len(VOICES),
     "length": LENGTHS,
     "depth": DEPTHS,
-    "source": 3,
+    "source": len(SOURCES),
 }
 
 
@@ -74,7 +74,7 @@ class Strengths:
     )
     bias: Tensor = _over("layer", "voice", "length", says="where a bracket's neuron starts to fire")
     forgive: Tensor = _over("layer", "voice", "length", says="how much the need lowers that bar")
-    late: Tensor = _over("layer", "voice", says="how much higher it is at the last move")
+    late: Tensor = _over("layer", "voice", says="how much more of that at the last move")
     run: Tensor = _over(
         "layer", "voice", "length", "source", "depth", says="weight of a disc between the ends"
     )
@@ -98,7 +98,7 @@ class Strengths:
     after: Tensor = _over("source", says="layer 6: weights of the board after the move, to settle")
     after_placed: Tensor = _over(says="layer 6: weight of the new disc in that")
     line_bias: Tensor = _over("length", says="layer 6: where a legal line starts to count")
-    line_late: Tensor = _over(says="layer 6: how much earlier at the last move")
+    line_late: Tensor = _over(says="layer 6: how much more evidence at the last move")
     line_run: Tensor = _over("length", "source", "depth", says="layer 6: a disc between the ends")
     line_end: Tensor = _over("length", "source", says="layer 6: the disc at the end")
     line_placed: Tensor = _over(says="layer 6: weight of the new disc in a line")
@@ -134,11 +134,14 @@ def shape_of(name: str) -> tuple[int, ...]:
 
 def parse(tables: dict[str, object]) -> Strengths:
     """Strengths from a full file's tables. Raises StrengthsError."""
+    unknown = sorted(tables.keys() - {f.name for f in fields(Strengths)})
+    if unknown:
+        raise StrengthsError(f"no strength is called {unknown[0]!r}")
     values = {}
     for f in fields(Strengths):
         try:
             value = torch.tensor(tables[f.name], dtype=torch.float64)
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             raise StrengthsError(f"the strengths hold no numbers called {f.name}") from None
         if value.shape != shape_of(f.name):
             raise StrengthsError(
@@ -173,10 +176,16 @@ def _numbers(value: object, indent: int = 0) -> str:
 
 
 def load_strengths(recipe: str) -> Strengths:
-    """The strengths of a recipe that has a file here, float64."""
+    """The strengths of a recipe that has a file here, float64. Raises StrengthsError."""
     from handbuilt.logic import spread_out
 
-    numbers = tomllib.loads((FOLDER / f"{recipe}.toml").read_text(encoding="utf-8"))
-    if "leak" in numbers:  # a short file
-        return spread_out({name: float(entry["value"]) for name, entry in numbers.items()})
-    return parse(numbers)
+    path = FOLDER / f"{recipe}.toml"
+    try:
+        numbers = tomllib.loads(path.read_text(encoding="utf-8"))
+        if "leak" in numbers:  # a short file
+            return spread_out({name: float(entry["value"]) for name, entry in numbers.items()})
+        return parse(numbers)
+    except StrengthsError as error:
+        raise StrengthsError(f"{path}: {error}") from None
+    except (OSError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+        raise StrengthsError(f"{path} holds no strengths: {error}") from None
