@@ -114,7 +114,7 @@ FAMILIES: tuple[RuleFamily, ...] = (
     ),
     RuleFamily(
         "line-again",
-        "Where the next side cannot move, the mover moves again.",
+        "The mover's own lines count too, but they win only where the next side has none.",
         "s blank, run mine, end theirs (for the next mover) -> s is legal, faintly",
         "ends and run: bracket",
         518,
