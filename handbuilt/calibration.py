@@ -43,7 +43,7 @@ class Plan:
     tied: axes (see ``strengths.AXES``) along which strengths may not move apart.
     """
 
-    steps: int = 2400
+    steps: int = 2000
     batch: int = 48
     positions: int = 12
     rate: float = 0.006
