@@ -4,15 +4,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 TORCH := torch==2.13.0
-MODELS := logic uniform-empty uniform-beside bigram
+MODELS := calibrated logic uniform-empty uniform-beside bigram
 
 .PHONY: compare test test-interop slow lint bench clean
 
 # The trained model takes part where the project holds one.
 MODELS += $(if $(wildcard comparison/reference_model/manifest.json),reference)
 
-compare: $(INSTALLED)  ## the table, the report and the figures, on 1,500 random games
-	$(BIN)/handbuilt compare $(MODELS) --games 1500 --seed 1 --out out/compare
+compare: $(INSTALLED)  ## the table, the report and the figures, on 1,000 random games
+	$(BIN)/handbuilt compare $(MODELS) --games 1000 --seed 1 --out out/compare
 
 test: lint  ## what CI runs
 	$(BIN)/pytest

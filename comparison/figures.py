@@ -61,7 +61,7 @@ def error_by_ply(results: Sequence[Result], path: Path) -> None:
     axes.set(xlabel="ply of the move to predict", ylabel="top-1 illegal rate")
     axes.set_title(f"How often the most likely move is illegal ({results[0].games} games)")
     axes.grid(alpha=0.25, which="both")
-    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(0.0, 0.62))
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     _save(figure, path)
 
 
