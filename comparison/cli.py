@@ -585,11 +585,12 @@ def ablate_command(
             model = compile_rules(strengths)[0].eval().to(where)
             step = _counter(progress, rule, games)
             result = evaluate(rule, model, bench, tau, source, progress=step, keep_errors=False)
-            rows.append([rule, says, *cells(result.overall)])
+            _, illegal, f1, _, excess = cells(result.overall)
+            rows.append([rule, says, illegal, f1, excess])
             found.append({"rule": rule, "says": says, **result.overall.as_dict()})
     title = f"{recipe} without a rule: {games:,} games ({source}), tau {tau:.2g}"
-    headings = ("positions", *HEADINGS[1:])
-    console.print(as_table(title, ("dropped", "that is"), rows, headings))
+    _, illegal, f1, _, excess = HEADINGS
+    console.print(as_table(title, ("dropped", "that is"), rows, (illegal, f1, excess)))
     if json:
         write_json(found, json)
 
