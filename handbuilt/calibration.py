@@ -9,7 +9,8 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
@@ -122,6 +123,17 @@ def _legal_loss(trace: Trace, played: Replay, at: Tensor) -> tuple[Tensor, Tenso
     worst = (4 * logits.masked_fill(legal, -1e4)).logsumexp(-1) / 4
     best = logits.masked_fill(~legal, -1e4).amax(-1)
     return excess, nn.functional.softplus(4 * (worst - best + 0.5)).mean()
+
+
+@contextmanager
+def _deterministic() -> Iterator[None]:
+    """Gradients add up in a fixed order, however the threads are scheduled."""
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
 
 
 @dataclass
@@ -243,7 +255,8 @@ def calibrate(
     for chunk in games:
         rest = torch.cat([rest, chunk])
         while len(rest) >= plan.batch:
-            line = fit.update(plan, step, rest[: plan.batch])
+            with _deterministic():
+                line = fit.update(plan, step, rest[: plan.batch])
             rest, step = rest[plan.batch :], step + 1
             if step % save_every == 0 or step == plan.steps:
                 fit.save(state, plan, step)
