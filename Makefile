@@ -11,8 +11,8 @@ MODELS := calibrated logic uniform-empty uniform-beside bigram
 # The trained model takes part where the project holds one.
 MODELS += $(if $(wildcard comparison/reference_model/manifest.json),reference)
 
-compare: $(INSTALLED)  ## the table, the report and the figures, on 1,000 random games
-	$(BIN)/handbuilt compare $(MODELS) --games 1000 --seed 1 --out out/compare
+compare: $(INSTALLED)  ## the table, the report and the figures, on 600 random games
+	$(BIN)/handbuilt compare $(MODELS) --games 600 --seed 1 --out out/compare
 
 test: lint  ## what CI runs
 	$(BIN)/pytest
