@@ -17,12 +17,10 @@ from hashlib import sha256
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from comparison.boards import BoardAccuracy, mover_frame, residuals
-from extracted_rules.files import whole_file
+from extracted_rules.files import read_tensors, write_tensors
 from extracted_rules.game import Replay, random_games
 from extracted_rules.notation import CONTEXT, N_SQUARES
 from handbuilt.transformer import CheckpointError, OthelloGPT
@@ -71,20 +69,14 @@ class Probes:
         """Write a safetensors file of float16, whole or not at all. Raises OSError."""
         metadata = {"model": self.model, "games": str(self.games), "seed": str(self.seed)}
         weights = {"states": self.states.half(), "flips": self.flips.half()}
-        with whole_file(path) as partial:
-            try:
-                save_file(weights, partial, metadata=metadata)
-            except SafetensorError as error:
-                raise OSError(str(error)) from None
+        write_tensors(path, weights, metadata)
 
     @classmethod
     def load(cls, path: Path, model: OthelloGPT) -> "Probes":
         """Read the probes of a model. Raises CheckpointError for another model's, or no probes."""
         try:
-            with safe_open(path, framework="pt") as file:
-                metadata = dict(file.metadata() or {})
-                weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError) as error:
+            weights, metadata = read_tensors(path)
+        except OSError as error:
             raise CheckpointError(f"{path} is not a readable safetensors file: {error}") from None
         rows = (model.shape.n_layers, model.shape.d_model + 1, N_SQUARES)
         expected = {"states": (*rows, len(STATES)), "flips": rows}

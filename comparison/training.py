@@ -18,12 +18,10 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from comparison.bench import evaluate
-from extracted_rules.files import whole_file
+from extracted_rules.files import read_tensors, whole_file, write_tensors
 from extracted_rules.game import random_games, replay, stream_seed
 from extracted_rules.notation import CONTEXT, SQUARE_OF_TOKEN
 from handbuilt.transformer import Attention, OthelloGPT, Shape
@@ -198,11 +196,8 @@ def _save_state(
                 tensors[f"{key}.{names[id(parameter)]}"] = torch.as_tensor(value).cpu()
     metadata = {"settings": json.dumps(asdict(settings)), "step": str(step)}
     try:
-        with whole_file(path) as partial:
-            save_file(tensors, partial, metadata=metadata)
-            with partial.open("rb") as file:
-                os.fsync(file.fileno())
-    except (SafetensorError, OSError) as error:
+        write_tensors(path, tensors, metadata)
+    except OSError as error:
         raise TrainingError(f"cannot write the checkpoint {path}: {error}") from None
 
 
@@ -211,11 +206,9 @@ def _load_state(
 ) -> int:
     """Restore a run; gives back the number of steps done. Raises TrainingError."""
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = dict(file.metadata() or {})
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        tensors, metadata = read_tensors(path)
         saved, step = json.loads(metadata["settings"]), int(metadata["step"])
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError) as error:
         raise TrainingError(f"{path} is no checkpoint of a training run: {error}") from None
     asked = asdict(settings)
     for key in asked:

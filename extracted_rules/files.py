@@ -1,9 +1,14 @@
-"""Writing files so that nothing already written is lost."""
+"""Files that nothing already written is lost by: whole or not at all; tensors by name."""
 
+import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
 
 
 @contextmanager
@@ -23,6 +28,29 @@ def whole_file(path: Path) -> Iterator[Path]:
         raise OSError(f"cannot write {path}: {error.strerror or error}") from None
     finally:
         partial.unlink(missing_ok=True)
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
+    """A safetensors file, whole or not at all, on the disk when this returns. Raises OSError."""
+    kept = {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}
+    with whole_file(path) as partial:
+        try:
+            save_file(kept, partial, metadata=metadata)
+        except SafetensorError as error:
+            raise OSError(str(error)) from None
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of a safetensors file on the CPU, and its metadata. Raises OSError, also for
+    another kind of file."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return tensors, dict(file.metadata() or {})
+    except SafetensorError as error:
+        raise OSError(str(error)) from None
 
 
 @contextmanager

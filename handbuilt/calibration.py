@@ -15,11 +15,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from extracted_rules.files import whole_file
+from extracted_rules.files import read_tensors, write_tensors
 from extracted_rules.game import Replay, random_games, replay, stream_seed
 from extracted_rules.notation import CONTEXT, SQUARE_OF_TOKEN
 from handbuilt.interpreter import Interpreter, Trace
@@ -196,11 +194,7 @@ class _Fit:
         if not all(bool(t.isfinite().all()) for t in tensors.values()):
             raise CalibrationError(f"the fit diverged at step {step}; choose a smaller rate")
         metadata = {"plan": self.identity(plan), "step": str(step)}
-        try:
-            with whole_file(path) as partial:
-                save_file({n: t.contiguous() for n, t in tensors.items()}, partial, metadata)
-        except SafetensorError as error:
-            raise CalibrationError(f"cannot write {path}: {error}") from None
+        write_tensors(path, tensors, metadata)
 
     def identity(self, plan: Plan) -> str:
         """What must be the same when a fit goes on: its plan, and where it began."""
@@ -209,9 +203,7 @@ class _Fit:
 
     def load(self, path: Path, plan: Plan) -> int:
         try:
-            with safe_open(path, framework="pt") as file:
-                metadata = dict(file.metadata() or {})
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            tensors, metadata = read_tensors(path)
             saved, step = metadata["plan"], int(metadata["step"])
             if saved != self.identity(plan):
                 raise CalibrationError(f"{path} belongs to a fit with another plan: {saved}")
@@ -222,7 +214,7 @@ class _Fit:
                 self.optimizer.state[leaf] = {
                     key: tensors[f"{key}.{f.name}"] for key in ("step", "exp_avg", "exp_avg_sq")
                 }
-        except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
+        except (OSError, KeyError, ValueError, RuntimeError) as error:
             raise CalibrationError(f"{path} is no state of a fit: {error}") from None
         return step
 

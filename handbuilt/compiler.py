@@ -253,7 +253,6 @@ class _Compiler:
         odds = float(s.stuck) - float(s.stuck_early) * (1 - self.late[:, 0])
         scores = np.where(np.tri(positions, k=-1) > 0, odds, UNSEEN)
         scores[:, 0] = np.log(COUNT_ROOM)
-        # Nothing but the score at position 0 may be large: what is unseen must not come near it.
         slope = np.full((1, 1), -float(s.stuck_replies))
         self.w.head(
             layer,

@@ -12,11 +12,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from extracted_rules.files import whole_file
+from extracted_rules.files import read_tensors, write_tensors
 from extracted_rules.notation import N_TOKENS
 
 #: No size of a model read from a file may exceed this.
@@ -243,21 +241,14 @@ class OthelloGPT(nn.Module):
     def save(self, path: Path) -> None:
         """Write weights, shape and metadata as safetensors, whole or not at all. Raises OSError."""
         metadata = {**self.metadata, "shape": json.dumps(asdict(self.shape))}
-        weights = {name: tensor.contiguous().cpu() for name, tensor in self.state_dict().items()}
-        with whole_file(path) as partial:
-            try:
-                save_file(weights, partial, metadata=metadata)
-            except SafetensorError as error:
-                raise OSError(str(error)) from None
+        write_tensors(path, self.state_dict(), metadata)
 
     @classmethod
     def load(cls, path: Path) -> "OthelloGPT":
         """Read what :meth:`save` wrote. Raises CheckpointError for anything else."""
         try:
-            with safe_open(path, framework="pt") as file:
-                metadata = dict(file.metadata() or {})
-                weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError) as error:
+            weights, metadata = read_tensors(path)
+        except OSError as error:
             raise CheckpointError(f"{path} is not a readable safetensors file: {error}") from None
         try:
             shape = Shape(**json.loads(metadata.pop("shape")))
