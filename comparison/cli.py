@@ -28,6 +28,7 @@ from comparison.boards import BoardAccuracy, board_accuracy, residuals
 from comparison.checkpoints import FORMATS, ExportError, export
 from comparison.error_sets import write_who_errs
 from comparison.models import REFERENCE, UnknownModelError, load_model
+from comparison.precision import Operands, products_of
 from comparison.probes import PROBE_GAMES, Probes, fit_probes, probe_accuracy
 from comparison.training import Progress as TrainingProgress
 from comparison.training import Settings, TrainingError, joined, read_log, train
@@ -178,6 +179,9 @@ def evaluate_command(
     seed: Seed = 1,
     device: Device = "auto",
     skip_bad: SkipBad = False,
+    operands: Annotated[
+        Operands, typer.Option(help="How operands of matrix products are rounded.")
+    ] = Operands.FLOAT32,
     json: Annotated[Path | None, typer.Option(help="Write the figures here as JSON.")] = None,
 ) -> None:
     """Measure one model, with 95 % intervals and by stratum."""
@@ -188,16 +192,16 @@ def evaluate_command(
     where = resolve_device(device)
     bench, source = _bench_games(games, file, seed, skip_bad, where)
     loaded = load_model(model).to(where)
-    with _progress() as progress:
+    with _progress() as progress, products_of(operands):
         result = _measure(model, loaded, bench, source, seed, progress, keep_errors=False)
-    title = f"{model} on {result.games:,} games ({source}), tau {result.tau:.2g}"
+    title = f"{model} on {result.games:,} games ({source}), {operands}, tau {result.tau:.2g}"
     console.print(as_table(title, ("model", "positions"), model_rows([result])))
     console.print(as_table("By the ply to predict", ("positions",), group_rows(result, "stage")))
     console.print(
         as_table("By number of legal moves", ("legal",), group_rows(result, "legal moves"))
     )
     if json:
-        write_json(result.as_dict(), json)
+        write_json({**result.as_dict(), "operands": operands}, json)
 
 
 @app.command("compare")
@@ -525,6 +529,7 @@ def calibrate_command(
         str, typer.Option(help=f"Axes to keep together, by commas; of {', '.join(AXES)}.")
     ] = "",
     resume: Annotated[bool, typer.Option(help="Go on from the folder's state.")] = False,
+    device: Device = "auto",
 ) -> None:
     """Fit the strengths of `calibrated` through the rules' interpreter, on random games."""
     axes = tuple(axis.strip() for axis in tied.split(",") if axis.strip())
@@ -533,6 +538,7 @@ def calibrate_command(
         raise CalibrationError(f"no axis is called {unknown[0]!r}; there is {', '.join(AXES)}")
     plan = Plan(steps=steps, batch=batch, rate=rate, seed=seed, tied=axes)
     _check_writable(strengths)
+    where = resolve_device(device)
     with _progress() as progress:
         task = progress.add_task("calibrating", total=steps)
 
@@ -540,10 +546,10 @@ def calibrate_command(
             text = f"loss {line.loss:.2f}, excess {line.excess:.3f}"
             progress.update(task, completed=line.step, description=text)
 
-        fitted = calibrate(plan, starting_point(), out, resume=resume, report=report)
+        fitted = calibrate(plan, starting_point(), out, resume=resume, device=where, report=report)
     comment = (
         f"Strengths of the recipe `calibrated`: {plan.free_scalars():,} numbers fitted on "
-        f"{steps * batch:,} random games.\n{plan}"
+        f"{steps * batch:,} random games.\n{plan} on {where.type}"
     )
     with whole_file(strengths) as partial:
         partial.write_text(dump(fitted, comment), encoding="utf-8")

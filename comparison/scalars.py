@@ -6,6 +6,7 @@ compiled and measured on the bench. A study of about half an hour; killed, it go
 
 import json
 import sys
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -20,7 +21,7 @@ from extracted_rules.files import whole_file
 from extracted_rules.game import random_games
 from handbuilt.calibration import CalibrationError, Plan, calibrate, starting_point
 from handbuilt.compiler import compile_rules
-from handbuilt.strengths import Strengths, load_strengths
+from handbuilt.strengths import FOLDER, Strengths, load_strengths
 
 #: What is tied: from one number for all layers and lengths to one for each.
 TIED: tuple[tuple[str, ...], ...] = (
@@ -30,7 +31,7 @@ TIED: tuple[tuple[str, ...], ...] = (
     (),
 )
 #: Numbers in logic.toml, chosen by hand.
-ARGUED = 10
+ARGUED = len(tomllib.loads((FOLDER / "logic.toml").read_text(encoding="utf-8")))
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder for fits, table and plot.")] = Path(
         "out/scalars"
     ),
-    steps: Annotated[int, typer.Option(help="Steps of each fit.", min=1)] = 400,
+    steps: Annotated[int, typer.Option(help="Steps of each fit.", min=1)] = 300,
     games: Annotated[int, typer.Option(help="Random games to measure on.", min=1)] = 500,
     seed: Annotated[int, typer.Option(help="Seed of those games.")] = 1,
 ) -> None:

@@ -47,6 +47,14 @@ FAMILIES: tuple[RuleFamily, ...] = (
         NANDA,
     ),
     RuleFamily(
+        "near",
+        "A move has likely turned the discs near it, the less surely the farther away.",
+        "s was played n plies ago, r on a line with s -> r is mine if n is even, theirs if odd",
+        "s: playable square, r: square it may turn",
+        1312,
+        OURS,
+    ),
+    RuleFamily(
         "opening",
         "The board after the first move is known by heart, and so are the replies to it.",
         "the game began with s -> that board; at position 0 its legal replies",
@@ -80,6 +88,14 @@ FAMILIES: tuple[RuleFamily, ...] = (
         JYLIN,
     ),
     RuleFamily(
+        "beyond-doubt",
+        "Discs beyond doubt do not make up for doubtful ones.",
+        "run more than surely theirs, or end more than surely mine -> the claim is lowered by that",
+        "ends and run: bracket",
+        518,
+        OURS,
+    ),
+    RuleFamily(
         "need",
         "A legal move flips something: while no line explains the move, doubts are forgiven.",
         "claims add up to less than one line -> every bracket's bar is lowered",
@@ -99,7 +115,15 @@ FAMILIES: tuple[RuleFamily, ...] = (
     RuleFamily(
         "overclaim",
         "Who claims more than one line is heard less, as a move seldom flips two.",
-        "claims add up to more than one line -> the flips of this position are read more faintly",
+        "claims add up to more than one line -> its flips and its board are read more faintly",
+        "position",
+        1,
+        OURS,
+    ),
+    RuleFamily(
+        "needy",
+        "How loudly a position is heard also depends on whether its move is explained.",
+        "need of this position -> its flips and its board are read more faintly or loudly",
         "position",
         1,
         OURS,

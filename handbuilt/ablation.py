@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from handbuilt.logic import NEVER
-from handbuilt.strengths import CLAIMING, LENGTHS, Strengths
+from handbuilt.strengths import CLAIMING, LENGTHS, VOICES, Strengths
 
 
 class UnknownRuleError(ValueError):
@@ -21,6 +21,15 @@ def _zero(*names: str) -> Callable[[Strengths], Strengths]:
 def _without(x: Tensor, axis: int, place: int) -> Tensor:
     """x with one entry of an axis set to zero."""
     return x.index_fill(axis, torch.tensor([place]), 0.0)
+
+
+def _voice(name: str) -> Callable[[Strengths], Strengths]:
+    place = VOICES.index(name)
+    return lambda s: replace(
+        s,
+        claim=_without(s.claim, 1, place),
+        holds=_without(s.holds, 1, place),
+    )
 
 
 def _length(n: int) -> Callable[[Strengths], Strengths]:
@@ -44,9 +53,13 @@ KNOCK_OUTS: dict[str, tuple[str, Callable[[Strengths], Strengths]]] = {
         "settled boards stay empty; nothing else is weighed anew",
         _zero("settle", "after", "after_placed"),
     ),
-    "cap": ("claims are not capped", lambda s: replace(s, claim=_without(s.claim, 1, 1))),
+    "near": ("layer 0 believes only in who put discs down", _zero("near")),
+    "cap": ("claims are not capped", _voice("cap")),
+    "run-cap": ("what runs say beyond doubt is not taken back", _voice("run-cap")),
+    "end-cap": ("what ends say beyond doubt is not taken back", _voice("end-cap")),
     "holds": ("brackets say nothing about their ends", _zero("holds")),
     "overclaim": ("positions that claim too much are heard like others", _zero("overclaim")),
+    "needy": ("positions in need are heard like others", _zero("needy")),
     "pass": ("nobody looks for passes", lambda s: replace(s, stuck=s.stuck * 0 - NEVER)),
     "again": ("the mover's own lines do not count", _zero("again_line")),
     "opening": ("the board after the first move is not known by heart", _zero("opening")),

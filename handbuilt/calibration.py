@@ -8,6 +8,7 @@ versions are compared ("choosing") and those of every report ("bench") have diff
 import hashlib
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ from extracted_rules.files import read_tensors, write_tensors
 from extracted_rules.game import Replay, random_games, replay, stream_seed
 from extracted_rules.notation import CONTEXT, SQUARE_OF_TOKEN
 from handbuilt.interpreter import Interpreter, Trace
-from handbuilt.strengths import AXES, Strengths, dump, load_strengths
+from handbuilt.strengths import Strengths, dump, fitted, load_strengths
 
 #: A square's logit is kept from minus infinity, so that one bad square cannot drown a batch.
 FLOOR = -30.0
@@ -42,10 +43,10 @@ class Plan:
     tied: axes (see ``strengths.AXES``) along which strengths may not move apart.
     """
 
-    steps: int = 2000
+    steps: int = 3000
     batch: int = 48
     positions: int = 12
-    rate: float = 0.006
+    rate: float = 0.012
     seed: int = 1
     flips: float = 1.0
     rank: float = 3.0
@@ -54,23 +55,30 @@ class Plan:
 
     def free_scalars(self) -> int:
         """How many numbers the fit may choose."""
-        return sum(
-            math.prod(AXES[axis] for axis in f.metadata["axes"] if axis not in self.tied)
-            for f in fields(Strengths)
-        )
+        number = 0
+        for f in fields(Strengths):
+            read = fitted(f.name)
+            for place, axis in enumerate(f.metadata["axes"]):
+                if axis in self.tied:
+                    read = read.any(place, keepdim=True)
+            number += int(read.sum())
+        return number
 
 
 def starting_point() -> Strengths:
     """`logic`, with the rules that it leaves out barely audible, so that they can be learned."""
     start = load_strengths("logic")
+    claim = start.claim.clone()
+    claim[:, 2:] -= 0.3
     return replace(
         start,
+        claim=claim,
         overclaim=torch.full_like(start.overclaim, 0.3),
         stuck=torch.zeros_like(start.stuck),
         stuck_early=start.stuck_early + 6,
         stuck_replies=start.stuck_replies + 4,
         first_count=start.first_count + 0.05,
-    )
+    ).only_fitted()
 
 
 @dataclass(frozen=True)
@@ -102,14 +110,14 @@ def _pass_loss(trace: Trace, played: Replay) -> Tensor:
 
     Up to a game's first pass, as the layers that look for replies hold later boards for inverted.
     """
-    truth = played.passes[:, 1 : CONTEXT + 1]
-    there = (played.tokens[:, :CONTEXT] != 0) & (truth.cumsum(-1) - truth.long() == 0)
+    truth, goes_on = played.passes[:, 1 : CONTEXT + 1], played.legal[:, 1 : CONTEXT + 1].any(-1)
+    there = goes_on & (truth.cumsum(-1) - truth.long() == 0)
     wrong = (trace.stuck.clamp(max=2) - truth.to(trace.stuck)).square()
     return (wrong * there * torch.where(truth, RARE, 1.0)).sum() / there.sum()
 
 
 def _legal_loss(trace: Trace, played: Replay, at: Tensor) -> tuple[Tensor, Tensor]:
-    """(excess cross-entropy, how far an illegal square comes near the best legal one)."""
+    """(excess cross-entropy, how near the best illegal square comes to the best legal one)."""
     squares = SQUARE_OF_TOKEN[1:]
     legal = played.legal[:, 1 : CONTEXT + 1][..., squares]
     legal = legal.gather(1, at[..., None].expand(-1, -1, len(squares)))
@@ -117,16 +125,18 @@ def _legal_loss(trace: Trace, played: Replay, at: Tensor) -> tuple[Tensor, Tenso
     legal, logits = legal[there], trace.logits[there][:, 1:]
     log_p = logits.log_softmax(-1).clamp(min=FLOOR)
     number = legal.sum(-1)
-    excess = (-(log_p * legal).sum(-1) / number - number.log()).mean()
+    excess = -(log_p * legal).sum(-1) / number - number.log()
     worst = (4 * logits.masked_fill(legal, -1e4)).logsumexp(-1) / 4
     best = logits.masked_fill(~legal, -1e4).amax(-1)
-    return excess, nn.functional.softplus(4 * (worst - best + 0.5)).mean()
+    close = nn.functional.softplus(4 * (worst - best + 0.5))
+    return excess.mean(), close.mean()
 
 
 @contextmanager
 def _deterministic() -> Iterator[None]:
     """Gradients add up in a fixed order, however the threads are scheduled."""
     before = torch.are_deterministic_algorithms_enabled()
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # CUDA asks for this
     torch.use_deterministic_algorithms(True)
     try:
         yield
@@ -143,8 +153,8 @@ class _Fit:
     optimizer: torch.optim.Adam
 
     @classmethod
-    def of(cls, start: Strengths, plan: Plan) -> "_Fit":
-        leaves = start.apply(lambda x: x.float().clone().requires_grad_())
+    def of(cls, start: Strengths, plan: Plan, device: torch.device | str) -> "_Fit":
+        leaves = start.apply(lambda x: x.to(device, torch.float32, copy=True).requires_grad_())
         tensors = list(vars(leaves).values())
         return cls(start, leaves, torch.optim.Adam(tensors, lr=plan.rate, betas=(0.9, 0.98)))
 
@@ -154,8 +164,11 @@ class _Fit:
         for f in fields(Strengths):
             places = [i for i, axis in enumerate(f.metadata["axes"]) if axis in axes]
             if places:
-                leaf, start = getattr(self.strengths, f.name), getattr(self.start, f.name).float()
-                leaf.copy_(start + (leaf - start).mean(places, keepdim=True))
+                leaf = getattr(self.strengths, f.name)
+                start = getattr(self.start, f.name).to(leaf)
+                read = fitted(f.name).to(leaf)
+                moved = ((leaf - start) * read).sum(places, keepdim=True)
+                leaf.copy_(start + read * moved / read.sum(places, keepdim=True).clamp(min=1))
 
     def update(self, plan: Plan, step: int, tokens: Tensor) -> Progress:
         since = time.perf_counter()
@@ -163,9 +176,11 @@ class _Fit:
         for group in self.optimizer.param_groups:
             warm = min(1.0, (step + 1) / 20)
             group["lr"] = plan.rate * warm * (0.51 + 0.49 * math.cos(math.pi * progress))
+        tokens = tokens.to(self.strengths.run.device)
         rules, played = Interpreter(self.strengths), replay(tokens)
         draw = torch.Generator().manual_seed(stream_seed("positions", plan.seed, step))
         at = torch.randint(1, CONTEXT, (len(tokens), plan.positions), generator=draw)
+        at = at.to(tokens.device)
         trace = rules(tokens[:, :CONTEXT].long(), at)
         flips, passes = _flip_loss(trace, played), _pass_loss(trace, played)
         excess, rank = _legal_loss(trace, played, at)
@@ -176,6 +191,9 @@ class _Fit:
             raise CalibrationError(f"the fit diverged at step {step + 1}; choose a smaller rate")
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
+        for f in fields(Strengths):
+            leaf = getattr(self.strengths, f.name)
+            leaf.grad *= fitted(f.name).to(leaf)
         nn.utils.clip_grad_norm_(list(vars(self.strengths).values()), 1.0)
         self.optimizer.step()
         self.tie(plan.tied)
@@ -212,7 +230,8 @@ class _Fit:
                 with torch.no_grad():
                     leaf.copy_(tensors[f.name].view(leaf.shape))
                 self.optimizer.state[leaf] = {
-                    key: tensors[f"{key}.{f.name}"] for key in ("step", "exp_avg", "exp_avg_sq")
+                    key: tensors[f"{key}.{f.name}"].to("cpu" if key == "step" else leaf.device)
+                    for key in ("step", "exp_avg", "exp_avg_sq")
                 }
         except (OSError, KeyError, ValueError, RuntimeError) as error:
             raise CalibrationError(f"{path} is no state of a fit: {error}") from None
@@ -225,10 +244,13 @@ def calibrate(
     out: Path,
     *,
     resume: bool = False,
+    device: torch.device | str = "cpu",
     save_every: int = 50,
     report: Callable[[Progress], None] = lambda _: None,
 ) -> Strengths:
-    """Fit strengths, beginning with ``start``; leaves ``state.safetensors`` and ``log.jsonl``.
+    """Fit strengths on a device, beginning with ``start``; float64 on the CPU.
+
+    Leaves ``state.safetensors`` and ``log.jsonl`` in ``out``.
 
     A fit that was killed goes on where its last state was saved. Raises CalibrationError.
     """
@@ -238,7 +260,7 @@ def calibrate(
     if state.exists() and not resume:
         raise CalibrationError(f"{out} holds a fit already; resume it or choose another folder")
     out.mkdir(parents=True, exist_ok=True)
-    fit = _Fit.of(start, plan)
+    fit = _Fit.of(start, plan, device)
     first = fit.load(state, plan) if resume and state.exists() else 0
     games = random_games(
         plan.steps * plan.batch, plan.seed, purpose="calibration", skip=first * plan.batch
@@ -255,4 +277,4 @@ def calibrate(
                 with log.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(asdict(line)) + "\n")
             report(line)
-    return fit.strengths.apply(lambda x: x.detach().double())
+    return fit.strengths.apply(lambda x: x.detach().cpu().double())

@@ -6,6 +6,7 @@ or neuron of it first takes away.
 """
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -28,11 +29,12 @@ from handbuilt.interpreter import (
     bracket_weights,
     lag_kernel,
     lateness,
+    neighbours,
     parity,
     start_board,
 )
 from handbuilt.space import Layout
-from handbuilt.strengths import SOURCES, VOICES, Strengths
+from handbuilt.strengths import LINE_VOICES, SOURCES, TOLD, VOICES, Strengths
 from handbuilt.transformer import OthelloGPT
 from handbuilt.weights import (
     BALLAST,
@@ -40,7 +42,6 @@ from handbuilt.weights import (
     UNSEEN,
     Array,
     Maps,
-    Term,
     Weights,
     kernel_scores,
     self_scores,
@@ -52,7 +53,7 @@ N = N_SQUARES
 LAST = N_LAYERS - 1
 #: Added to what a linear neuron reads, so that it never falls silent; no larger than need be, as
 #: large numbers round.
-HEADROOM = {"message": 16.0, "settled": 2.0, "claims": 32.0}
+HEADROOM = {"message": 16.0, "settled": 4.0, "claims": 32.0}
 COUNT_HEADROOM = 64.0
 #: Hides the count of an occupied square, which means nothing and can be near a hundred.
 COUNT_GATE = 256.0
@@ -76,6 +77,22 @@ def _most_evidence(run: Tensor, end: Tensor) -> Tensor:
     return (run.abs() * depths).sum(-1) + end.abs()
 
 
+def most_near(strengths: Strengths) -> float:
+    """A bound on what layer 0's near heads say about a square.
+
+    At each distance lie at most eight moves. Those of one side speak for it where ``near`` is
+    positive, those of the other where it is negative. What the two heads leave of their
+    attention rests on the move itself.
+    """
+    near, by_lag = strengths.near, strengths.near_kernel.exp()
+    by_side = by_lag.view(-1, 2).sort(0, descending=True).values
+    signed = torch.stack([near.clamp(min=0), -near.clamp(max=0)], 1).repeat_interleave(8, 0)
+    spread = signed.sort(0, descending=True).values[: len(by_side)]
+    speaks = max((by_side * spread).sum(), (by_side.flip(1) * spread).sum())
+    left = (by_lag * parity(len(by_lag))).cumsum(0).abs().max()
+    return float(speaks + left * near.abs().max())
+
+
 class _Compiler:
     def __init__(self, strengths: Strengths) -> None:
         self.s = strengths
@@ -88,9 +105,8 @@ class _Compiler:
         self.first: Array = np.eye(self.positions)[:, :1]
         #: [59, 1]: 0 at the first position, 1 at the last
         self.late: Array = lateness(self.positions).numpy()[:, None]
-        #: [59]: what layer 0's "seen" head shows of a taken square: a mean, bounded early on, since
-        #: large numbers round
-        self.taken = 1 / np.maximum(20.0, 1 + np.arange(self.positions))
+        #: [59]: what layer 0's "seen" head shows of a taken square: a mean
+        self.taken = 1 / np.arange(1.0, 1 + self.positions)
         #: [59]: what layer 0's heads leave on the move's own square
         self.own_belief = np.zeros(self.positions)
         self.own_seen = np.zeros(self.positions)
@@ -106,7 +122,12 @@ class _Compiler:
         add("placed", PLAYABLE_LABELS, "as played.{}, but empty at position 0: an event to be read")
         add("belief", LABELS, "{} before the move: 1 mine, -1 theirs")
         add("message", LABELS, "what others are told about {}: its flip, and ends of brackets")
-        add("settled", LABELS, "the belief about {}, sharpened and clipped to -1..1")
+        add(
+            "settled",
+            LABELS,
+            "the belief about {}, sharpened and clipped to -1..1; in the midst of layer 0, what "
+            "moves near it have likely turned",
+        )
         add("first", firsts, "the game began with {}")
         add(
             "opening",
@@ -172,6 +193,7 @@ class _Compiler:
                 {"played": np.eye(60)},
                 {"belief": sign * size * SQUARES},
             )
+        self._near_heads(agrees, itself)
         seen = np.tril(np.repeat(self.taken[:, None], self.positions, 1), -1)
         scores, size = kernel_scores(seen, itself)
         self.own_seen += size - seen.sum(-1)
@@ -195,17 +217,33 @@ class _Compiler:
             {"first": np.eye(4)},
         )
 
+    def _near_heads(self, agrees: Array, itself: npt.NDArray[np.int_]) -> None:
+        """What moves nearby have likely turned, into "settled", which is still free there."""
+        near: Array = lag_kernel(self.s.near_kernel.exp()).numpy()
+        kernels = [near * (sign * agrees > 0) for sign in (1, -1)]
+        # Of the same size, so that what is left of their attention nearly cancels.
+        most = max(kernel_scores(kernel, itself)[1] for kernel in kernels)
+        spread = SQUARES @ neighbours(self.s.near).numpy()
+        for who, sign, kernel in zip(("mine", "theirs"), (1, -1), kernels, strict=True):
+            scores, size = kernel_scores(kernel, itself, most)
+            self.w.head(
+                0,
+                f"near-{who}",
+                f"discs near moves of {'this' if sign > 0 else 'the other'} side, which those "
+                "moves have likely turned",
+                scores,
+                {"played": np.eye(60)},
+                {"settled": sign * size * spread},
+            )
+
     def _attention(self, layer: int) -> None:
         """Layers 1-7: what earlier positions told; the need; passes; forgetting."""
         s, w, i = self.s, self.w, layer - 1
         later = 1 - self.first
-        claims = float(s.overclaim[i])
-        # A position that claims more than one line is heard less.
-        heard: Term = ({}, 1.0, {"position": claims * later, "claims": np.full((1, 1), -claims)})
-        self._reading_heads(layer, "flips", s.flips_kernel[i], {"message": np.eye(N)}, [heard])
+        self._reading_heads(layer, "flips", s.flips_kernel[i], {"message": np.eye(N)})
         share = float(s.board_share[i])
         told = {"placed": SQUARES, "settled": share * np.eye(N)}
-        self._reading_heads(layer, "board", s.board_kernel[i], told, [])
+        self._reading_heads(layer, "board", s.board_kernel[i], told)
         itself = self_scores(self.positions)
         w.head(
             layer,
@@ -264,15 +302,17 @@ class _Compiler:
             [({}, 1.0, {"replies": slope})],
         )
 
-    def _reading_heads(
-        self,
-        layer: int,
-        name: str,
-        log_kernel: Tensor,
-        told: Maps,
-        terms: list[Term],
-    ) -> None:
+    def _reading_heads(self, layer: int, name: str, log_kernel: Tensor, told: Maps) -> None:
         """Two heads: what positions of this side told is mine, what the other's told is theirs."""
+        # Fainter with more claims than one line, louder with fewer; the need has a weight of either
+        # sign.
+        claims = float(self.s.overclaim[layer - 1, TOLD.index(name)])
+        need = float(self.s.needy[layer - 1, TOLD.index(name)])
+        loud = {
+            "position": claims * (1 - self.first),
+            "claims": np.full((1, 1), -claims),
+            "need": np.full((1, 1), need),
+        }
         kernel = lag_kernel(log_kernel.exp())
         kernel[:, 0] = 0
         size = amplitude(kernel)
@@ -290,11 +330,12 @@ class _Compiler:
                 layer,
                 f"{name}-{who}",
                 f"{name} told by positions of {'this' if sign > 0 else 'the other'} side, older "
-                "ones fainter; what is left of its attention rests on position 0, which is silent",
+                "ones and those that claim too much fainter; what is left of its attention "
+                "rests on position 0, which is silent",
                 scores,
                 told,
                 {"belief": sign * size * np.eye(N)},
-                [sides, *terms],
+                [sides, ({}, 1.0, loud)],
             )
 
     # ------------------------------------------------------------------ neurons
@@ -307,12 +348,15 @@ class _Compiler:
         sentences = (
             "the move closes {}: both ends mine, all between theirs, so all between flips",
             "takes back what bracket.{} claims too much",
+            "takes back what bracket.{} claims because its run is beyond doubt",
+            "takes back what bracket.{} claims because its end is beyond doubt",
         )
         for voice, (name, sentence) in enumerate(zip(VOICES, sentences, strict=True)):
             end = s.end[layer, voice]
             heard = [_weights(s.run[layer, voice, :, i], end[:, i]) for i in range(len(SOURCES))]
             reads: dict[str, Array] = {
                 "belief": heard[0],
+                "settled": heard[1],
                 "played": GATE * own_end,
                 "need": s.forgive[layer, voice].numpy()[None, LENGTH_OF],
                 "position": (float(s.late[layer, voice]) * self.late - GATE * self.first)
@@ -330,14 +374,31 @@ class _Compiler:
                     - np.outer(self.own_belief, end[:, 0].numpy()[LENGTH_OF])
                 )
             else:
-                reads |= {"settled": heard[1], "message": heard[2], "blank": -GATE * within}
+                reads |= {"message": heard[2], "blank": -GATE * within}
             claim = s.claim[layer, voice].numpy()[LENGTH_OF, None]
             holds = s.holds[layer, voice].numpy()[LENGTH_OF, None]
             told = float(s.flip[layer]) * claim * RUNS + holds * ENDS
             writes = {"message": told, "claims": claim}
             bias = s.bias[layer, voice].numpy()[LENGTH_OF] - GATE
             family = "bracket" if name == "claim" else f"bracket-{name}"
-            self.w.relu(layer, family, BRACKET_NAMES, sentence, reads, bias, writes)
+            self._brackets(layer, family, sentence, reads, bias, writes)
+
+    def _brackets(
+        self,
+        layer: int,
+        name: str,
+        sentence: str,
+        reads: Maps,
+        bias: Array,
+        writes: Maps,
+    ) -> None:
+        """A neuron for every bracket that it says something about."""
+        speaks = np.any([block.any(1) for block in writes.values()], 0).nonzero()[0]
+        if len(speaks):
+            members = [BRACKET_NAMES[row] for row in speaks]
+            hears = {subspace: block[:, speaks] for subspace, block in reads.items()}
+            says = {subspace: block[speaks] for subspace, block in writes.items()}
+            self.w.relu(layer, name, members, sentence, hears, bias[speaks], says)
 
     def _first_gate(self) -> float:
         """What closes layer 0's brackets: as small as their evidence allows, as it rounds less.
@@ -346,23 +407,33 @@ class _Compiler:
         """
         s = self.s
         largest = max(float(s.owner.max()), 0.0, (self.positions - 1) * float(s.start))
-        discs = _most_evidence(s.run[0, :, :, 0], s.end[0, :, :, 0])
         bar = s.bias[0] + s.forgive[0] * s.need_start + s.late[0, :, None].clamp(min=0)
-        return float((bar + np.exp(largest) * discs).max())
+        for source, most in enumerate((np.exp(largest), most_near(s))):
+            bar = bar + most * _most_evidence(s.run[0, :, :, source], s.end[0, :, :, source])
+        return float(bar.max())
 
     def _settle(self, layer: int) -> None:
         """settled: the belief and what was settled one layer ago, clipped to -1..1."""
         s, w = self.s, self.w
         weights = s.settle[layer].tolist()
         if layer == 0:
-            # Split by sign, so that the gate on the position's own square leaves 0 behind.
+            # Split by sign, so that gates on blank squares and the move's own leave 0 behind.
+            # The move's own square shows a surplus, as if it were taken many times.
+            scale, taken = GATE * self.positions, SQUARES.T @ SQUARES
+            shut = GATE + scale * float(self.own_seen.max())
             for name, sign in (("mine", 1), ("theirs", -1)):
                 w.capped(
                     0,
                     f"settle-{name}",
                     LABELS,
-                    f"{{}} is {name} if whoever put the disc there still owns it",
-                    {"belief": sign * weights[0] * np.eye(N), "played": -GATE * SQUARES},
+                    f"{{}} was taken before, likely {name}, by who put it there and moves nearby",
+                    {
+                        "belief": sign * weights[0] * np.eye(N),
+                        "settled": sign * weights[1] * np.eye(N),
+                        "played": -shut * SQUARES,
+                        "message": scale * taken,
+                        "position": -scale * np.outer(self.taken, taken.sum(0)),
+                    },
                     0.0,
                     {"settled": sign * np.eye(N)},
                 )
@@ -421,9 +492,9 @@ class _Compiler:
                 )
 
     def _forget(self, layer: int) -> None:
-        """Linear neurons that take the old values away (in layer 0: the moves seen)."""
+        """Linear neurons that take the old values away (in layer 0: what its heads left there)."""
         names = ("message", "settled", "claims")
-        for name in names[:1] if layer == 0 else names:
+        for name in names[:2] if layer == 0 else names:
             members = [""] if name == "claims" else LABELS
             size = np.eye(len(members))
             self.w.relu(
@@ -514,18 +585,13 @@ class _Compiler:
         reads: dict[str, Array] = {
             source: scale * _weights(run[:, i], end[:, i]) for i, source in enumerate(SOURCES)
         }
-        reads["placed"] = scale * (0.5 * float(placed) * (SQUARES @ (RUNS - ENDS).T))
+        of_run, of_end = placed.tolist()
+        reads["placed"] = scale * (0.5 * SQUARES @ (of_run * RUNS - of_end * ENDS).T)
         reads["blank"] = -GATE * runs - ENDS_GATE * ends
         reads["position"] = (late * self.late - GATE * self.first) @ np.ones((1, n))
-        self.w.relu(
-            layer,
-            name,
-            BRACKET_NAMES,
-            sentence,
-            reads,
-            bias.numpy()[LENGTH_OF] + ENDS_GATE,
-            {"count": line.numpy()[LENGTH_OF, None] * ends.T},
-        )
+        bar = bias.numpy()[LENGTH_OF] + ENDS_GATE
+        writes = {"count": line.numpy()[LENGTH_OF, None] * ends.T}
+        self._brackets(layer, name, sentence, reads, bar, writes)
 
     def _count_lines(self) -> None:
         """Layers 6 and 7: lines that make a square legal; the second count takes back doubles."""
@@ -534,11 +600,11 @@ class _Compiler:
         first = (s.line_run, s.line_end, s.line_placed)
         late = float(s.line_late)
         self._line(LAST - 1, "line", legal, first, s.line_bias, s.line, late=late)
-        for unit, name in enumerate(("line", "line-cap")):
-            evidence = (s.last_run[unit], s.last_end[unit], s.last_placed[unit])
-            said = legal if unit == 0 else "takes back what line.{} counts too much"
-            bias, late = s.last_bias[unit], float(s.last_late[unit])
-            self._line(LAST, name, said, evidence, bias, s.last_line[unit], late=late)
+        for voice, name in enumerate(LINE_VOICES):
+            evidence = (s.last_run[voice], s.last_end[voice], s.last_placed[voice])
+            said = legal if voice == 0 else "takes back what line.{} counts too much"
+            bias, late = s.last_bias[voice], float(s.last_late[voice])
+            self._line(LAST, name, said, evidence, bias, s.last_line[voice], late=late)
         self._line(
             LAST,
             "line-again",

@@ -5,7 +5,9 @@ moves 0..t; its *move* is move t, its frame is the mover's: +1 mine, -1 theirs. 
 layers it computes
 
 - a **belief** about every square before the move: a *leaky read* of what earlier positions told,
-  discs of the same side counted as mine, of the other side as theirs;
+  discs of the same side counted as mine, of the other side as theirs; who claims too much is heard
+  more faintly. Layer 0, which nobody told anything, guesses by who put discs down and by the moves
+  near them;
 - the **claims**: for each bracket (two discs of mine around a run of theirs, one end being the
   move), how surely it flips; the **flips** are the sum over brackets;
 - what it **settles**: belief and the settled board of one layer before, clipped;
@@ -28,7 +30,7 @@ from torch import Tensor, nn
 from extracted_rules.game import START_BLACK, replay, unpack
 from extracted_rules.notation import CENTRE, CONTEXT, N_SQUARES, SQUARE_OF_TOKEN, token_of
 from extracted_rules.patterns import BRACKETS, MAX_DISTANCE, RAYS
-from handbuilt.strengths import LENGTHS, Strengths
+from handbuilt.strengths import LENGTHS, LINE_VOICES, TOLD, Strengths
 
 N_LAYERS = 8
 #: A line between two blanks is no line: this much is taken from it, and given to lines between two
@@ -83,6 +85,20 @@ def _bracket_places() -> Tensor:
         for square in bracket.ends:
             table[row, square] = 1 + 4 * (length - 1) + 3
     return table
+
+
+@cache
+def _distances() -> Tensor:
+    """int64 [64, 64]: how far apart two squares are on a line; 0 where no run joins them."""
+    table = torch.zeros(N_SQUARES, N_SQUARES + 1, dtype=torch.int64)
+    for distance in range(1, LENGTHS + 1):
+        table.scatter_(1, RAYS[..., distance - 1], distance)
+    return table[:, :N_SQUARES]
+
+
+def neighbours(near: Tensor) -> Tensor:
+    """[64, 64] from near [6]: what a move on one square says about the disc on another."""
+    return torch.cat([near.new_zeros(1), near])[_distances()]
 
 
 def bracket_weights(run: Tensor, end: Tensor) -> Tensor:
@@ -176,14 +192,15 @@ class Facts:
     @classmethod
     def of(cls, tokens: Tensor, dtype: torch.dtype) -> "Facts":
         games, positions = tokens.shape
-        squares = SQUARE_OF_TOKEN[tokens]
-        placed = torch.zeros(games, positions, N_SQUARES + 1, dtype=dtype)
+        home = tokens.device
+        squares = SQUARE_OF_TOKEN.to(home)[tokens]
+        placed = torch.zeros(games, positions, N_SQUARES + 1, dtype=dtype, device=home)
         placed = placed.scatter_(2, squares[..., None], 1.0)[..., :N_SQUARES]
         occupied = placed.cumsum(1)
         occupied[..., list(CENTRE)] = 1
-        firsts = torch.tensor([token_of(square) for square in FIRST_MOVES])
+        firsts = torch.tensor([token_of(square) for square in FIRST_MOVES], device=home)
         first = (tokens[:, :1] == firsts).long().argmax(-1)
-        rays = RAYS[squares.clamp(max=N_SQUARES - 1)]
+        rays = RAYS.to(home)[squares.clamp(max=N_SQUARES - 1)]
         discs = _along(occupied, rays).cumprod(-1)
         possible = discs[..., 1:] * (squares < N_SQUARES)[..., None, None]
         possible[:, 0] = 0
@@ -191,9 +208,10 @@ class Facts:
 
     def open_lines(self, at: Tensor | None) -> Tensor:
         """[B, P, 518]: 1 for brackets with no blank inside, at the positions ``at`` [B, P]."""
-        runs = bracket_matrices()[0].to(self.placed.dtype)
+        runs = bracket_matrices()[0].to(self.placed)
         unbroken = ((1 - _pick(self.occupied, at)) @ runs.T < 0.5).to(self.placed.dtype)
-        first = torch.arange(unbroken.shape[1]) == 0 if at is None else at == 0
+        ply = torch.arange(unbroken.shape[1], device=unbroken.device) if at is None else at
+        first = ply == 0
         return unbroken * ~first[..., None]
 
 
@@ -247,7 +265,7 @@ class Trace:
 
 
 class Interpreter:
-    """Runs the rules with given strengths on tokens int64 [B, T <= 59], in the strengths' dtype."""
+    """Runs the rules on tokens int64 [B, T <= 59], in the strengths' dtype, on their device."""
 
     def __init__(self, strengths: Strengths) -> None:
         self.s = strengths
@@ -258,24 +276,29 @@ class Interpreter:
         s, positions = self.s, tokens.shape[1]
         facts = Facts.of(tokens, self.dtype)
         trace = Trace(facts)
-        sides = parity(positions).to(self.dtype)
-        age = torch.arange(positions, dtype=self.dtype)
-        opening = boards_after_first_move().to(self.dtype)[facts.first][:, None]
+        sides = parity(positions).to(s.run)
+        age = torch.arange(positions).to(s.run)
+        opening = boards_after_first_move().to(s.run)[facts.first][:, None]
         opening = (sides * torch.exp(s.opening_fade * (age - 1)))[:, None] * opening
         later = (age > 0).to(self.dtype)
 
         # Layer 0 believes that every disc still belongs to whoever put it there.
         kernel = lag_kernel(s.owner.exp())[:positions, :positions] * sides[:, None] * sides
         fade = sides * torch.exp(s.start * age)
-        belief = kernel @ facts.placed + fade[:, None] * start_board().to(self.dtype)
-        zero = torch.zeros(len(tokens), positions, dtype=self.dtype)
+        belief = kernel @ facts.placed + fade[:, None] * start_board().to(s.run)
+        # Moves near a disc have likely turned it. What is left of these heads' attention rests on
+        # the move itself.
+        near = lag_kernel(s.near_kernel.exp())[:positions, :positions] * sides[:, None] * sides
+        near = near - torch.diag(near.sum(-1))
+        turned = near @ (facts.placed @ neighbours(s.near))
+        zero = s.run.new_zeros(len(tokens), positions)
         now = Layer(
             belief=belief * later[:, None],
             need=(zero + s.need_start) * later,
             side=zero + sides * later,
             claims=zero,
             flips=facts.placed * 0,
-            settled=facts.placed * 0,
+            settled=turned * later[:, None],
             message=facts.placed * 0,
         )
         for layer in range(N_LAYERS):
@@ -307,23 +330,23 @@ class Interpreter:
     ) -> Layer:
         """Belief and need anew; the rest as the layer before left it."""
         s, i = self.s, layer - 1
-        heard = torch.exp(s.overclaim[i] * (1 - last.claims))
-        flips = self._read(s.flips_kernel[i], last.side, last.message, heard)
+        claims, need = last.claims[..., None], last.need[..., None]
+        loud = (s.overclaim[i] * (1 - claims) + s.needy[i] * need).exp().unbind(-1)
+        loudness = dict(zip(TOLD, loud, strict=True))
+        flips = self._read(s.flips_kernel[i], last.side, last.message, loudness["flips"])
         told = s.board_share[i] * last.settled + facts.placed * later[:, None]
-        board = self._read(s.board_kernel[i], last.side, told)
+        board = self._read(s.board_kernel[i], last.side, told, loudness["board"])
         belief = (flips + board + s.opening[i] * opening) * later[:, None]
         need = torch.sigmoid(
             s.need_kept[i] * last.need - s.need_claims[i] * last.claims + s.need_bias[i]
         )
         return Layer(**{**vars(last), "belief": belief, "need": need * later})
 
-    def _read(
-        self, log_kernel: Tensor, side: Tensor, told: Tensor, heard: Tensor | None = None
-    ) -> Tensor:
+    def _read(self, log_kernel: Tensor, side: Tensor, told: Tensor, loudness: Tensor) -> Tensor:
         """[B, T, 64]: what was told, by lag; as mine from this side, as theirs from the other.
 
         Two heads of a softmax each; what is left of its mass rests on position 0, which tells
-        nothing. ``heard`` [B, T] makes some positions louder.
+        nothing. ``loudness`` [B, T] makes some positions heard more than others.
         """
         positions = side.shape[1]
         kernel = lag_kernel(log_kernel.exp()).clone()
@@ -335,8 +358,7 @@ class Interpreter:
         for sign in (1.0, -1.0):
             agree = sign * side[:, :, None] * side[:, None]
             weight = share * torch.exp(SIDE_SCORE / 2 * (agree - 1))
-            if heard is not None:
-                weight = weight * heard[:, None]
+            weight = weight * loudness[:, None]
             expected = same_parity if sign > 0 else 1 - same_parity
             rest = 1 - (share * expected).sum(-1)
             total = rest[:, None] + weight.sum(-1, keepdim=True)
@@ -348,16 +370,18 @@ class Interpreter:
     def _think(self, layer: int, now: Layer, facts: Facts, later: Tensor) -> Layer:
         """Claims, flips, message, and what is settled."""
         s = self.s
-        heard = torch.zeros(())
+        evidence = torch.zeros(())
         for source, values in enumerate((now.belief, now.settled, now.message)):
             weights = _ray_weights(s.run[layer, :, :, source], s.end[layer, :, :, source])
-            heard = heard + torch.einsum("btdk,vnk->btdvn", _along(values, facts.rays), weights)
+            along = _along(values, facts.rays)
+            evidence = evidence + torch.einsum("btdk,vnk->btdvn", along, weights)
             # The move's own square is an end too; what is believed of it comes from its brackets.
             own = (values * facts.placed).sum(-1)
-            heard = heard + own[..., None, None, None] * s.end[layer, :, :, source]
+            evidence = evidence + own[..., None, None, None] * s.end[layer, :, :, source]
         bar = s.bias[layer] + s.forgive[layer] * now.need[..., None, None]
-        bar = bar + (s.late[layer] * lateness(len(later))[:, None])[..., None].to(bar)
-        fires = (heard + bar[:, :, None]).clamp(min=0) * facts.possible[..., None, :]
+        late = lateness(len(later)).to(bar.device)
+        bar = bar + (s.late[layer] * late[:, None])[..., None].to(bar)
+        fires = (evidence + bar[:, :, None]).clamp(min=0) * facts.possible[..., None, :]
         claimed = (fires * s.claim[layer]).sum(-2)
         run = claimed.flip(-1).cumsum(-1).flip(-1)
         flips = _onto(nn.functional.pad(run, (0, 1)), facts.rays)
@@ -369,13 +393,16 @@ class Interpreter:
             s.settle[layer], (now.belief, now.settled, now.message), strict=True
         ):
             settled = settled + weight * values
+        known = later[:, None]
+        if layer == 0:
+            known = known * (facts.occupied - facts.placed)
         return Layer(
             belief=now.belief,
             need=now.need,
             side=now.side,
             claims=claimed.sum((-1, -2)),
             flips=flips,
-            settled=settled.clamp(-1, 1) * later[:, None],
+            settled=settled.clamp(-1, 1) * known,
             message=s.flip[layer] * flips + ends,
         )
 
@@ -395,7 +422,7 @@ class Interpreter:
         s, positions = self.s, len(sides)
         blank = 1 - facts.occupied
         trace.replies = (trace.reply_count.clamp(0, 1) * blank).sum(-1)
-        early = 1 - lateness(positions).to(self.dtype)
+        early = 1 - lateness(positions).to(s.run)
         odds = s.stuck - s.stuck_early * early - s.stuck_replies * trace.replies
         trace.stuck = odds.exp() * (sides != 0)
         # A head of a softmax, most of whose mass rests on position 0.
@@ -421,7 +448,9 @@ class Interpreter:
         self, run: Tensor, end: Tensor, placed: Tensor, sources: tuple[Tensor, ...], new: Tensor
     ) -> Tensor:
         """[B, P, 518]: evidence for a line for the next mover: mine between, theirs behind."""
-        total = new @ (0.5 * placed * (bracket_matrices()[0] - bracket_matrices()[1]).to(run).T)
+        runs, ends = (matrix.to(run) for matrix in bracket_matrices())
+        of_run, of_end = placed.unbind()
+        total: Tensor = new @ (0.5 * (of_run * runs - of_end * ends).T)
         for source, values in enumerate(sources):
             total = total + values @ bracket_weights(run[:, source], end[:, source]).T
         return total
@@ -443,14 +472,14 @@ class Interpreter:
         placed, occupied = _pick(facts.placed, at), _pick(facts.occupied, at)
         gate, open_lines = _ends_gate(occupied), facts.open_lines(at)
         total = torch.zeros_like(open_lines)
-        for unit in range(2):
+        for voice in range(len(LINE_VOICES)):
             lines = self._lines(
-                s.last_run[unit], s.last_end[unit], s.last_placed[unit], sources, placed
+                s.last_run[voice], s.last_end[voice], s.last_placed[voice], sources, placed
             )
-            bias = s.last_bias[unit][lengths] + s.last_late[unit] * _late_at(at, occupied)
+            bias = s.last_bias[voice][lengths] + s.last_late[voice] * _late_at(at, occupied)
             fires = (lines + bias + gate).clamp(min=0)
-            total = total + fires * s.last_line[unit][lengths]
-            if unit == 0:
+            total = total + fires * s.last_line[voice][lengths]
+            if voice == 0:
                 # The same for the mover itself, should the other side have to pass.
                 again = s.again_bias[lengths] - s.again_scale[lengths] * lines + gate
                 total = total + again.clamp(min=0) * s.again_line[lengths]
@@ -458,12 +487,10 @@ class Interpreter:
         surplus = (first - s.surplus_from).clamp(min=0)
         count = (total * open_lines) @ bracket_matrices()[1].to(total)
         count = count + s.first_count * first - s.surplus * surplus
-        start = torch.zeros(count.shape[:2]) if at is None else (at != 0).float()
-        if at is None:
-            start[:, 1:] = 1
-        known = book().to(self.dtype)[facts.first][:, None]
-        trace.last_count = torch.where(start[..., None] > 0, count, known)
-        trace.logits = torch.full((*count.shape[:2], 61), OCCUPIED_LOGIT, dtype=self.dtype)
+        known = book().to(s.run)[facts.first][:, None]
+        ply = torch.arange(count.shape[1], device=count.device) if at is None else at
+        trace.last_count = torch.where((ply == 0)[..., None], known, count)
+        trace.logits = count.new_full((*count.shape[:2], 61), OCCUPIED_LOGIT)
         squares = SQUARE_OF_TOKEN[1:]
         scaled = s.logit * trace.last_count + OCCUPIED_LOGIT * occupied
         trace.logits[..., 1:] = scaled[..., squares]

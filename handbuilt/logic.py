@@ -4,7 +4,7 @@ from math import log
 
 import torch
 
-from handbuilt.strengths import AXES, CLAIMING, LAGS, LENGTHS, Strengths, shape_of
+from handbuilt.strengths import AXES, CLAIMING, LAGS, LENGTHS, VOICES, Strengths, shape_of
 
 #: Log-odds against a pass that no evidence overcomes: `logic` does not look for passes.
 NEVER = 30.0
@@ -20,9 +20,12 @@ def spread_out(n: dict[str, float]) -> Strengths:
     lengths = torch.arange(1, LENGTHS + 1, dtype=torch.float64)
     certain = 1 - (lengths + 1) / 2  # all discs unknown: each takes half
     blend = torch.tensor([1 - mix, mix, 0.0]).repeat(CLAIMING, 1)
-    blend[0] = torch.tensor([1.0, 0.0, 0.0])  # nothing is settled yet
+    blend[0] = torch.tensor([1.0, 1.0, 0.0])  # who put discs down, and what moves near them did
 
     full["owner"] = fade
+    # A move turns what lies near it, with a weight that falls with the distance.
+    full["near_kernel"] = fade
+    full["near"] = n["near"] / (lengths + 1)
     full["start"] = full["opening_fade"] = torch.tensor(log(n["leak"]))
     full["opening"] = torch.ones(CLAIMING)
     # Layer 7 hears boards settled after the move: its flips are in there already.
@@ -31,12 +34,18 @@ def spread_out(n: dict[str, float]) -> Strengths:
     full["flips_kernel"] = full["board_kernel"] = fade + late
     full["board_share"] = torch.full((CLAIMING,), share)
     full["board_share"][-1] = share / n["leak"]
-    full["bias"] = torch.stack([certain, certain - 1]).repeat(CLAIMING, 1, 1)
-    full["forgive"] += 1
+    # What the run alone has beyond certainty, and the end alone; `logic` says nothing about either.
+    over = [-lengths / 2, torch.full((LENGTHS,), -0.5, dtype=torch.float64)]
+    full["bias"] = torch.stack([certain, certain - 1, *over]).repeat(CLAIMING, 1, 1)
+    full["forgive"][:, :2] += 1
     half = 0.5 * blend[:, None, None]
-    full["run"] = -half[..., None].expand(-1, 2, LENGTHS, -1, AXES["depth"]).clone()
-    full["end"] = half.expand(-1, 2, LENGTHS, -1).clone()
-    full["claim"] = torch.tensor([1.0, -1.0])[:, None].repeat(CLAIMING, 1, LENGTHS)
+    hears_run = torch.tensor([1.0, 1.0, 1.0, 0.0])[:, None, None]
+    hears_end = torch.tensor([1.0, 1.0, 0.0, 1.0])[:, None, None]
+    voices = len(VOICES)
+    run = -half.expand(-1, voices, LENGTHS, -1) * hears_run
+    full["run"] = run[..., None].expand(-1, -1, -1, -1, AXES["depth"])
+    full["end"] = half.expand(-1, voices, LENGTHS, -1) * hears_end
+    full["claim"] = torch.tensor([1.0, -1.0, 0.0, 0.0])[:, None].repeat(CLAIMING, 1, LENGTHS)
     full["flip"] += 2
     full["settle"] = n["gain"] * blend
     full["need_start"] += n["need_start"]

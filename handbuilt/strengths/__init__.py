@@ -8,6 +8,7 @@ for every field below (``calibrated.toml``). All squares and directions share th
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -29,8 +30,27 @@ LAGS = 58
 #: The readings of a disc that a neuron combines: "belief", the fresh read; "settled", what was
 #: clipped one layer ago; "message", what the position itself told one layer ago.
 SOURCES = ("belief", "settled", "message")
-#: Neurons that hear one bracket: what it claims, and the cap on that.
-VOICES = ("claim", "cap")
+#: Neurons that hear one bracket. "claim" adds its discs up; the others take back what exceeds
+#: certainty, so that discs beyond doubt do not make up for doubtful ones: "cap" where all discs do,
+#: "run-cap" where the run does, "end-cap" where the end does. They stand for the clip of every
+#: single disc that one hidden layer has no room for.
+VOICES = ("claim", "cap", "run-cap", "end-cap")
+#: The longest run that each voice of `calibrated` is fitted for, by layer: as many neurons as fit.
+REACH: tuple[tuple[int, ...], ...] = (
+    (6, 3, 3, 1),
+    (6, 3, 4, 3),
+    (6, 3, 4, 3),
+    (6, 3, 1, 1),
+    (6, 3, 3, 2),
+    (6, 3, 4, 3),
+    (6, 3, 1, 1),
+)
+#: Neurons of layer 7 that hear one line: what it adds to the count, and the cap on that.
+LINE_VOICES = ("line", "line-cap")
+#: What reading heads hear of a position.
+TOLD = ("flips", "board")
+#: The parts of a bracket that hold discs.
+PARTS = ("run", "end")
 
 #: Axis names, and how many entries each has.
 AXES: dict[str, int] = {
@@ -38,9 +58,13 @@ AXES: dict[str, int] = {
     "reading layer": CLAIMING,
     "lag": LAGS,
     "voice": len(VOICES),
+    "line voice": len(LINE_VOICES),
     "length": LENGTHS,
     "depth": DEPTHS,
     "source": len(SOURCES),
+    "distance": LENGTHS,
+    "told": len(TOLD),
+    "part": len(PARTS),
 }
 
 
@@ -53,12 +77,14 @@ def _over(*axes: str, says: str) -> Tensor:
 class Strengths:
     """How strongly each rule speaks. Tensors float64 (float32 and requiring gradients in a fit).
 
-    Index 0 of "reading layer" is layer 1, as layer 0 has nothing to read but ``owner``.
+    Index 0 of "reading layer" is layer 1, as layer 0 reads moves alone (``owner``, ``near``).
     """
 
     owner: Tensor = _over(
         "lag", says="layer 0: log of the weight of a disc put down this many plies ago"
     )
+    near_kernel: Tensor = _over("lag", says="layer 0: the same for discs near a move")
+    near: Tensor = _over("distance", says="what a move says of a disc at a distance on its lines")
     start: Tensor = _over(says="the start board fades by this much a ply (a logarithm)")
     opening_fade: Tensor = _over(says="the board after the first move fades so, a logarithm")
     opening: Tensor = _over("reading layer", says="how much of that board a layer reads")
@@ -70,7 +96,10 @@ class Strengths:
     )
     board_share: Tensor = _over("reading layer", says="weight of a settled board beside a new disc")
     overclaim: Tensor = _over(
-        "reading layer", says="how much less a position is heard that claims too much"
+        "reading layer", "told", says="how much fainter is heard who claims too much"
+    )
+    needy: Tensor = _over(
+        "reading layer", "told", says="how much louder, or below 0 fainter, who is in need"
     )
     bias: Tensor = _over("layer", "voice", "length", says="where a bracket's neuron starts to fire")
     forgive: Tensor = _over("layer", "voice", "length", says="how much the need lowers that bar")
@@ -90,7 +119,7 @@ class Strengths:
     reply_bias: Tensor = _over("length", says="layer 3: where a line for a reply starts to count")
     reply_run: Tensor = _over("length", "source", "depth", says="layer 3: a disc between the ends")
     reply_end: Tensor = _over("length", "source", says="layer 3: the disc at the end")
-    reply_placed: Tensor = _over(says="layer 3: weight of the new disc in such a line")
+    reply_placed: Tensor = _over("part", says="layer 3: weight of the new disc in such a line")
     reply_line: Tensor = _over("length", says="layer 3: what a line adds to a square's count")
     stuck: Tensor = _over(says="log-odds of a pass if no reply is found, at the last move")
     stuck_replies: Tensor = _over(says="how much each reply lowers them")
@@ -101,14 +130,14 @@ class Strengths:
     line_late: Tensor = _over(says="layer 6: how much more evidence at the last move")
     line_run: Tensor = _over("length", "source", "depth", says="layer 6: a disc between the ends")
     line_end: Tensor = _over("length", "source", says="layer 6: the disc at the end")
-    line_placed: Tensor = _over(says="layer 6: weight of the new disc in a line")
+    line_placed: Tensor = _over("part", says="layer 6: weight of the new disc in a line")
     line: Tensor = _over("length", says="layer 6: what a line adds to the count")
-    last_bias: Tensor = _over("voice", "length", says="layer 7: as line_bias")
-    last_late: Tensor = _over("voice", says="as line_late")
-    last_run: Tensor = _over("voice", "length", "source", "depth", says="as line_run")
-    last_end: Tensor = _over("voice", "length", "source", says="as line_end")
-    last_placed: Tensor = _over("voice", says="as line_placed")
-    last_line: Tensor = _over("voice", "length", says="as line")
+    last_bias: Tensor = _over("line voice", "length", says="layer 7: as line_bias")
+    last_late: Tensor = _over("line voice", says="as line_late")
+    last_run: Tensor = _over("line voice", "length", "source", "depth", says="as line_run")
+    last_end: Tensor = _over("line voice", "length", "source", says="as line_end")
+    last_placed: Tensor = _over("line voice", "part", says="as line_placed")
+    last_line: Tensor = _over("line voice", "length", says="as line")
     again_bias: Tensor = _over("length", says="layer 7: lines for the mover, should the other pass")
     again_scale: Tensor = _over("length", says="how steep these are, against last_run and last_end")
     again_line: Tensor = _over("length", says="what they add to the count")
@@ -117,9 +146,14 @@ class Strengths:
     surplus_from: Tensor = _over(says="from where on it is surplus")
     logit: Tensor = _over(says="logit of one line")
 
-    def size(self) -> int:
-        """The number of scalars."""
-        return sum(getattr(self, f.name).numel() for f in fields(self))
+    def only_fitted(self) -> "Strengths":
+        """The same strengths with zeros where a fit may not move them."""
+        return Strengths(
+            **{
+                f.name: getattr(self, f.name) * fitted(f.name).to(torch.float64)
+                for f in fields(self)
+            }
+        )
 
     def apply(self, change: Callable[[Tensor], Tensor]) -> "Strengths":
         """The same strengths with every tensor changed."""
@@ -130,6 +164,29 @@ def shape_of(name: str) -> tuple[int, ...]:
     """The shape of a field."""
     axes = next(f.metadata["axes"] for f in fields(Strengths) if f.name == name)
     return tuple(AXES[axis] for axis in axes)
+
+
+@cache
+def fitted(name: str) -> Tensor:
+    """bool, of a field's shape: True where a fit may move the number; the others stay 0."""
+    axes = next(f.metadata["axes"] for f in fields(Strengths) if f.name == name)
+    at = {
+        axis: torch.arange(AXES[axis]).view([-1 if a == axis else 1 for a in axes]) for axis in axes
+    }
+    read = torch.ones(shape_of(name), dtype=torch.bool)
+    if "depth" in at:  # a short run has no inner discs
+        read &= at["depth"] <= at["length"] // 2
+    if "voice" in at and "length" in at:
+        read &= at["length"] < torch.tensor(REACH)[at["layer"], at["voice"]]
+    if "source" in at and "layer" in at:  # layer 0 has told nothing before
+        read &= (at["layer"] > 0) | (at["source"] < SOURCES.index("message"))
+    if name in ("flips_kernel", "board_kernel"):  # position 0 tells nothing
+        read &= at["lag"] < LAGS - 1
+    if name == "settle":  # layer 6 settles by ``after``
+        read &= at["layer"] < CLAIMING - 1
+    if name in ("need_kept", "need_claims", "need_bias"):  # nobody asks for layer 7's need
+        read &= at["reading layer"] < CLAIMING - 1
+    return read
 
 
 def parse(tables: dict[str, object]) -> Strengths:
