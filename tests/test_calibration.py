@@ -116,12 +116,10 @@ def test_a_game_that_ended_is_no_pass() -> None:
     games = games[games[:, 59] == 0]
     assert len(games)
     played, trace = replay(games), Interpreter(starting_point())(games[:, :59].long())
-    ends = (games != 0).sum(-1) - 1
+    last = (torch.arange(len(games)), (games != 0).sum(-1) - 1)
     losses = []
     for doubt in (0.0, 1.0):
-        trace.stuck = trace.stuck.index_put(
-            (torch.arange(len(games)), ends), trace.stuck.new_tensor(doubt)
-        )
+        trace.stuck[last] = doubt
         losses.append(float(calibration._pass_loss(trace, played)))
     assert losses[0] == losses[1]
 
