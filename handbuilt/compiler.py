@@ -403,7 +403,7 @@ class _Compiler:
     def _first_gate(self) -> float:
         """What closes layer 0's brackets: as small as their evidence allows, as it rounds less.
 
-        There a square is at most what its one event or the start says.
+        There a square is at most what its one event or the start says, and what moves near it say.
         """
         s = self.s
         largest = max(float(s.owner.max()), 0.0, (self.positions - 1) * float(s.start))
