@@ -129,11 +129,11 @@ FAMILIES: tuple[RuleFamily, ...] = (
         OURS,
     ),
     RuleFamily(
-        "reply-line",
+        "reply",
         "A move that leaves the other side no line to reply with makes it pass.",
-        "no blank square has a line for a reply -> from the next move on, sides are turned",
-        "ends and run: bracket",
-        518,
+        "no start blank, run mine, end theirs -> from the next move on, sides are turned",
+        "start and end: pattern",
+        960,
         OURS,
     ),
     RuleFamily(

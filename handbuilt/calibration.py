@@ -26,8 +26,10 @@ from handbuilt.strengths import Strengths, dump, fitted, load_strengths
 
 #: A square's logit is kept from minus infinity, so that one bad square cannot drown a batch.
 FLOOR = -30.0
-#: A pass weighs as much as this many moves without one.
-RARE = 4.0
+#: A position's rank loss weighs LATE / (its blank squares + SPARE): where few are left, errors are
+#: frequent.
+LATE = 20.0
+SPARE = 6.0
 
 
 class CalibrationError(RuntimeError):
@@ -38,19 +40,20 @@ class CalibrationError(RuntimeError):
 class Plan:
     """What decides a fit's outcome; a resumed fit must have the same.
 
-    positions: how many a game are asked for their legal moves, at random. weights of the parts of
-    the loss: flips and passes are taught at every layer, legality as cross-entropy and by rank.
+    positions: how many a game are asked for their legal moves, at random. Weights of the parts of
+    the loss: flips are taught at every layer, passes where they are looked for, legality as
+    cross-entropy and by rank.
     tied: axes (see ``strengths.AXES``) along which strengths may not move apart.
     """
 
-    steps: int = 3000
+    steps: int = 3600
     batch: int = 48
     positions: int = 12
     rate: float = 0.012
     seed: int = 1
     flips: float = 1.0
-    rank: float = 3.0
-    passes: float = 20.0
+    rank: float = 6.0
+    passes: float = 30.0
     tied: tuple[str, ...] = ()
 
     def free_scalars(self) -> int:
@@ -74,8 +77,13 @@ def starting_point() -> Strengths:
         start,
         claim=claim,
         overclaim=torch.full_like(start.overclaim, 0.3),
+        reply_bias=start.line_bias,
+        reply_run=start.line_run,
+        reply_end=start.line_end,
+        reply_placed=start.line_placed,
+        reply_line=start.line,
         stuck=torch.zeros_like(start.stuck),
-        stuck_early=start.stuck_early + 6,
+        stuck_early=start.stuck_early + 1,
         stuck_replies=start.stuck_replies + 4,
         first_count=start.first_count + 0.05,
     ).only_fitted()
@@ -108,12 +116,14 @@ def _flip_loss(trace: Trace, played: Replay) -> Tensor:
 def _pass_loss(trace: Trace, played: Replay) -> Tensor:
     """How far the positions that leave no reply are from being recognised.
 
-    Up to a game's first pass, as the layers that look for replies hold later boards for inverted.
+    Each weighs as much as there are positions that hear of it. Up to a game's first pass, as the
+    layer that looks for replies holds later boards for inverted.
     """
     truth, goes_on = played.passes[:, 1 : CONTEXT + 1], played.legal[:, 1 : CONTEXT + 1].any(-1)
     there = goes_on & (truth.cumsum(-1) - truth.long() == 0)
     wrong = (trace.stuck.clamp(max=2) - truth.to(trace.stuck)).square()
-    return (wrong * there * torch.where(truth, RARE, 1.0)).sum() / there.sum()
+    concerned = torch.arange(CONTEXT, 0, -1).to(wrong)
+    return (wrong * there * concerned).sum() / there.sum()
 
 
 def _legal_loss(trace: Trace, played: Replay, at: Tensor) -> tuple[Tensor, Tensor]:
@@ -129,7 +139,8 @@ def _legal_loss(trace: Trace, played: Replay, at: Tensor) -> tuple[Tensor, Tenso
     worst = (4 * logits.masked_fill(legal, -1e4)).logsumexp(-1) / 4
     best = logits.masked_fill(~legal, -1e4).amax(-1)
     close = nn.functional.softplus(4 * (worst - best + 0.5))
-    return excess.mean(), close.mean()
+    blanks = CONTEXT + SPARE - at[there]
+    return excess.mean(), (LATE / blanks * close).mean()
 
 
 @contextmanager
@@ -184,9 +195,9 @@ class _Fit:
         trace = rules(tokens[:, :CONTEXT].long(), at)
         flips, passes = _flip_loss(trace, played), _pass_loss(trace, played)
         excess, rank = _legal_loss(trace, played, at)
-        # Flips teach the layers first; at the end legal moves decide.
-        teach = plan.flips * (1 - 0.8 * progress)
-        loss = teach * flips + excess + plan.rank * rank + plan.passes * passes
+        # Flips teach the layers first; at the end legal moves decide, the likeliest most of all.
+        teach, choose = plan.flips * (1 - 0.8 * progress), plan.rank * progress
+        loss = teach * flips + excess + choose * rank + plan.passes * passes
         if not bool(loss.isfinite()):
             raise CalibrationError(f"the fit diverged at step {step + 1}; choose a smaller rate")
         self.optimizer.zero_grad()

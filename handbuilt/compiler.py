@@ -5,13 +5,15 @@ names. The residual stream holds one named subspace a quantity; what a layer ren
 or neuron of it first takes away.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from extracted_rules.notation import LABELS, N_SQUARES, PLAYABLE, token_of
-from extracted_rules.patterns import BRACKETS
+from extracted_rules.patterns import BRACKETS, PATTERNS
 from handbuilt.interpreter import (
     COUNT_ROOM,
     ENDS_GATE,
@@ -49,14 +51,13 @@ from handbuilt.weights import (
 
 PLAYABLE_LABELS = [LABELS[square] for square in PLAYABLE]
 BRACKET_NAMES = [bracket.name for bracket in BRACKETS]
+BRACKET_OF = {bracket.ends: row for row, bracket in enumerate(BRACKETS)}
 N = N_SQUARES
 LAST = N_LAYERS - 1
 #: Added to what a linear neuron reads, so that it never falls silent; no larger than need be, as
 #: large numbers round.
 HEADROOM = {"message": 16.0, "settled": 4.0, "claims": 32.0}
 COUNT_HEADROOM = 64.0
-#: Hides the count of an occupied square, which means nothing and can be near a hundred.
-COUNT_GATE = 256.0
 #: Closes what turns the other colour's positions, however many passes are believed in.
 TURN_GATE = 2 * STEP * COUNT_ROOM
 #: [60, 64]: from the playable squares to all.
@@ -137,7 +138,7 @@ class _Compiler:
         add("count", PLAYABLE_LABELS, "how many lines make {} legal for the next mover")
         add("need", sentence="how much doubt is forgiven because too little is claimed")
         add("claims", sentence="the sum of all bracket claims")
-        add("replies", sentence="how many replies layer 4 finds")
+        add("replies", sentence="how many lines for a reply layer 3 finds")
         add("passes", sentence="how often somebody passed up to this move")
         add("side", sentence="1 if black moves here, -1 if white does; 0 at position 0")
 
@@ -154,7 +155,7 @@ class _Compiler:
                 self._settle(layer)
             self._forget(layer)
         self._know_the_board()
-        self._count_replies()
+        self._look_for_replies()
         self._decide_sides()
         self._settle_after()
         self._count_lines()
@@ -274,7 +275,7 @@ class _Compiler:
             {"need": np.ones((1, 1))},
             [(asks, float(s.need_bias[i]), {"position": later})],
         )
-        if layer == REPLY_LAYER + 2:
+        if layer == REPLY_LAYER + 1:
             self._hear_the_stuck(layer)
         w.head(
             layer,
@@ -381,21 +382,22 @@ class _Compiler:
             writes = {"message": told, "claims": claim}
             bias = s.bias[layer, voice].numpy()[LENGTH_OF] - GATE
             family = "bracket" if name == "claim" else f"bracket-{name}"
-            self._brackets(layer, family, sentence, reads, bias, writes)
+            self._one_each(layer, family, BRACKET_NAMES, sentence, reads, bias, writes)
 
-    def _brackets(
+    def _one_each(
         self,
         layer: int,
         name: str,
+        lines: Sequence[str],
         sentence: str,
         reads: Maps,
         bias: Array,
         writes: Maps,
     ) -> None:
-        """A neuron for every bracket that it says something about."""
+        """A neuron for every bracket or pattern that it says something about."""
         speaks = np.any([block.any(1) for block in writes.values()], 0).nonzero()[0]
         if len(speaks):
-            members = [BRACKET_NAMES[row] for row in speaks]
+            members = [lines[row] for row in speaks]
             hears = {subspace: block[:, speaks] for subspace, block in reads.items()}
             says = {subspace: block[speaks] for subspace, block in writes.items()}
             self.w.relu(layer, name, members, sentence, hears, bias[speaks], says)
@@ -449,35 +451,30 @@ class _Compiler:
             {"settled": 2 * np.eye(N)},
         )
 
-    def _count_replies(self) -> None:
-        """Layer 3 looks for lines for a reply; layer 4 counts the blank squares that have one."""
-        s, w, layer = self.s, self.w, REPLY_LAYER
-        evidence = (s.reply_run, s.reply_end, s.reply_placed)
-        said = "{} lets the next mover reply: a blank end, a run of mine, an end of theirs"
-        self._line(layer, "reply-line", said, evidence, s.reply_bias, s.reply_line)
-        w.capped(
-            layer + 1,
+    def _look_for_replies(self) -> None:
+        """Layer 3: patterns that let the next mover reply."""
+        s = self.s
+        rows = [BRACKET_OF[min(p.start, p.end), max(p.start, p.end)] for p in PATTERNS]
+        starts = np.eye(N)[:, [p.start for p in PATTERNS]]
+        within = (RUNS + ENDS)[rows].T - starts
+        discs = self._discs_of_lines(s.reply_run, s.reply_end, s.reply_placed)
+        reads = {subspace: block[:, rows] for subspace, block in discs.items()}
+        reads["blank"] = GATE * SQUARES @ (starts - within)
+        reads["position"] = -GATE * self.first @ np.ones((1, len(PATTERNS)))
+        lengths = LENGTH_OF[rows]
+        self._one_each(
+            REPLY_LAYER,
             "reply",
-            PLAYABLE_LABELS,
-            "{} is blank and has a line for a reply",
-            {"count": np.eye(60), "blank": COUNT_GATE * np.eye(60)},
-            -COUNT_GATE,
-            {"replies": np.ones((60, 1))},
+            [p.name for p in PATTERNS],
+            "{} lets the next mover reply: a blank start, a run of mine, an end of theirs",
+            reads,
+            s.reply_bias.numpy()[lengths] - GATE,
+            {"replies": s.reply_line.numpy()[lengths, None]},
         )
-        w.relu(
-            layer + 1,
-            "forget-count",
-            PLAYABLE_LABELS,
-            "takes away the count of lines for a reply on {}",
-            {"count": np.eye(60)},
-            COUNT_HEADROOM,
-            {"count": -np.eye(60)},
-        )
-        w.constant(layer + 1, "count", COUNT_HEADROOM)
 
     def _decide_sides(self) -> None:
-        """Layer 5: every pass turns the side that parity names."""
-        layer = REPLY_LAYER + 2
+        """Layer 4: every pass turns the side that parity names."""
+        layer = REPLY_LAYER + 1
         for who, sign in (("black", 1.0), ("white", -1.0)):
             here = (self.parity == sign)[:, None] * (1 - self.first)
             for number, turn in ((1, 1.0), (2, -1.0), (3, 1.0)):
@@ -577,21 +574,25 @@ class _Compiler:
         line: Tensor,
         scale: Array | float = 1.0,
         late: float = 0.0,
+        replies: float = 0.0,
     ) -> None:
         """A family of lines: a blank end, no blank between, and evidence for the discs."""
         n = len(BRACKETS)
-        run, end, placed = evidence
         ends, runs = (ENDS @ SQUARES.T).T, (RUNS @ SQUARES.T).T
-        reads: dict[str, Array] = {
-            source: scale * _weights(run[:, i], end[:, i]) for i, source in enumerate(SOURCES)
-        }
-        of_run, of_end = placed.tolist()
-        reads["placed"] = scale * (0.5 * SQUARES @ (of_run * RUNS - of_end * ENDS).T)
+        discs = self._discs_of_lines(*evidence)
+        reads = {subspace: scale * block for subspace, block in discs.items()}
         reads["blank"] = -GATE * runs - ENDS_GATE * ends
         reads["position"] = (late * self.late - GATE * self.first) @ np.ones((1, n))
+        reads["replies"] = np.full((1, n), replies)
         bar = bias.numpy()[LENGTH_OF] + ENDS_GATE
         writes = {"count": line.numpy()[LENGTH_OF, None] * ends.T}
-        self._brackets(layer, name, sentence, reads, bar, writes)
+        self._one_each(layer, name, BRACKET_NAMES, sentence, reads, bar, writes)
+
+    def _discs_of_lines(self, run: Tensor, end: Tensor, placed: Tensor) -> dict[str, Array]:
+        """What the neurons of all brackets read to find a line for the next mover."""
+        of_run, of_end = placed.tolist()
+        heard = {source: _weights(run[:, i], end[:, i]) for i, source in enumerate(SOURCES)}
+        return heard | {"placed": 0.5 * SQUARES @ (of_run * RUNS - of_end * ENDS).T}
 
     def _count_lines(self) -> None:
         """Layers 6 and 7: lines that make a square legal; the second count takes back doubles."""
@@ -613,6 +614,7 @@ class _Compiler:
             s.again_bias,
             s.again_line,
             -s.again_scale.numpy()[LENGTH_OF],
+            replies=-float(s.again_replies),
         )
         w.relu(
             LAST,

@@ -14,9 +14,9 @@ layers it computes
 - the **message** to later positions: the flips, and what brackets say about their ends;
 - the **need**: a legal move flips something, so while too little is claimed, doubts are forgiven.
 
-Once, in layers 3 to 5, every position asks how many replies its move leaves: none means that the
-other side has to **pass**, and the **side** of all later positions is the opposite of what parity
-says.
+Once, in layer 3, every position asks how many lines for a reply its move leaves: none means that
+the other side has to **pass**, and from layer 4 on the **side** of all later positions is the
+opposite of what parity says.
 
 The last two layers turn the board after the move into legal moves.
 """
@@ -45,7 +45,7 @@ SIDE_SCORE = 30.0
 #: A reading head's attention to others adds up to 1 in this many at most, as long as no position is
 #: heard louder than usual and sides alternate.
 ROOM = 2.0
-#: The layer that looks for replies; the next one counts them, the next decides on sides.
+#: The layer that looks for replies; the next one decides on sides.
 REPLY_LAYER = 3
 #: How much attention of the head that counts passes rests on nothing, against 1 for each pass.
 COUNT_ROOM = 64.0
@@ -247,14 +247,12 @@ class Layer:
 
 @dataclass
 class Trace:
-    """Every quantity of a run: layers 0..6 in ``layers``; reply_count [B, T, 64], lines for a reply
-    by square; replies, stuck, passes [B, T], the number of replies, how surely there is none, and
-    how often somebody passed before the move; the last read and the legality counts of layers 6 and
-    7, [B, P, 64]; logits [B, P, 61]."""
+    """Every quantity of a run: layers 0..6 in ``layers``; replies, stuck, passes [B, T], the number
+    of lines for a reply, how surely there is none, and how often somebody passed before the move;
+    the last read and the legality counts of layers 6 and 7, [B, P, 64]; logits [B, P, 61]."""
 
     facts: Facts
     layers: list[Layer] = field(default_factory=list)
-    reply_count: Tensor = field(default_factory=lambda: torch.empty(0))
     replies: Tensor = field(default_factory=lambda: torch.empty(0))
     stuck: Tensor = field(default_factory=lambda: torch.empty(0))
     passes: Tensor = field(default_factory=lambda: torch.empty(0))
@@ -309,9 +307,9 @@ class Interpreter:
             before = now
             now = self._think(layer, before, facts, later)
             if layer == REPLY_LAYER:
-                trace.reply_count = self._count_replies(before, facts)
-                self._decide_sides(trace, facts, sides * later)
-            if layer == REPLY_LAYER + 2:
+                trace.replies = self._replies(before, facts)
+                self._count_passes(trace, sides * later)
+            if layer == REPLY_LAYER + 1:
                 now.side = self._sides(trace.passes, sides * later)
             if layer == N_LAYERS - 2:
                 trace.first_count = self._count_first(before, facts, at)
@@ -408,20 +406,18 @@ class Interpreter:
 
     # ------------------------------------------------------------------ passes
 
-    def _count_replies(self, now: Layer, facts: Facts) -> Tensor:
-        """[B, T, 64]: layer 3's count of lines for a reply that end in each square."""
+    def _replies(self, now: Layer, facts: Facts) -> Tensor:
+        """[B, T]: layer 3's count of lines for a reply: of those with one blank end."""
         s, lengths = self.s, bracket_lengths()
         sources = (now.belief, now.settled, now.message)
         lines = self._lines(s.reply_run, s.reply_end, s.reply_placed, sources, facts.placed)
-        fires = (lines + s.reply_bias[lengths] + _ends_gate(facts.occupied)).clamp(min=0)
-        ends = bracket_matrices()[1].to(fires)
-        return (fires * facts.open_lines(None) * s.reply_line[lengths]) @ ends
+        fires = (lines + s.reply_bias[lengths]).clamp(min=0) * s.reply_line[lengths]
+        blank_ends = (1 - facts.occupied) @ bracket_matrices()[1].to(fires).T
+        return (fires * facts.open_lines(None) * (blank_ends.round() == 1)).sum(-1)
 
-    def _decide_sides(self, trace: Trace, facts: Facts, sides: Tensor) -> None:
-        """Layer 4 counts replies on blank squares; layer 5 hears the positions that leave none."""
+    def _count_passes(self, trace: Trace, sides: Tensor) -> None:
+        """Layer 4 hears the positions that leave no reply."""
         s, positions = self.s, len(sides)
-        blank = 1 - facts.occupied
-        trace.replies = (trace.reply_count.clamp(0, 1) * blank).sum(-1)
         early = 1 - lateness(positions).to(s.run)
         odds = s.stuck - s.stuck_early * early - s.stuck_replies * trace.replies
         trace.stuck = odds.exp() * (sides != 0)
@@ -482,6 +478,7 @@ class Interpreter:
             if voice == 0:
                 # The same for the mover itself, should the other side have to pass.
                 again = s.again_bias[lengths] - s.again_scale[lengths] * lines + gate
+                again = again - s.again_replies * _pick(trace.replies[..., None], at)
                 total = total + again.clamp(min=0) * s.again_line[lengths]
         first = trace.first_count
         surplus = (first - s.surplus_from).clamp(min=0)

@@ -56,19 +56,17 @@ def spread_out(n: dict[str, float]) -> Strengths:
     # After the move: the leaky board before it, and its own flips.
     full["after"] = torch.tensor([n["leak"] * (1 - mix), n["leak"] * mix + share, 1.0])
     full["after_placed"] += 1
-    full["line_bias"] = full["reply_bias"] = full["again_bias"] = certain
+    full["line_bias"] = full["again_bias"] = certain
     full["line_run"] = 0.5 * full["after"][:, None].expand(LENGTHS, -1, AXES["depth"])
     full["line_end"] = -0.5 * full["after"].expand(LENGTHS, -1)
     full["line_placed"] += 1
     full["line"] += 1
-    full["reply_run"], full["reply_end"] = full["line_run"], full["line_end"]
-    full["reply_placed"] += 1
-    full["reply_line"] += 1
-    last = torch.tensor([1 - mix, mix, 1 - mix])
+    new = 1 - n["last_mix"]
+    last = torch.tensor([new, n["last_mix"], new])
     full["last_bias"] = torch.stack([certain, certain - 1])
     full["last_run"] = 0.5 * last[:, None].expand(2, LENGTHS, -1, AXES["depth"])
     full["last_end"] = -0.5 * last.expand(2, LENGTHS, -1)
-    full["last_placed"] += 1 - mix
+    full["last_placed"] += new
     full["last_line"][0] = 1
     full["again_scale"] += 1
     full["again_line"] += n["again"]

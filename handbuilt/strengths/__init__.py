@@ -40,8 +40,8 @@ REACH: tuple[tuple[int, ...], ...] = (
     (6, 3, 3, 1),
     (6, 3, 4, 3),
     (6, 3, 4, 3),
-    (6, 3, 1, 1),
-    (6, 3, 3, 2),
+    (6, 2, 0, 0),
+    (6, 3, 4, 3),
     (6, 3, 4, 3),
     (6, 3, 1, 1),
 )
@@ -120,7 +120,7 @@ class Strengths:
     reply_run: Tensor = _over("length", "source", "depth", says="layer 3: a disc between the ends")
     reply_end: Tensor = _over("length", "source", says="layer 3: the disc at the end")
     reply_placed: Tensor = _over("part", says="layer 3: weight of the new disc in such a line")
-    reply_line: Tensor = _over("length", says="layer 3: what a line adds to a square's count")
+    reply_line: Tensor = _over("length", says="layer 3: what a line adds to their number")
     stuck: Tensor = _over(says="log-odds of a pass if no reply is found, at the last move")
     stuck_replies: Tensor = _over(says="how much each reply lowers them")
     stuck_early: Tensor = _over(says="how much less they are at the first move than at the last")
@@ -140,6 +140,9 @@ class Strengths:
     last_line: Tensor = _over("line voice", "length", says="as line")
     again_bias: Tensor = _over("length", says="layer 7: lines for the mover, should the other pass")
     again_scale: Tensor = _over("length", says="how steep these are, against last_run and last_end")
+    again_replies: Tensor = _over(
+        says="how much each line for a reply that layer 3 found lowers them"
+    )
     again_line: Tensor = _over("length", says="what they add to the count")
     first_count: Tensor = _over(says="how much of layer 6's count stays")
     surplus: Tensor = _over(says="how much of its surplus is taken back")
