@@ -179,8 +179,9 @@ def fitted(name: str) -> Tensor:
     read = torch.ones(shape_of(name), dtype=torch.bool)
     if "depth" in at:  # a short run has no inner discs
         read &= at["depth"] <= at["length"] // 2
-    if "voice" in at and "length" in at:
-        read &= at["length"] < torch.tensor(REACH)[at["layer"], at["voice"]]
+    if "voice" in at:  # a voice that a layer has no room for hears nothing
+        reach = torch.tensor(REACH)[at["layer"], at["voice"]]
+        read &= at.get("length", torch.zeros(())) < reach
     if "source" in at and "layer" in at:  # layer 0 has told nothing before
         read &= (at["layer"] > 0) | (at["source"] < SOURCES.index("message"))
     if name in ("flips_kernel", "board_kernel"):  # position 0 tells nothing
