@@ -123,6 +123,19 @@ def test_replies_and_passes_agree_with_the_rules(
     close(heard[..., here["passes"]][..., 0], trace.passes)
 
 
+def test_early_passes_turn_sides_and_nothing_else_does() -> None:
+    """Of games with a pass before move 15, the mover two moves later is mostly known."""
+    games = torch.cat(list(random_games(20_000, 13, purpose="test")))
+    early = replay(games).passes[:, :15].any(-1)
+    assert int(early.sum()) >= 15
+    rules = Interpreter(load_strengths("calibrated"))
+    for chosen, right in ((early, 0.6), (~early, 1.0)):
+        some = games[chosen][:50]
+        movers = replay(some).movers[:, 16]
+        side = rules(some[:, :17].long()).layers[REPLY_LAYER + 1].side[:, 16]
+        assert float((side.sign() == movers).double().mean()) >= right
+
+
 def test_the_last_stage_agrees_with_the_rules(
     cache: Cache, trace: Trace, layout: Layout, decided: Tensor
 ) -> None:
