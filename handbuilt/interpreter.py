@@ -308,8 +308,8 @@ class Interpreter:
             now = self._think(layer, before, facts, later)
             if layer == REPLY_LAYER:
                 trace.replies = self._replies(before, facts)
-                self._count_passes(trace, sides * later)
             if layer == REPLY_LAYER + 1:
+                self._count_passes(trace, sides * later)
                 now.side = self._sides(trace.passes, sides * later)
             if layer == N_LAYERS - 2:
                 trace.first_count = self._count_first(before, facts, at)
@@ -412,8 +412,8 @@ class Interpreter:
         sources = (now.belief, now.settled, now.message)
         lines = self._lines(s.reply_run, s.reply_end, s.reply_placed, sources, facts.placed)
         fires = (lines + s.reply_bias[lengths]).clamp(min=0) * s.reply_line[lengths]
-        blank_ends = (1 - facts.occupied) @ bracket_matrices()[1].to(fires).T
-        return (fires * facts.open_lines(None) * (blank_ends.round() == 1)).sum(-1)
+        one_blank_end = _ends_gate(facts.occupied) == 0
+        return (fires * facts.open_lines(None) * one_blank_end).sum(-1)
 
     def _count_passes(self, trace: Trace, sides: Tensor) -> None:
         """Layer 4 hears the positions that leave no reply."""
