@@ -25,8 +25,8 @@ from handbuilt.strengths import FOLDER, Strengths, load_strengths
 
 #: What is tied: from one number for all layers and lengths to one for each.
 TIED: tuple[tuple[str, ...], ...] = (
-    ("depth", "lag", "length", "layer", "reading layer"),
-    ("depth", "lag", "length"),
+    ("depth", "lag", "length", "pair", "layer", "reading layer"),
+    ("depth", "lag", "length", "pair"),
     ("depth", "lag"),
     (),
 )

@@ -48,8 +48,10 @@ FAMILIES: tuple[RuleFamily, ...] = (
     ),
     RuleFamily(
         "near",
-        "A move has likely turned the discs near it, the less surely the farther away.",
-        "s was played n plies ago, r on a line with s -> r is mine if n is even, theirs if odd",
+        "A move has likely turned the discs around it, the less surely the farther away and the "
+        "nearer they are to the border.",
+        "s was played n plies ago, r on a line with s -> r is mine if n is even, theirs if odd, by "
+        "where both lie, faded by age",
         "s: playable square, r: square it may turn",
         1312,
         OURS,

@@ -107,6 +107,26 @@ START_SYMMETRIES: tuple[int, ...] = tuple(
 )
 
 
+def _pair_classes() -> tuple[tuple[tuple[int, int], ...], Tensor]:
+    """Representatives of the classes, and [64, 64] the class of each pair, from 1; 0 for none."""
+    images = SYMMETRIES[:, :, None] * N_SQUARES + SYMMETRIES[:, None]
+    smallest = images.amin(0)
+    near = torch.eye(N_SQUARES, N_SQUARES + 1, dtype=torch.bool)
+    near.scatter_(1, RAYS[..., : MAX_DISTANCE - 1].flatten(1), value=True)
+    near = near[:, :N_SQUARES]
+    near[list(CENTRE)] = False
+    found, place = torch.unique(smallest[near], return_inverse=True)
+    classes = torch.zeros(N_SQUARES, N_SQUARES, dtype=torch.int64)
+    classes[near] = place + 1
+    return tuple(divmod(pair, N_SQUARES) for pair in found.tolist()), classes
+
+
+#: The square of a move and that of a disc, the same or on a line with it within the reach of a run,
+#: up to the board's symmetries. One pair of each class; and int64 [64, 64], by move and disc, the
+#: number of the pair's class plus 1, or 0 for any other pair.
+PAIRS, PAIR_CLASS = _pair_classes()
+
+
 def transform_tokens(tokens: Tensor, symmetry: int) -> Tensor:
     """Tokens of the games as seen on the transformed board; same shape and dtype.
 

@@ -75,6 +75,8 @@ def starting_point() -> Strengths:
     claim[:, 2:] -= 0.3
     return replace(
         start,
+        near=start.near[:1].expand_as(start.near) / 2,
+        near_kernel=start.near_kernel * torch.tensor([[1.0], [0.3]]),
         claim=claim,
         overclaim=torch.full_like(start.overclaim, 0.3),
         reply_bias=start.line_bias,

@@ -36,7 +36,7 @@ from handbuilt.interpreter import (
     start_board,
 )
 from handbuilt.space import Layout
-from handbuilt.strengths import LINE_VOICES, SOURCES, TOLD, VOICES, Strengths
+from handbuilt.strengths import LINE_VOICES, MEMORIES, SOURCES, TOLD, VOICES, Strengths
 from handbuilt.transformer import OthelloGPT
 from handbuilt.weights import (
     BALLAST,
@@ -81,17 +81,25 @@ def _most_evidence(run: Tensor, end: Tensor) -> Tensor:
 def most_near(strengths: Strengths) -> float:
     """A bound on what layer 0's near heads say about a square.
 
-    At each distance lie at most eight moves. Those of one side speak for it where ``near`` is
-    positive, those of the other where it is negative. What the two heads leave of their
-    attention rests on the move itself.
+    Moves of one side speak for it where ``near`` is positive, those of the other where it is
+    negative; no square is played twice. What two heads leave of their attention rests on the move
+    itself.
     """
-    near, by_lag = strengths.near, strengths.near_kernel.exp()
-    by_side = by_lag.view(-1, 2).sort(0, descending=True).values
-    signed = torch.stack([near.clamp(min=0), -near.clamp(max=0)], 1).repeat_interleave(8, 0)
-    spread = signed.sort(0, descending=True).values[: len(by_side)]
-    speaks = max((by_side * spread).sum(), (by_side.flip(1) * spread).sum())
-    left = (by_lag * parity(len(by_lag))).cumsum(0).abs().max()
-    return float(speaks + left * near.abs().max())
+    most = 0.0
+    for kernel, now, near in zip(
+        strengths.near_kernel, strengths.near_now, strengths.near, strict=True
+    ):
+        by_lag, spread = kernel.exp(), neighbours(near)
+        by_side = by_lag.view(-1, 2).sort(0, descending=True).values
+        signed = torch.stack([spread.clamp(min=0), -spread.clamp(max=0)], 1)
+        loudest = signed.sort(0, descending=True).values[: len(by_side)]
+        speaks = max(
+            float(torch.einsum("ks,ksq->q", order, loudest).max())
+            for order in (by_side, by_side.flip(1))
+        )
+        left = now + torch.cat([now.new_zeros(1), by_lag * parity(len(by_lag))]).cumsum(0)
+        most += speaks + float(left.abs().max() * near.abs().max())
+    return most
 
 
 class _Compiler:
@@ -220,22 +228,27 @@ class _Compiler:
 
     def _near_heads(self, agrees: Array, itself: npt.NDArray[np.int_]) -> None:
         """What moves nearby have likely turned, into "settled", which is still free there."""
-        near: Array = lag_kernel(self.s.near_kernel.exp()).numpy()
-        kernels = [near * (sign * agrees > 0) for sign in (1, -1)]
-        # Of the same size, so that what is left of their attention nearly cancels.
-        most = max(kernel_scores(kernel, itself)[1] for kernel in kernels)
-        spread = SQUARES @ neighbours(self.s.near).numpy()
-        for who, sign, kernel in zip(("mine", "theirs"), (1, -1), kernels, strict=True):
-            scores, size = kernel_scores(kernel, itself, most)
-            self.w.head(
-                0,
-                f"near-{who}",
-                f"discs near moves of {'this' if sign > 0 else 'the other'} side, which those "
-                "moves have likely turned",
-                scores,
-                {"played": np.eye(60)},
-                {"settled": sign * size * spread},
-            )
+        for memory, name in enumerate(MEMORIES):
+            spread = SQUARES @ neighbours(self.s.near[memory]).numpy()
+            if not spread.any():
+                continue
+            near: Array = lag_kernel(self.s.near_kernel[memory].exp()).numpy()
+            kernels = [near * (sign * agrees > 0) for sign in (1, -1)]
+            # But for what this very move says, their sizes are the same, so that what is left of
+            # their attention nearly cancels.
+            most = max(kernel_scores(kernel, itself)[1] for kernel in kernels)
+            now = float(self.s.near_now[memory])
+            for who, sign, kernel in zip(("mine", "theirs"), (1, -1), kernels, strict=True):
+                scores, size = kernel_scores(kernel, itself, most + max(sign * now, 0.0))
+                self.w.head(
+                    0,
+                    f"{name}-{who}",
+                    f"discs around moves of {'this' if sign > 0 else 'the other'} side, which "
+                    f"those moves have likely turned{' long ago' if name == 'past' else ''}",
+                    scores,
+                    {"played": np.eye(60)},
+                    {"settled": sign * size * spread},
+                )
 
     def _attention(self, layer: int) -> None:
         """Layers 1-7: what earlier positions told; the need; passes; forgetting."""
@@ -434,7 +447,7 @@ class _Compiler:
                         "settled": sign * weights[1] * np.eye(N),
                         "played": -shut * SQUARES,
                         "message": scale * taken,
-                        "position": -scale * np.outer(self.taken, taken.sum(0)),
+                        "position": -scale * np.outer(self.taken, taken.sum(0)) - shut * self.first,
                     },
                     0.0,
                     {"settled": sign * np.eye(N)},

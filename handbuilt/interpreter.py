@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from extracted_rules.game import START_BLACK, replay, unpack
 from extracted_rules.notation import CENTRE, CONTEXT, N_SQUARES, SQUARE_OF_TOKEN, token_of
-from extracted_rules.patterns import BRACKETS, MAX_DISTANCE, RAYS
+from extracted_rules.patterns import BRACKETS, MAX_DISTANCE, PAIR_CLASS, RAYS
 from handbuilt.strengths import LENGTHS, LINE_VOICES, TOLD, Strengths
 
 N_LAYERS = 8
@@ -87,18 +87,9 @@ def _bracket_places() -> Tensor:
     return table
 
 
-@cache
-def _distances() -> Tensor:
-    """int64 [64, 64]: how far apart two squares are on a line; 0 where no run joins them."""
-    table = torch.zeros(N_SQUARES, N_SQUARES + 1, dtype=torch.int64)
-    for distance in range(1, LENGTHS + 1):
-        table.scatter_(1, RAYS[..., distance - 1], distance)
-    return table[:, :N_SQUARES]
-
-
 def neighbours(near: Tensor) -> Tensor:
-    """[64, 64] from near [6]: what a move on one square says about the disc on another."""
-    return torch.cat([near.new_zeros(1), near])[_distances()]
+    """[64, 64] from near [pairs]: what a move on one square says about the disc on another."""
+    return torch.cat([near.new_zeros(1), near])[PAIR_CLASS]
 
 
 def bracket_weights(run: Tensor, end: Tensor) -> Tensor:
@@ -286,9 +277,12 @@ class Interpreter:
         belief = kernel @ facts.placed + fade[:, None] * start_board().to(s.run)
         # Moves near a disc have likely turned it. What is left of these heads' attention rests on
         # the move itself.
-        near = lag_kernel(s.near_kernel.exp())[:positions, :positions] * sides[:, None] * sides
-        near = near - torch.diag(near.sum(-1))
-        turned = near @ (facts.placed @ neighbours(s.near))
+        turned = torch.zeros_like(belief)
+        for near_kernel, now, near in zip(s.near_kernel, s.near_now, s.near, strict=True):
+            by_lag = lag_kernel(near_kernel.exp())[:positions, :positions]
+            by_lag = by_lag * sides[:, None] * sides
+            by_lag = by_lag + torch.diag(now - by_lag.sum(-1))
+            turned = turned + by_lag @ (facts.placed @ neighbours(near))
         zero = s.run.new_zeros(len(tokens), positions)
         now = Layer(
             belief=belief * later[:, None],

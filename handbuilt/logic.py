@@ -4,7 +4,8 @@ from math import log
 
 import torch
 
-from handbuilt.strengths import AXES, CLAIMING, LAGS, LENGTHS, VOICES, Strengths, shape_of
+from extracted_rules.patterns import PAIRS
+from handbuilt.strengths import AXES, CLAIMING, LAGS, LENGTHS, MEMORIES, VOICES, Strengths, shape_of
 
 #: Log-odds against a pass that no evidence overcomes: `logic` does not look for passes.
 NEVER = 30.0
@@ -24,8 +25,9 @@ def spread_out(n: dict[str, float]) -> Strengths:
 
     full["owner"] = fade
     # A move turns what lies near it, with a weight that falls with the distance.
-    full["near_kernel"] = fade
-    full["near"] = n["near"] / (lengths + 1)
+    distance = torch.tensor([_distance(*pair) for pair in PAIRS], dtype=torch.float64)
+    full["near_kernel"] = fade.repeat(len(MEMORIES), 1)
+    full["near"][0] = n["near"] * (distance > 0) / (distance + 1)
     full["start"] = full["opening_fade"] = torch.tensor(log(n["leak"]))
     full["opening"] = torch.ones(CLAIMING)
     # Layer 7 hears boards settled after the move: its flips are in there already.
@@ -74,6 +76,11 @@ def spread_out(n: dict[str, float]) -> Strengths:
     full["surplus_from"] += 1
     full["logit"] += n["logit"]
     return Strengths(**{name: value.double() for name, value in full.items()})
+
+
+def _distance(a: int, b: int) -> int:
+    """How many steps lead from one square to another on a line."""
+    return max(abs(a // 8 - b // 8), abs(a % 8 - b % 8))
 
 
 def _names() -> list[str]:

@@ -74,7 +74,7 @@ def test_a_diverging_fit_stops(tmp_path: Path) -> None:
 
 def test_tied_strengths_move_together(tmp_path: Path) -> None:
     start = starting_point()
-    plan = replace(PLAN, steps=2, tied=("layer", "length", "depth", "lag", "reading layer"))
+    plan = replace(PLAN, steps=2, tied=("layer", "length", "depth", "lag", "pair", "reading layer"))
     after = calibrate(plan, start, tmp_path)
     moved = after.run - start.run
     assert float(moved.abs().max()) > 1e-4

@@ -3,6 +3,8 @@ from extracted_rules.notation import CENTRE
 from extracted_rules.patterns import (
     ALL_PATTERNS,
     BRACKETS,
+    PAIR_CLASS,
+    PAIRS,
     PATTERNS,
     RAYS,
     START_SYMMETRIES,
@@ -47,6 +49,21 @@ def test_symmetries_map_lines_to_lines() -> None:
     lines = {tuple(ray(s, d)) for s in range(64) for d in range(8)}
     for symmetry in SYMMETRIES.tolist():
         assert {tuple(symmetry[s] for s in line) for line in lines} == lines
+
+
+def test_pairs_are_the_classes_of_a_move_and_a_disc() -> None:
+    for symmetry in SYMMETRIES:
+        assert PAIR_CLASS[symmetry][:, symmetry].equal(PAIR_CLASS)
+    for number, (move, disc) in enumerate(PAIRS, start=1):
+        assert int(PAIR_CLASS[move, disc]) == number
+    for move in range(64):
+        reach = {move}.union(*(ray(move, direction)[:6] for direction in range(8)))
+        paired = set(PAIR_CLASS[move].nonzero()[:, 0].tolist())
+        assert paired == (set() if move in CENTRE else reach)
+        # Two pairs of a class are alike: a symmetry maps one to the other.
+        for disc in paired:
+            like = PAIRS[int(PAIR_CLASS[move, disc]) - 1]
+            assert any((int(s[move]), int(s[disc])) == like for s in SYMMETRIES)
 
 
 def test_patterns_decide_flips_and_legal_moves() -> None:

@@ -10,7 +10,7 @@ from extracted_rules.families import FAMILIES, family
 from extracted_rules.game import random_games, replay
 from extracted_rules.game_files import load_games
 from extracted_rules.notation import PLAYABLE, SQUARE_OF_TOKEN, TOKEN_OF_SQUARE
-from extracted_rules.patterns import START_SYMMETRIES, SYMMETRIES, transform_tokens
+from extracted_rules.patterns import PAIR_CLASS, START_SYMMETRIES, SYMMETRIES, transform_tokens
 from handbuilt import OthelloGPT, build
 from handbuilt.compiler import HEADROOM, most_near
 from handbuilt.interpreter import (
@@ -21,7 +21,6 @@ from handbuilt.interpreter import (
     bracket_lengths,
     bracket_weights,
     lateness,
-    neighbours,
 )
 from handbuilt.recipes import RECIPES, UnknownRecipeError
 from handbuilt.space import Layout
@@ -276,7 +275,8 @@ def test_rule_families_count_their_neurons(recipe: str, layout: Layout) -> None:
     for layer, name in named:
         places = layout.neurons[layer][name]
         assert places.stop - places.start == family(name).instances
-    assert int(neighbours(torch.ones(6))[list(PLAYABLE)].sum()) == family("near").instances
+    around = (PAIR_CLASS > 0) & ~torch.eye(64, dtype=torch.bool)
+    assert int(around.sum()) == family("near").instances
 
 
 @pytest.mark.parametrize(("name", "illegal_below", "f1_above"), BARS)

@@ -14,6 +14,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from extracted_rules.patterns import PAIRS
+
 
 class StrengthsError(ValueError):
     """Strengths that are incomplete or misshapen; the message is one sentence."""
@@ -47,6 +49,8 @@ REACH: tuple[tuple[int, ...], ...] = (
 )
 #: Neurons of layer 7 that hear one line: what it adds to the count, and the cap on that.
 LINE_VOICES = ("line", "line-cap")
+#: How layer 0 remembers what moves have likely turned: two tables, each faded in its own way.
+MEMORIES = ("near", "past")
 #: What reading heads hear of a position.
 TOLD = ("flips", "board")
 #: The parts of a bracket that hold discs.
@@ -62,7 +66,8 @@ AXES: dict[str, int] = {
     "length": LENGTHS,
     "depth": DEPTHS,
     "source": len(SOURCES),
-    "distance": LENGTHS,
+    "memory": len(MEMORIES),
+    "pair": len(PAIRS),
     "told": len(TOLD),
     "part": len(PARTS),
 }
@@ -83,8 +88,13 @@ class Strengths:
     owner: Tensor = _over(
         "lag", says="layer 0: log of the weight of a disc put down this many plies ago"
     )
-    near_kernel: Tensor = _over("lag", says="layer 0: the same for discs near a move")
-    near: Tensor = _over("distance", says="what a move says of a disc at a distance on its lines")
+    near_kernel: Tensor = _over(
+        "memory", "lag", says="layer 0: the same for what a move says of the discs around it"
+    )
+    near_now: Tensor = _over("memory", says="layer 0: weight of what this very move says of them")
+    near: Tensor = _over(
+        "memory", "pair", says="what a move on one square says of a disc on another, see PAIRS"
+    )
     start: Tensor = _over(says="the start board fades by this much a ply (a logarithm)")
     opening_fade: Tensor = _over(says="the board after the first move fades so, a logarithm")
     opening: Tensor = _over("reading layer", says="how much of that board a layer reads")
