@@ -10,10 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
+from textwrap import wrap
 
 import torch
 from torch import Tensor
 
+from extracted_rules.notation import LABELS
 from extracted_rules.patterns import PAIRS
 
 
@@ -93,7 +95,7 @@ class Strengths:
     )
     near_now: Tensor = _over("memory", says="layer 0: weight of what this very move says of them")
     near: Tensor = _over(
-        "memory", "pair", says="what a move on one square says of a disc on another, see PAIRS"
+        "memory", "pair", says="what a move on one square says of a disc on it or another"
     )
     start: Tensor = _over(says="the start board fades by this much a ply (a logarithm)")
     opening_fade: Tensor = _over(says="the board after the first move fades so, a logarithm")
@@ -230,6 +232,9 @@ def dump(strengths: Strengths, comment: str) -> str:
     for f in fields(Strengths):
         axes = ", ".join(f"{axis} ({AXES[axis]})" for axis in f.metadata["axes"]) or "one number"
         lines += ["", f"# {f.metadata['says']}; over: {axes}"]
+        if "pair" in f.metadata["axes"]:
+            names = ", ".join(f"{LABELS[move]}>{LABELS[disc]}" for move, disc in PAIRS)
+            lines += [f"# {line}" for line in wrap(f"pairs, move > disc: {names}", 96)]
         lines.append(f"{f.name} = {_numbers(getattr(strengths, f.name).tolist())}")
     return "\n".join(lines) + "\n"
 
