@@ -56,7 +56,7 @@ N = N_SQUARES
 LAST = N_LAYERS - 1
 #: Added to what a linear neuron reads, so that it never falls silent; no larger than need be, as
 #: large numbers round.
-HEADROOM = {"message": 16.0, "settled": 4.0, "claims": 32.0}
+HEADROOM = {"message": 16.0, "settled": 16.0, "claims": 32.0}
 COUNT_HEADROOM = 64.0
 #: Closes what turns the other colour's positions, however many passes are believed in.
 TURN_GATE = 2 * STEP * COUNT_ROOM
