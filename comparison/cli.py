@@ -35,14 +35,21 @@ from comparison.training import Settings, TrainingError, joined, read_log, train
 from extracted_rules.files import whole_file
 from extracted_rules.game import IllegalGameError, random_games, replay
 from extracted_rules.game_files import BadGame, GameFileError, load_games
-from extracted_rules.notation import CONTEXT, NotationError, squares_from_tokens
+from extracted_rules.notation import (
+    CONTEXT,
+    LABELS,
+    NotationError,
+    square_of,
+    squares_from_tokens,
+    token_of,
+)
 from handbuilt.ablation import KNOCK_OUTS, UnknownRuleError, knock_out
 from handbuilt.calibration import CalibrationError, Plan, calibrate, starting_point
 from handbuilt.calibration import Progress as CalibrationProgress
 from handbuilt.compiler import compile_rules
 from handbuilt.recipes import RECIPES, UnknownRecipeError, build
 from handbuilt.space import Layout, LayoutError
-from handbuilt.strengths import AXES, FOLDER, StrengthsError, dump, load_strengths
+from handbuilt.strengths import AXES, FOLDER, MEMORIES, StrengthsError, dump, load_strengths
 from handbuilt.transformer import CheckpointError, OthelloGPT
 
 #: What a user can do wrong, as opposed to a defect: reported as one sentence.
@@ -269,6 +276,9 @@ def compare_command(
             worked = f"worked-{stem}.png"
             if _draw_worked(bench[0], model, out / worked):
                 drawn.append((worked, f"{result.model}: one board, layer by layer"))
+            guess = f"first-guess-{stem}.png"
+            _draw_first_guess(model, out / guess)
+            drawn.append((guess, f"{result.model}: what moves say of the discs around them"))
         result.errors.write(out / f"errors-{stem}.csv")
     write_who_errs([(r.model, r.errors) for r in results], out / "who_errs.csv")
     write_json([result.as_dict() for result in results], out / "results.json")
@@ -333,6 +343,30 @@ def _draw_worked(games: Tensor, model: OthelloGPT, path: Path) -> bool:
         path,
     )
     return True
+
+
+@torch.inference_mode()
+def _draw_first_guess(model: OthelloGPT, path: Path) -> None:
+    """What layer 0's heads write about the discs around a few moves of the mover's side."""
+    from comparison import figures
+
+    layout, moves = Layout.of(model), [square_of(label) for label in ("A1", "C1", "B2", "D3")]
+    # At position 0 every head looks at the move itself.
+    w_o = model.state_dict()["blocks.0.attn.W_O"]
+    tokens = torch.tensor([[token_of(square)] for square in moves], device=w_o.device)
+    _, cache = model.run_with_cache(tokens)
+    panels = []
+    for name in (f"{memory}-mine" for memory in MEMORIES):
+        if name not in layout.heads[0]:
+            continue
+        head = layout.heads[0].place(name)
+        written = cache["blocks.0.attn.hook_z"][:, 0, head] @ w_o[head]
+        boards = written[:, layout.directions["settled"]]
+        panels.append(
+            [(f"{name}: {LABELS[s]}", board) for s, board in zip(moves, boards, strict=True)]
+        )
+    title = "What moves of the mover's side say of the discs around them (layer 0's heads)"
+    figures.what_moves_say(panels, title, path)
 
 
 @app.command("describe")

@@ -8,6 +8,7 @@ import matplotlib
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
+import torch
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
@@ -213,6 +214,35 @@ def worked_position(
         ScalarMappable(Normalize(-1, 1), shades), ax=panels.flatten().tolist(), shrink=0.6, pad=0.01
     )
     bar.set_label("belief: theirs (red) to mine (blue)")
+    _save(figure, path)
+
+
+def what_moves_say(panels: Sequence[Sequence[tuple[str, Tensor]]], title: str, path: Path) -> None:
+    """What moves say of the discs around them: a row of (title, values [64]) for every head.
+
+    Values are drawn in units of their row's median over the squares of which something is said.
+    """
+    rows, columns = len(panels), len(panels[0])
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(2.6 * columns + 0.8, 2.8 * rows + 0.4), squeeze=False,
+        layout="constrained",
+    )  # fmt: skip
+    limit, shades = 4.0, plt.get_cmap(DIVERGING)
+    for line, row in zip(axes, panels, strict=True):
+        loudness = torch.stack([values for _, values in row]).abs().cpu()
+        unit = float(loudness[loudness > 0].median())
+        for board, (name, values) in zip(line, row, strict=True):
+            scaled = (values.cpu() / unit).view(8, 8)
+            board.pcolormesh(
+                range(9), range(9), scaled.numpy(), cmap=shades, vmin=-limit, vmax=limit,
+                edgecolors="0.8", linewidth=0.4,
+            )  # fmt: skip
+            _frame(board)
+            board.set_title(name, fontsize=10)
+    figure.suptitle(title, fontsize=11)
+    mappable = ScalarMappable(Normalize(-limit, limit), shades)
+    bar = figure.colorbar(mappable, ax=axes.flatten().tolist(), shrink=0.7, pad=0.01, extend="both")
+    bar.set_label("theirs (red) to mine (blue)")
     _save(figure, path)
 
 
