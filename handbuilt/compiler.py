@@ -243,8 +243,9 @@ class _Compiler:
                 self.w.head(
                     0,
                     f"{name}-{who}",
-                    f"discs around moves of {'this' if sign > 0 else 'the other'} side, which "
-                    f"those moves have likely turned{' long ago' if name == 'past' else ''}",
+                    f"what {'recent' if name == 'near' else 'long past'} moves of "
+                    f"{'this' if sign > 0 else 'the other'} side say of the discs around them, "
+                    "and of their own",
                     scores,
                     {"played": np.eye(60)},
                     {"settled": sign * size * spread},

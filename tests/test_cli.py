@@ -73,6 +73,15 @@ def test_export_writes_what_other_commands_read(
     assert "not hand-built" in capsys.readouterr().err
 
 
+def test_compare_draws_a_hand_built_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = ("compare", "calibrated", "--games", "4", "--out", str(tmp_path))
+    assert run(*arguments, monkeypatch=monkeypatch) == 0
+    report = (tmp_path / "report.md").read_text()
+    for figure in (f"{kind}-calibrated.png" for kind in ("boards", "worked", "first-guess")):
+        assert (tmp_path / figure).read_bytes().startswith(PNG)
+        assert figure in report
+
+
 def test_compare_writes_everything_it_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
