@@ -277,8 +277,8 @@ def compare_command(
             if _draw_worked(bench[0], model, out / worked):
                 drawn.append((worked, f"{result.model}: one board, layer by layer"))
             guess = f"first-guess-{stem}.png"
-            _draw_first_guess(model, out / guess)
-            drawn.append((guess, f"{result.model}: what moves say of the discs around them"))
+            if _draw_first_guess(model, out / guess):
+                drawn.append((guess, f"{result.model}: what moves say of the discs around them"))
         result.errors.write(out / f"errors-{stem}.csv")
     write_who_errs([(r.model, r.errors) for r in results], out / "who_errs.csv")
     write_json([result.as_dict() for result in results], out / "results.json")
@@ -346,8 +346,9 @@ def _draw_worked(games: Tensor, model: OthelloGPT, path: Path) -> bool:
 
 
 @torch.inference_mode()
-def _draw_first_guess(model: OthelloGPT, path: Path) -> None:
-    """What layer 0's heads write about the discs around a few moves of the mover's side."""
+def _draw_first_guess(model: OthelloGPT, path: Path) -> bool:
+    """What layer 0's heads write about the discs around a few moves of the mover's side; False if
+    no head does."""
     from comparison import figures
 
     layout, moves = Layout.of(model), [square_of(label) for label in ("A1", "C1", "B2", "D3")]
@@ -365,8 +366,11 @@ def _draw_first_guess(model: OthelloGPT, path: Path) -> None:
         panels.append(
             [(f"{name}: {LABELS[s]}", board) for s, board in zip(moves, boards, strict=True)]
         )
+    if not panels:
+        return False
     title = "What moves of the mover's side say of the discs around them (layer 0's heads)"
     figures.what_moves_say(panels, title, path)
+    return True
 
 
 @app.command("describe")

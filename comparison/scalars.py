@@ -23,7 +23,7 @@ from handbuilt.calibration import CalibrationError, Plan, calibrate, starting_po
 from handbuilt.compiler import compile_rules
 from handbuilt.strengths import FOLDER, Strengths, load_strengths
 
-#: What is tied: from one number for all layers and lengths to one for each.
+#: What is tied: from one number for all layers, lengths and pairs to one for each.
 TIED: tuple[tuple[str, ...], ...] = (
     ("depth", "lag", "length", "pair", "layer", "reading layer"),
     ("depth", "lag", "length", "pair"),

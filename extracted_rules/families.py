@@ -48,8 +48,8 @@ FAMILIES: tuple[RuleFamily, ...] = (
     ),
     RuleFamily(
         "near",
-        "A move has likely turned the discs around it, the less surely the farther away and the "
-        "nearer they are to the border.",
+        "A move has likely turned the discs around it, the less surely the farther away; it may "
+        "count where both lie.",
         "s was played n plies ago, r on a line with s -> r is mine if n is even, theirs if odd, by "
         "where both lie, faded by age",
         "s: playable square, r: square it may turn",

@@ -53,7 +53,7 @@ KNOCK_OUTS: dict[str, tuple[str, Callable[[Strengths], Strengths]]] = {
         "settled boards stay empty; nothing else is weighed anew",
         _zero("settle", "after", "after_placed"),
     ),
-    "near": ("layer 0 believes only in who put discs down", _zero("near")),
+    "near": ("layer 0 does not ask where a move and a disc lie", _zero("near")),
     "cap": ("claims are not capped", _voice("cap")),
     "run-cap": ("what runs say beyond doubt is not taken back", _voice("run-cap")),
     "end-cap": ("what ends say beyond doubt is not taken back", _voice("end-cap")),

@@ -69,7 +69,11 @@ class Plan:
 
 
 def starting_point() -> Strengths:
-    """`logic`, with the rules that it leaves out barely audible, so that they can be learned."""
+    """`logic`, with the rules that it leaves out barely audible, so that they can be learned.
+
+    Its table of what moves say is shared by two memories. The second fades at 0.3 of the rate, or
+    both would learn the same.
+    """
     start = load_strengths("logic")
     claim = start.claim.clone()
     claim[:, 2:] -= 0.3

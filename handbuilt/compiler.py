@@ -243,9 +243,8 @@ class _Compiler:
                 self.w.head(
                     0,
                     f"{name}-{who}",
-                    f"what {'recent' if name == 'near' else 'long past'} moves of "
-                    f"{'this' if sign > 0 else 'the other'} side say of the discs around them, "
-                    "and of their own",
+                    f"what moves of {'this' if sign > 0 else 'the other'} side say of the discs "
+                    "around them, and of their own",
                     scores,
                     {"played": np.eye(60)},
                     {"settled": sign * size * spread},
@@ -507,17 +506,19 @@ class _Compiler:
         names = ("message", "settled", "claims")
         for name in names[:2] if layer == 0 else names:
             members = [""] if name == "claims" else LABELS
-            size = np.eye(len(members))
+            size, room = np.eye(len(members)), HEADROOM[name]
+            if (layer, name) == (0, "settled"):
+                room = max(room, most_near(self.s))
             self.w.relu(
                 layer,
                 f"forget-{name}",
                 members,
                 f"takes away the old {name} about {{}}" if members == LABELS else f"the old {name}",
                 {name: size},
-                HEADROOM[name],
+                room,
                 {name: -size},
             )
-            self.w.constant(layer, name, HEADROOM[name])
+            self.w.constant(layer, name, room)
 
     def _know_the_board(self) -> None:
         """Layer 0: exact occupied squares, events, and the board after the first move."""

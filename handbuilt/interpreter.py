@@ -276,13 +276,13 @@ class Interpreter:
         fade = sides * torch.exp(s.start * age)
         belief = kernel @ facts.placed + fade[:, None] * start_board().to(s.run)
         # Moves near a disc have likely turned it. What is left of these heads' attention rests on
-        # the move itself.
+        # the move itself, and something may be added to that.
         turned = torch.zeros_like(belief)
-        for near_kernel, now, near in zip(s.near_kernel, s.near_now, s.near, strict=True):
-            by_lag = lag_kernel(near_kernel.exp())[:positions, :positions]
+        for log_weights, itself, table in zip(s.near_kernel, s.near_now, s.near, strict=True):
+            by_lag = lag_kernel(log_weights.exp())[:positions, :positions]
             by_lag = by_lag * sides[:, None] * sides
-            by_lag = by_lag + torch.diag(now - by_lag.sum(-1))
-            turned = turned + by_lag @ (facts.placed @ neighbours(near))
+            by_lag = by_lag + torch.diag(itself - by_lag.sum(-1))
+            turned = turned + by_lag @ (facts.placed @ neighbours(table))
         zero = s.run.new_zeros(len(tokens), positions)
         now = Layer(
             belief=belief * later[:, None],

@@ -10,7 +10,7 @@ import pytest
 
 from comparison import cli, reference
 from comparison.probes import Probes
-from handbuilt import OthelloGPT, Shape
+from handbuilt import OthelloGPT, Shape, build
 
 PNG = b"\x89PNG"
 TINY = Shape(n_layers=1, d_model=8, n_heads=1, d_head=8, d_mlp=8)
@@ -71,6 +71,14 @@ def test_export_writes_what_other_commands_read(
     assert "top-1 illegal %" in capsys.readouterr().out
     assert run("describe", str(out), monkeypatch=monkeypatch) == 2
     assert "not hand-built" in capsys.readouterr().err
+
+
+def test_a_model_that_guesses_nothing_is_not_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "MEMORIES", ())
+    assert not cli._draw_first_guess(build("logic"), tmp_path / "guess.png")
+    assert not list(tmp_path.iterdir())
 
 
 def test_compare_draws_a_hand_built_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

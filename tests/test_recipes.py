@@ -1,5 +1,6 @@
 """The recipes: compiled weights against the rules, and the rules against the game."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from extracted_rules.game_files import load_games
 from extracted_rules.notation import PLAYABLE, SQUARE_OF_TOKEN, TOKEN_OF_SQUARE
 from extracted_rules.patterns import PAIR_CLASS, START_SYMMETRIES, SYMMETRIES, transform_tokens
 from handbuilt import OthelloGPT, build
-from handbuilt.compiler import HEADROOM, most_near
+from handbuilt.compiler import HEADROOM, compile_rules, most_near
 from handbuilt.interpreter import (
     REPLY_LAYER,
     Interpreter,
@@ -180,6 +181,41 @@ def test_gates_are_larger_than_the_evidence_they_silence(trace: Trace, recipe: s
                 evidence = evidence + values @ weights.T
             assert float(evidence.max()) < GATE
         last = rules
+
+
+def test_layer_0s_gates_are_larger_than_the_evidence_they_silence(
+    cache: Cache, layout: Layout, trace: Trace, recipe: str
+) -> None:
+    s, lengths, rules = load_strengths(recipe), bracket_lengths(), trace.layers[0]
+    near = cache["blocks.0.hook_resid_mid"][..., layout.directions["settled"]].double()
+    late = lateness(near.shape[1])[:, None]
+    for voice in range(len(VOICES)):
+        bar = s.bias[0, voice] + s.forgive[0, voice] * rules.need[..., None]
+        evidence = bar[..., lengths] + s.late[0, voice] * late
+        for i, values in enumerate((rules.belief, near)):
+            weights = bracket_weights(s.run[0, voice, :, i], s.end[0, voice, :, i])
+            evidence = evidence + values @ weights.T
+        assert float(evidence.max()) < GATE
+
+
+@pytest.mark.parametrize("itself", [(3.0, -2.0), (-0.4, 0.0)])
+@pytest.mark.parametrize("silent", [None, 0, 1])
+def test_layer_0_guesses_by_rule(
+    games: Tensor, itself: tuple[float, float], silent: int | None
+) -> None:
+    """Whatever the move itself says, and if one memory is empty."""
+    s = load_strengths("calibrated")
+    near = s.near.clone()
+    if silent is not None:
+        near[silent] = 0
+    s = replace(s, near=near, near_now=torch.tensor(itself, dtype=torch.float64))
+    model, layout = compile_rules(s)
+    tokens = games[:2, :59].long()
+    with torch.inference_mode():
+        stream = model.run_with_cache(tokens)[1]["blocks.0.hook_resid_post"].double()
+    rules = Interpreter(s)(tokens).layers[0]
+    for name, wanted in (("settled", rules.settled), ("message", rules.message)):
+        torch.testing.assert_close(stream[..., layout.directions[name]], wanted, **CLOSE)
 
 
 def test_what_moves_nearby_say_stays_below_its_bound(

@@ -93,7 +93,10 @@ class Strengths:
     near_kernel: Tensor = _over(
         "memory", "lag", says="layer 0: the same for what a move says of the discs around it"
     )
-    near_now: Tensor = _over("memory", says="layer 0: weight of what this very move says of them")
+    near_now: Tensor = _over(
+        "memory",
+        says="layer 0: what is added to this very move's weight, which is what attention is left",
+    )
     near: Tensor = _over(
         "memory", "pair", says="what a move on one square says of a disc on it or another"
     )
