@@ -131,9 +131,9 @@ FAMILIES: tuple[RuleFamily, ...] = (
         OURS,
     ),
     RuleFamily(
-        "reply",
-        "A move that leaves the other side no line to reply with makes it pass.",
-        "no start blank, run mine, end theirs -> from the next move on, sides are turned",
+        "other",
+        "A side without a line, by this move or any other, did not make this move: it passed.",
+        "no claim, and no start blank, run theirs, end mine -> from this move on, sides are turned",
         "start and end: pattern",
         960,
         OURS,

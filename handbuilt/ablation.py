@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from handbuilt.logic import NEVER
+from handbuilt.interpreter import NEVER
 from handbuilt.strengths import CLAIMING, LENGTHS, VOICES, Strengths
 
 
@@ -35,7 +35,7 @@ def _voice(name: str) -> Callable[[Strengths], Strengths]:
 def _length(n: int) -> Callable[[Strengths], Strengths]:
     def silence(s: Strengths) -> Strengths:
         silent = {name: _without(getattr(s, name), 2, n) for name in ("claim", "holds")}
-        names = ("reply_line", "line", "last_line", "again_line")
+        names = ("other_line", "line", "last_line", "again_line")
         lines = {name: _without(getattr(s, name), -1, n) for name in names}
         return replace(s, **silent, **lines)
 

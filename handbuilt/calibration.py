@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from extracted_rules.files import read_tensors, write_tensors
 from extracted_rules.game import Replay, random_games, replay, stream_seed
 from extracted_rules.notation import CONTEXT, SQUARE_OF_TOKEN
-from handbuilt.interpreter import Interpreter, Trace
+from handbuilt.interpreter import Interpreter, Trace, parity
 from handbuilt.strengths import Strengths, dump, fitted, load_strengths
 
 #: A square's logit is kept from minus infinity, so that one bad square cannot drown a batch.
@@ -30,6 +30,8 @@ FLOOR = -30.0
 #: frequent.
 LATE = 20.0
 SPARE = 6.0
+#: A position's weight at or after a pass, where errors are frequent; elsewhere it is 1.
+PASSED = 3.0
 
 
 class CalibrationError(RuntimeError):
@@ -53,7 +55,7 @@ class Plan:
     seed: int = 1
     flips: float = 1.0
     rank: float = 6.0
-    passes: float = 30.0
+    passes: float = 20.0
     tied: tuple[str, ...] = ()
 
     def free_scalars(self) -> int:
@@ -83,14 +85,15 @@ def starting_point() -> Strengths:
         near_kernel=start.near_kernel * torch.tensor([[1.0], [0.3]]),
         claim=claim,
         overclaim=torch.full_like(start.overclaim, 0.3),
-        reply_bias=start.line_bias,
-        reply_run=start.line_run,
-        reply_end=start.line_end,
-        reply_placed=start.line_placed,
-        reply_line=start.line,
-        stuck=torch.zeros_like(start.stuck),
+        other_bias=start.line_bias,
+        other_run=-start.line_run,
+        other_end=-start.line_end,
+        other_line=start.line,
+        stuck=torch.full_like(start.stuck, 2.0),
         stuck_early=start.stuck_early + 1,
-        stuck_replies=start.stuck_replies + 4,
+        stuck_others=start.stuck_others + 2,
+        stuck_claims=start.stuck_claims + 4.5,
+        stuck_need=start.stuck_need + 4,
         first_count=start.first_count + 0.05,
     ).only_fitted()
 
@@ -120,20 +123,26 @@ def _flip_loss(trace: Trace, played: Replay) -> Tensor:
 
 
 def _pass_loss(trace: Trace, played: Replay) -> Tensor:
-    """How far the positions that leave no reply are from being recognised.
+    """How badly positions judge whether somebody passed, as cross-entropy of log-odds.
 
-    Each weighs as much as there are positions that hear of it. Up to a game's first pass, as the
-    layer that looks for replies holds later boards for inverted.
+    Up to where parity is right again, after a second pass: to the layer that looks for passes,
+    boards behind a pass are a mixture of right and inverted discs.
     """
-    truth, goes_on = played.passes[:, 1 : CONTEXT + 1], played.legal[:, 1 : CONTEXT + 1].any(-1)
-    there = goes_on & (truth.cumsum(-1) - truth.long() == 0)
-    wrong = (trace.stuck.clamp(max=2) - truth.to(trace.stuck)).square()
-    concerned = torch.arange(CONTEXT, 0, -1).to(wrong)
-    return (wrong * there * concerned).sum() / there.sum()
+    movers = played.movers[:, :CONTEXT]
+    wrong = movers * parity(CONTEXT).to(movers) < 0
+    again = (wrong.cumsum(-1) > 0) & ~wrong
+    there = (movers != 0) & (again.cumsum(-1) == 0)
+    there[:, 0] = False
+    odds = trace.stuck.logcumsumexp(-1)
+    loss = nn.functional.binary_cross_entropy_with_logits(odds, wrong.to(odds), reduction="none")
+    return (loss * there).sum() / there.sum()
 
 
 def _legal_loss(trace: Trace, played: Replay, at: Tensor) -> tuple[Tensor, Tensor]:
-    """(excess cross-entropy, how near the best illegal square comes to the best legal one)."""
+    """(excess cross-entropy, how near the best illegal square comes to the best legal one).
+
+    Means over positions, weighted by PASSED.
+    """
     squares = SQUARE_OF_TOKEN[1:]
     legal = played.legal[:, 1 : CONTEXT + 1][..., squares]
     legal = legal.gather(1, at[..., None].expand(-1, -1, len(squares)))
@@ -146,7 +155,10 @@ def _legal_loss(trace: Trace, played: Replay, at: Tensor) -> tuple[Tensor, Tenso
     best = logits.masked_fill(~legal, -1e4).amax(-1)
     close = nn.functional.softplus(4 * (worst - best + 0.5))
     blanks = CONTEXT + SPARE - at[there]
-    return excess.mean(), (LATE / blanks * close).mean()
+    passed = played.passes[:, 1 : CONTEXT + 1].cumsum(-1) > 0
+    weight = torch.where(passed.gather(1, at)[there], PASSED, 1.0)
+    weight = weight / weight.mean()
+    return (weight * excess).mean(), (weight * LATE / blanks * close).mean()
 
 
 @contextmanager

@@ -15,12 +15,11 @@ from torch import Tensor
 from extracted_rules.notation import LABELS, N_SQUARES, PLAYABLE, token_of
 from extracted_rules.patterns import BRACKETS, PATTERNS
 from handbuilt.interpreter import (
-    COUNT_ROOM,
     ENDS_GATE,
     FIRST_MOVES,
+    LOOK_LAYER,
     N_LAYERS,
     OCCUPIED_LOGIT,
-    REPLY_LAYER,
     SIDE_SCORE,
     STEP,
     amplitude,
@@ -41,7 +40,6 @@ from handbuilt.transformer import OthelloGPT
 from handbuilt.weights import (
     BALLAST,
     GATE,
-    UNSEEN,
     Array,
     Maps,
     Weights,
@@ -58,8 +56,8 @@ LAST = N_LAYERS - 1
 #: large numbers round.
 HEADROOM = {"message": 16.0, "settled": 16.0, "claims": 32.0}
 COUNT_HEADROOM = 64.0
-#: Closes what turns the other colour's positions, however many passes are believed in.
-TURN_GATE = 2 * STEP * COUNT_ROOM
+#: Closes what turns the other colour's positions.
+TURN_GATE = 2 * STEP
 #: [60, 64]: from the playable squares to all.
 SQUARES: Array = np.eye(N)[list(PLAYABLE)]
 RUNS, ENDS = (matrix.numpy() for matrix in bracket_matrices())
@@ -146,8 +144,8 @@ class _Compiler:
         add("count", PLAYABLE_LABELS, "how many lines make {} legal for the next mover")
         add("need", sentence="how much doubt is forgiven because too little is claimed")
         add("claims", sentence="the sum of all bracket claims")
-        add("replies", sentence="how many lines for a reply layer 3 finds")
-        add("passes", sentence="how often somebody passed up to this move")
+        add("others", sentence="how many lines the side named by parity had for other moves")
+        add("passed", sentence="how surely somebody passed, up to this move")
         add("side", sentence="1 if black moves here, -1 if white does; 0 at position 0")
 
     # ------------------------------------------------------------------ layers
@@ -163,8 +161,8 @@ class _Compiler:
                 self._settle(layer)
             self._forget(layer)
         self._know_the_board()
-        self._look_for_replies()
-        self._decide_sides()
+        self._look_for_passes()
+        self._turn_sides()
         self._settle_after()
         self._count_lines()
         self._unembed()
@@ -288,7 +286,7 @@ class _Compiler:
             {"need": np.ones((1, 1))},
             [(asks, float(s.need_bias[i]), {"position": later})],
         )
-        if layer == REPLY_LAYER + 1:
+        if layer == LOOK_LAYER + 1:
             self._hear_the_stuck(layer)
         w.head(
             layer,
@@ -300,20 +298,21 @@ class _Compiler:
         )
 
     def _hear_the_stuck(self, layer: int) -> None:
-        """A head that is drawn to earlier positions that leave no reply: it counts passes."""
+        """A sigmoid again: between position 0 and positions where parity names a stuck side."""
         s, positions = self.s, self.positions
         odds = float(s.stuck) - float(s.stuck_early) * (1 - self.late[:, 0])
-        scores = np.where(np.tri(positions, k=-1) > 0, odds, UNSEEN)
-        scores[:, 0] = np.log(COUNT_ROOM)
-        slope = np.full((1, 1), -float(s.stuck_replies))
+        scores = np.tile(odds, (positions, 1))
+        scores[:, 0] = 0
+        lowers = {"others": s.stuck_others, "claims": s.stuck_claims, "need": -s.stuck_need}
+        slopes = {name: np.full((1, 1), -float(slope)) for name, slope in lowers.items()}
         self.w.head(
             layer,
-            "passes",
-            "counts the earlier positions whose move left no reply",
+            "passed",
+            "looks for a position where the side named by parity had no move: it had passed",
             scores,
             {"position": 1 - self.first},
-            {"passes": COUNT_ROOM * np.eye(1)},
-            [({}, 1.0, {"replies": slope})],
+            {"passed": np.eye(1)},
+            [({}, 1.0, slopes)],
         )
 
     def _reading_heads(self, layer: int, name: str, log_kernel: Tensor, told: Maps) -> None:
@@ -464,42 +463,43 @@ class _Compiler:
             {"settled": 2 * np.eye(N)},
         )
 
-    def _look_for_replies(self) -> None:
-        """Layer 3: patterns that let the next mover reply."""
+    def _look_for_passes(self) -> None:
+        """Layer 3: patterns that would have let the side named by parity move elsewhere."""
         s = self.s
         rows = [BRACKET_OF[min(p.start, p.end), max(p.start, p.end)] for p in PATTERNS]
         starts = np.eye(N)[:, [p.start for p in PATTERNS]]
-        within = (RUNS + ENDS)[rows].T - starts
-        discs = self._discs_of_lines(s.reply_run, s.reply_end, s.reply_placed)
-        reads = {subspace: block[:, rows] for subspace, block in discs.items()}
-        reads["blank"] = GATE * SQUARES @ (starts - within)
+        within = SQUARES @ ((RUNS + ENDS)[rows].T - starts)
+        discs = self._discs_of_lines(s.other_run, s.other_end)
+        reads = {source: discs[source][:, rows] for source in ("belief", "settled")}
+        # The start is blank, even now; all else was taken before.
+        reads["blank"] = GATE * (SQUARES @ starts - within)
+        reads["played"] = -GATE * within
         reads["position"] = -GATE * self.first @ np.ones((1, len(PATTERNS)))
         lengths = LENGTH_OF[rows]
         self._one_each(
-            REPLY_LAYER,
-            "reply",
+            LOOK_LAYER,
+            "other",
             [p.name for p in PATTERNS],
-            "{} lets the next mover reply: a blank start, a run of mine, an end of theirs",
+            "{} was there for the side named by parity: a blank start, a run of theirs, an end "
+            "of mine",
             reads,
-            s.reply_bias.numpy()[lengths] - GATE,
-            {"replies": s.reply_line.numpy()[lengths, None]},
+            s.other_bias.numpy()[lengths] - GATE,
+            {"others": s.other_line.numpy()[lengths, None]},
         )
 
-    def _decide_sides(self) -> None:
-        """Layer 4: every pass turns the side that parity names."""
-        layer = REPLY_LAYER + 1
+    def _turn_sides(self) -> None:
+        """Layer 4: a pass turns the side that parity names."""
         for who, sign in (("black", 1.0), ("white", -1.0)):
             here = (self.parity == sign)[:, None] * (1 - self.first)
-            for number, turn in ((1, 1.0), (2, -1.0), (3, 1.0)):
-                self.w.capped(
-                    layer,
-                    f"turn-{who}-{number}",
-                    [""],
-                    f"the {('first', 'second', 'third')[number - 1]} pass turns {who}'s positions",
-                    {"passes": np.full((1, 1), STEP), "position": TURN_GATE * here},
-                    0.5 - STEP * (number - 0.5) - TURN_GATE,
-                    {"side": np.full((1, 1), -2 * sign * turn)},
-                )
+            self.w.capped(
+                LOOK_LAYER + 1,
+                f"turn-{who}",
+                [""],
+                f"parity names {who}, but somebody passed, so it is the other side's move",
+                {"passed": np.full((1, 1), STEP), "position": TURN_GATE * here},
+                0.5 - STEP / 2 - TURN_GATE,
+                {"side": np.full((1, 1), -2 * sign)},
+            )
 
     def _forget(self, layer: int) -> None:
         """Linear neurons that take the old values away (in layer 0: what its heads left there)."""
@@ -589,25 +589,24 @@ class _Compiler:
         line: Tensor,
         scale: Array | float = 1.0,
         late: float = 0.0,
-        replies: float = 0.0,
     ) -> None:
         """A family of lines: a blank end, no blank between, and evidence for the discs."""
         n = len(BRACKETS)
         ends, runs = (ENDS @ SQUARES.T).T, (RUNS @ SQUARES.T).T
-        discs = self._discs_of_lines(*evidence)
+        run, end, placed = evidence
+        of_run, of_end = placed.tolist()
+        discs = self._discs_of_lines(run, end)
+        discs["placed"] = 0.5 * SQUARES @ (of_run * RUNS - of_end * ENDS).T
         reads = {subspace: scale * block for subspace, block in discs.items()}
         reads["blank"] = -GATE * runs - ENDS_GATE * ends
         reads["position"] = (late * self.late - GATE * self.first) @ np.ones((1, n))
-        reads["replies"] = np.full((1, n), replies)
         bar = bias.numpy()[LENGTH_OF] + ENDS_GATE
         writes = {"count": line.numpy()[LENGTH_OF, None] * ends.T}
         self._one_each(layer, name, BRACKET_NAMES, sentence, reads, bar, writes)
 
-    def _discs_of_lines(self, run: Tensor, end: Tensor, placed: Tensor) -> dict[str, Array]:
-        """What the neurons of all brackets read to find a line for the next mover."""
-        of_run, of_end = placed.tolist()
-        heard = {source: _weights(run[:, i], end[:, i]) for i, source in enumerate(SOURCES)}
-        return heard | {"placed": 0.5 * SQUARES @ (of_run * RUNS - of_end * ENDS).T}
+    def _discs_of_lines(self, run: Tensor, end: Tensor) -> dict[str, Array]:
+        """What the neurons of all brackets read of discs to find a line for the next mover."""
+        return {source: _weights(run[:, i], end[:, i]) for i, source in enumerate(SOURCES)}
 
     def _count_lines(self) -> None:
         """Layers 6 and 7: lines that make a square legal; the second count takes back doubles."""
@@ -629,7 +628,6 @@ class _Compiler:
             s.again_bias,
             s.again_line,
             -s.again_scale.numpy()[LENGTH_OF],
-            replies=-float(s.again_replies),
         )
         w.relu(
             LAST,

@@ -14,9 +14,9 @@ layers it computes
 - the **message** to later positions: the flips, and what brackets say about their ends;
 - the **need**: a legal move flips something, so while too little is claimed, doubts are forgiven.
 
-Once, in layer 3, every position asks how many lines for a reply its move leaves: none means that
-the other side has to **pass**, and from layer 4 on the **side** of all later positions is the
-opposite of what parity says.
+Once, in layer 3, every position asks whether the side that parity names had a line at all: by this
+move or elsewhere. If none, that side had to **pass**, and from layer 4 on the **side** of this and
+all later positions is the opposite.
 
 The last two layers turn the board after the move into legal moves.
 """
@@ -45,12 +45,12 @@ SIDE_SCORE = 30.0
 #: A reading head's attention to others adds up to 1 in this many at most, as long as no position is
 #: heard louder than usual and sides alternate.
 ROOM = 2.0
-#: The layer that looks for replies; the next one decides on sides.
-REPLY_LAYER = 3
-#: How much attention of the head that counts passes rests on nothing, against 1 for each pass.
-COUNT_ROOM = 64.0
-#: Slope of the steps by which passes are counted.
+#: The layer that looks for passes; the next one decides on sides.
+LOOK_LAYER = 3
+#: Slope of the step by which a pass turns sides.
 STEP = 8.0
+#: Log-odds against what no evidence is to make likely.
+NEVER = 30.0
 
 
 def _depth(distance: int, length: int) -> int:
@@ -238,15 +238,18 @@ class Layer:
 
 @dataclass
 class Trace:
-    """Every quantity of a run: layers 0..6 in ``layers``; replies, stuck, passes [B, T], the number
-    of lines for a reply, how surely there is none, and how often somebody passed before the move;
-    the last read and the legality counts of layers 6 and 7, [B, P, 64]; logits [B, P, 61]."""
+    """Every quantity of a run.
+
+    layers: 0..6. [B, T]: others, how many lines the side named by parity had elsewhere; stuck, the
+    log-odds that it had none at all; passed, how surely that was so here or earlier. [B, P, 64]:
+    the last read, and the legality counts of layers 6 and 7. logits [B, P, 61].
+    """
 
     facts: Facts
     layers: list[Layer] = field(default_factory=list)
-    replies: Tensor = field(default_factory=lambda: torch.empty(0))
+    others: Tensor = field(default_factory=lambda: torch.empty(0))
     stuck: Tensor = field(default_factory=lambda: torch.empty(0))
-    passes: Tensor = field(default_factory=lambda: torch.empty(0))
+    passed: Tensor = field(default_factory=lambda: torch.empty(0))
     last_belief: Tensor = field(default_factory=lambda: torch.empty(0))
     first_count: Tensor = field(default_factory=lambda: torch.empty(0))
     last_count: Tensor = field(default_factory=lambda: torch.empty(0))
@@ -300,11 +303,12 @@ class Interpreter:
                 break
             before = now
             now = self._think(layer, before, facts, later)
-            if layer == REPLY_LAYER:
-                trace.replies = self._replies(before, facts)
-            if layer == REPLY_LAYER + 1:
-                self._count_passes(trace, sides * later)
-                now.side = self._sides(trace.passes, sides * later)
+            if layer == LOOK_LAYER:
+                trace.others = self._lines_elsewhere(before, facts)
+                trace.stuck = self._stuck(trace.others, now, later)
+            if layer == LOOK_LAYER + 1:
+                trace.passed = torch.sigmoid(trace.stuck.logcumsumexp(-1))
+                now.side = now.side * (1 - 2 * step(trace.passed - 0.5))
             if layer == N_LAYERS - 2:
                 trace.first_count = self._count_first(before, facts, at)
                 trace.layers.append(now)
@@ -400,29 +404,23 @@ class Interpreter:
 
     # ------------------------------------------------------------------ passes
 
-    def _replies(self, now: Layer, facts: Facts) -> Tensor:
-        """[B, T]: layer 3's count of lines for a reply: of those with one blank end."""
+    def _lines_elsewhere(self, now: Layer, facts: Facts) -> Tensor:
+        """[B, T]: lines that the side named by parity had elsewhere, before the move: from a square
+        that is still blank over a run of theirs to a disc of mine."""
         s, lengths = self.s, bracket_lengths()
-        sources = (now.belief, now.settled, now.message)
-        lines = self._lines(s.reply_run, s.reply_end, s.reply_placed, sources, facts.placed)
-        fires = (lines + s.reply_bias[lengths]).clamp(min=0) * s.reply_line[lengths]
-        one_blank_end = _ends_gate(facts.occupied) == 0
-        return (fires * facts.open_lines(None) * one_blank_end).sum(-1)
+        runs, ends = (matrix.to(s.run) for matrix in bracket_matrices())
+        lines = self._lines(s.other_run, s.other_end, (now.belief, now.settled))
+        fires = (lines + s.other_bias[lengths]).clamp(min=0) * s.other_line[lengths]
+        elsewhere = (_ends_gate(facts.occupied) == 0) & (facts.placed @ (runs + ends).T == 0)
+        return (fires * facts.open_lines(None) * elsewhere).sum(-1)
 
-    def _count_passes(self, trace: Trace, sides: Tensor) -> None:
-        """Layer 4 hears the positions that leave no reply."""
-        s, positions = self.s, len(sides)
-        early = 1 - lateness(positions).to(s.run)
-        odds = s.stuck - s.stuck_early * early - s.stuck_replies * trace.replies
-        trace.stuck = odds.exp() * (sides != 0)
-        # A head of a softmax, most of whose mass rests on position 0.
-        total = trace.stuck.cumsum(-1) - trace.stuck
-        trace.passes = COUNT_ROOM * total / (COUNT_ROOM + total)
-
-    def _sides(self, passes: Tensor, sides: Tensor) -> Tensor:
-        """[B, T]: who moves, after up to three passes."""
-        odd = step(passes - 0.5) - step(passes - 1.5) + step(passes - 2.5)
-        return sides * (1 - 2 * odd)
+    def _stuck(self, others: Tensor, now: Layer, later: Tensor) -> Tensor:
+        """[B, T]: log-odds that the side which parity names had no move, so that it passed."""
+        s = self.s
+        early = 1 - lateness(len(later)).to(others)
+        odds = s.stuck - s.stuck_early * early - s.stuck_others * others
+        odds = odds - s.stuck_claims * now.claims + s.stuck_need * now.need
+        return odds.masked_fill(later == 0, -NEVER)
 
     # ------------------------------------------------------------------ the last stage
 
@@ -435,12 +433,10 @@ class Interpreter:
         return after.clamp(-1, 1) * later[:, None]
 
     def _lines(
-        self, run: Tensor, end: Tensor, placed: Tensor, sources: tuple[Tensor, ...], new: Tensor
+        self, run: Tensor, end: Tensor, sources: tuple[Tensor, ...], new: Tensor | float = 0.0
     ) -> Tensor:
-        """[B, P, 518]: evidence for a line for the next mover: mine between, theirs behind."""
-        runs, ends = (matrix.to(run) for matrix in bracket_matrices())
-        of_run, of_end = placed.unbind()
-        total: Tensor = new @ (0.5 * (of_run * runs - of_end * ends).T)
+        """[B, P, 518]: evidence for a line; ``new`` is what the move's own disc says."""
+        total = torch.as_tensor(new)
         for source, values in enumerate(sources):
             total = total + values @ bracket_weights(run[:, source], end[:, source]).T
         return total
@@ -450,7 +446,8 @@ class Interpreter:
         s, lengths = self.s, bracket_lengths()
         sources = tuple(_pick(x, at) for x in (now.belief, now.settled, now.message))
         placed, occupied = _pick(facts.placed, at), _pick(facts.occupied, at)
-        lines = self._lines(s.line_run, s.line_end, s.line_placed, sources, placed)
+        new = _new_disc(s.line_placed, placed)
+        lines = self._lines(s.line_run, s.line_end, sources, new)
         bias = s.line_bias[lengths] + s.line_late * _late_at(at, occupied)
         fires = (lines + bias + _ends_gate(occupied)).clamp(min=0)
         ends = bracket_matrices()[1].to(fires)
@@ -463,16 +460,14 @@ class Interpreter:
         gate, open_lines = _ends_gate(occupied), facts.open_lines(at)
         total = torch.zeros_like(open_lines)
         for voice in range(len(LINE_VOICES)):
-            lines = self._lines(
-                s.last_run[voice], s.last_end[voice], s.last_placed[voice], sources, placed
-            )
+            new = _new_disc(s.last_placed[voice], placed)
+            lines = self._lines(s.last_run[voice], s.last_end[voice], sources, new)
             bias = s.last_bias[voice][lengths] + s.last_late[voice] * _late_at(at, occupied)
             fires = (lines + bias + gate).clamp(min=0)
             total = total + fires * s.last_line[voice][lengths]
             if voice == 0:
                 # The same for the mover itself, should the other side have to pass.
                 again = s.again_bias[lengths] - s.again_scale[lengths] * lines + gate
-                again = again - s.again_replies * _pick(trace.replies[..., None], at)
                 total = total + again.clamp(min=0) * s.again_line[lengths]
         first = trace.first_count
         surplus = (first - s.surplus_from).clamp(min=0)
@@ -485,6 +480,14 @@ class Interpreter:
         squares = SQUARE_OF_TOKEN[1:]
         scaled = s.logit * trace.last_count + OCCUPIED_LOGIT * occupied
         trace.logits[..., 1:] = scaled[..., squares]
+
+
+def _new_disc(weights: Tensor, placed: Tensor) -> Tensor:
+    """[B, P, 518]: what the move's own disc says of a line for the next mover: it may be part of
+    the run, mine, but is no end, theirs."""
+    runs, ends = (matrix.to(weights) for matrix in bracket_matrices())
+    of_run, of_end = weights.unbind()
+    return placed @ (0.5 * (of_run * runs - of_end * ends).T)
 
 
 def _late_at(at: Tensor | None, like: Tensor) -> Tensor:

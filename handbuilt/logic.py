@@ -5,10 +5,8 @@ from math import log
 import torch
 
 from extracted_rules.patterns import PAIRS
+from handbuilt.interpreter import NEVER
 from handbuilt.strengths import AXES, CLAIMING, LAGS, LENGTHS, MEMORIES, VOICES, Strengths, shape_of
-
-#: Log-odds against a pass that no evidence overcomes: `logic` does not look for passes.
-NEVER = 30.0
 
 
 def spread_out(n: dict[str, float]) -> Strengths:
@@ -54,7 +52,7 @@ def spread_out(n: dict[str, float]) -> Strengths:
     full["need_kept"] += n["need_slope"]
     full["need_claims"] += n["need_slope"] * n["need_rate"]
     full["need_bias"] += n["need_slope"] * (n["need_rate"] - n["need_threshold"])
-    full["stuck"] -= NEVER
+    full["stuck"] -= NEVER  # `logic` does not look for passes
     # After the move: the leaky board before it, and its own flips.
     full["after"] = torch.tensor([n["leak"] * (1 - mix), n["leak"] * mix + share, 1.0])
     full["after_placed"] += 1

@@ -2,12 +2,14 @@
 
 import tomllib
 from dataclasses import fields, replace
+from math import log
 from pathlib import Path
 
 import pytest
 import torch
 
 from extracted_rules.game import random_games, replay
+from extracted_rules.notation import SQUARE_OF_TOKEN
 from handbuilt import calibration
 from handbuilt.ablation import KNOCK_OUTS, UnknownRuleError, knock_out
 from handbuilt.calibration import CalibrationError, Plan, calibrate, starting_point
@@ -15,7 +17,7 @@ from handbuilt.interpreter import Interpreter
 from handbuilt.strengths import Strengths, StrengthsError, dump, fitted, load_strengths, parse
 
 #: Fields over lengths that say what a neuron hears, not what it says; "holds" is 0 to begin with.
-INPUTS = {"bias", "forgive", "line_bias", "last_bias", "reply_bias", "again_bias", "again_scale",
+INPUTS = {"bias", "forgive", "line_bias", "last_bias", "other_bias", "again_bias", "again_scale",
           "holds"}  # fmt: skip
 PLAN = Plan(steps=6, batch=4, positions=4)
 
@@ -110,18 +112,42 @@ def test_calibrated_is_short_enough() -> None:
         assert not getattr(strengths, f.name)[~fitted(f.name)].any(), f.name
 
 
-def test_a_game_that_ended_is_no_pass() -> None:
-    """The last move of a short game leaves no reply, and nobody passes."""
-    games = torch.cat(list(random_games(400, 5, purpose="test")))
-    games = games[games[:, 59] == 0]
-    assert len(games)
+def test_passes_are_taught_where_they_can_be_seen() -> None:
+    """From the first position that parity gets wrong on, and neither after the game's end nor once
+    a second pass has made parity right again."""
+    games = torch.cat(list(random_games(4000, 5, purpose="test")))
+    ended, passes = games[:, 58] == 0, replay(games).passes[:, :58].sum(-1)
+    assert int(ended.sum()) > 2
+    games = torch.cat([games[ended][:10], games[passes > 1][:10]])
     played, trace = replay(games), Interpreter(starting_point())(games[:, :59].long())
-    last = (torch.arange(len(games)), (games != 0).sum(-1) - 1)
-    losses = []
-    for doubt in (0.0, 1.0):
-        trace.stuck[last] = doubt
-        losses.append(float(calibration._pass_loss(trace, played)))
-    assert losses[0] == losses[1]
+    wrong = played.passes[:, :59].cumsum(-1) % 2 == 1
+    right_again = played.passes[:, :59].cumsum(-1) >= 2
+    assert (right_again & (played.movers[:, :59] != 0)).any()
+    trace.stuck = torch.full_like(trace.stuck, -30.0)
+    trace.stuck[wrong & ~right_again] = 30.0
+    assert float(calibration._pass_loss(trace, played)) < 1e-9
+    trace.stuck[right_again | (games[:, :59] == 0)] = 60.0
+    assert float(calibration._pass_loss(trace, played)) < 1e-9
+    trace.stuck[:, 5] = 30.0
+    assert float(calibration._pass_loss(trace, played)) > 1
+
+
+def test_positions_at_or_after_a_pass_weigh_more() -> None:
+    games = torch.cat(list(random_games(200, 6, purpose="test")))
+    played, at = replay(games), torch.arange(59).expand(len(games), -1)
+    trace = Interpreter(starting_point())(games[:, :59].long())
+    legal = played.legal[:, 1:60, SQUARE_OF_TOKEN[1:]]
+    passed = played.passes[:, 1:60].cumsum(-1) > 0
+    costs = []
+    for spoilt in (passed, ~passed):
+        game, position = (legal.any(-1) & spoilt).nonzero()[0].tolist()
+        trace.logits[..., 1:] = torch.where(legal, 0.0, -25.0)
+        before = calibration._legal_loss(trace, played, at)[0]
+        trace.logits[game, position, 1:] = torch.where(legal[game, position], -25.0, 0.0)
+        number = int(legal[game, position].sum())
+        excess = 25 + log(60 - number) - log(number)
+        costs.append(float(calibration._legal_loss(trace, played, at)[0] - before) / excess)
+    assert costs[0] / costs[1] == pytest.approx(3, rel=0.05)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -134,7 +160,7 @@ def test_a_fit_on_cuda_goes_on_and_agrees_with_the_cpu(tmp_path: Path) -> None:
 
 
 def test_every_number_that_counts_changes_something() -> None:
-    """Whatever ``fitted`` keeps has a gradient."""
+    """Whatever ``fitted`` keeps has a gradient; what looks for passes, from their odds at least."""
     noise = torch.Generator().manual_seed(1)
     noisy = starting_point().apply(lambda x: x + 0.05 * torch.randn(x.shape, generator=noise))
     strengths = noisy.only_fitted().apply(lambda x: x.requires_grad_())

@@ -13,9 +13,12 @@ from extracted_rules.game_files import load_games
 from extracted_rules.notation import PLAYABLE, SQUARE_OF_TOKEN, TOKEN_OF_SQUARE
 from extracted_rules.patterns import PAIR_CLASS, START_SYMMETRIES, SYMMETRIES, transform_tokens
 from handbuilt import OthelloGPT, build
+from handbuilt.ablation import knock_out
 from handbuilt.compiler import HEADROOM, compile_rules, most_near
 from handbuilt.interpreter import (
-    REPLY_LAYER,
+    LOOK_LAYER,
+    STEP,
+    Facts,
     Interpreter,
     Layer,
     Trace,
@@ -79,9 +82,9 @@ def trace(recipe: str, games: Tensor) -> Trace:
 def decided(trace: Trace) -> Tensor:
     """bool [B]: games in which no pass is half believed.
 
-    There a side turns so steeply that rounding shows: an error in ``passes`` grows 200-fold.
+    There a side turns so steeply that rounding shows: an error in ``passed`` grows 16-fold.
     """
-    half = (trace.passes - trace.passes.floor() - 0.5).abs() < 0.07
+    half = (trace.passed - 0.5).abs() < 0.07
     certain = ~half.any(-1)
     assert float(certain.double().mean()) > 0.6
     return certain
@@ -95,7 +98,7 @@ def close(found: Tensor, expected: Tensor) -> None:
 def test_every_layers_directions_agree_with_the_rules(
     layer: int, cache: Cache, trace: Trace, layout: Layout, games: Tensor, decided: Tensor
 ) -> None:
-    here, chosen = layout.directions, decided if layer > REPLY_LAYER else torch.ones(len(games)) > 0
+    here, chosen = layout.directions, decided if layer > LOOK_LAYER else torch.ones(len(games)) > 0
     rules = Layer(**{name: value[chosen] for name, value in vars(trace.layers[layer]).items()})
     middle = cache[f"blocks.{layer}.hook_resid_mid"][chosen]
     behind = cache[f"blocks.{layer}.hook_resid_post"][chosen]
@@ -113,14 +116,55 @@ def test_every_layers_directions_agree_with_the_rules(
     close(behind[..., here["blank"]], 1 - trace.facts.occupied[chosen][..., list(PLAYABLE)])
 
 
-def test_replies_and_passes_agree_with_the_rules(
-    cache: Cache, trace: Trace, layout: Layout
+def test_the_look_for_passes_agrees_with_the_rules(
+    cache: Cache, trace: Trace, layout: Layout, recipe: str
 ) -> None:
     here = layout.directions
-    counted = cache[f"blocks.{REPLY_LAYER}.hook_resid_post"][..., here["replies"]][..., 0]
-    torch.testing.assert_close(counted.double(), trace.replies, atol=0.02, rtol=1e-3)
-    heard = cache[f"blocks.{REPLY_LAYER + 1}.hook_resid_mid"]
-    close(heard[..., here["passes"]][..., 0], trace.passes)
+    counted = cache[f"blocks.{LOOK_LAYER}.hook_resid_post"][..., here["others"]][..., 0]
+    torch.testing.assert_close(counted.double(), trace.others, atol=0.02, rtol=1e-3)
+    heard = cache[f"blocks.{LOOK_LAYER + 1}.hook_resid_mid"]
+    close(heard[..., here["passed"]][..., 0], trace.passed)
+    if recipe == "calibrated":
+        assert (trace.passed > 0.5).any()
+        assert (trace.others[:, 1:] > 0.5).any()
+
+
+def test_a_noticed_pass_changes_what_is_read() -> None:
+    """With the same games and a look that finds nothing, sides stay and choices differ."""
+    games = torch.cat(list(random_games(20_000, 13, purpose="test")))
+    games = games[replay(games).passes[:, :15].any(-1)][:4, :30].long()
+    noticed = Interpreter(load_strengths("calibrated"))(games)
+    ignored = Interpreter(knock_out(load_strengths("calibrated"), "pass"))(games)
+    turned = noticed.layers[LOOK_LAYER + 1].side != ignored.layers[LOOK_LAYER + 1].side
+    assert turned.equal(noticed.passed > 0.5 - 0.5 / STEP)
+    assert turned.any()
+    likeliest = noticed.logits.argmax(-1) != ignored.logits.argmax(-1)
+    assert (likeliest & turned).any()
+    assert not (likeliest & ~turned).any()
+
+
+def test_lines_elsewhere_are_the_movers_other_legal_moves(games: Tensor) -> None:
+    """On boards that are known for sure, as a reader of the rules would count them."""
+    logic, tokens = load_strengths("logic"), games[:, :59].long()
+    sure = torch.tensor([0.5, 0.0, 0.0], dtype=torch.float64)
+    rules = Interpreter(
+        replace(
+            logic,
+            other_bias=logic.again_bias,
+            other_run=-sure[:, None].expand_as(logic.other_run),
+            other_end=sure.expand_as(logic.other_end),
+            other_line=torch.ones_like(logic.other_line),
+        )
+    )
+    played, facts = replay(games), Facts.of(tokens, torch.float64)
+    board = played.boards[:, :59].double() * played.movers[:, :59, None]
+    nothing = facts.placed * 0
+    state = Layer(board, *[nothing] * 6)
+    found = rules._lines_elsewhere(state, facts)
+    legal = played.legal[:, :59].clone()
+    legal.scatter_(2, SQUARE_OF_TOKEN[tokens][..., None], False)
+    assert (found[:, 1:] > 0.5).equal(legal.any(-1)[:, 1:])
+    assert (found[:, 1:] >= legal.sum(-1)[:, 1:]).all()
 
 
 def test_early_passes_turn_sides_and_nothing_else_does() -> None:
@@ -132,7 +176,7 @@ def test_early_passes_turn_sides_and_nothing_else_does() -> None:
     for chosen, right in ((early, 0.6), (~early, 1.0)):
         some = games[chosen][:50]
         movers = replay(some).movers[:, 16]
-        side = rules(some[:, :17].long()).layers[REPLY_LAYER + 1].side[:, 16]
+        side = rules(some[:, :17].long()).layers[LOOK_LAYER + 1].side[:, 16]
         assert float((side.sign() == movers).double().mean()) >= right
 
 
@@ -167,35 +211,29 @@ def test_what_comes_later_changes_nothing_before(recipe: str, games: Tensor) -> 
     torch.testing.assert_close(part.logits, whole.logits[:, :20], atol=1e-9, rtol=1e-9)
 
 
-def test_gates_are_larger_than_the_evidence_they_silence(trace: Trace, recipe: str) -> None:
+def test_gates_are_larger_than_the_evidence_they_silence(
+    cache: Cache, layout: Layout, trace: Trace, recipe: str
+) -> None:
     """What a bracket would claim, were its gate open: the weights need it to stay below GATE."""
     s, lengths = load_strengths(recipe), bracket_lengths()
     late = lateness(trace.facts.placed.shape[1])[:, None]
-    last = trace.layers[0]
-    for layer, rules in enumerate(trace.layers[1:], start=1):
+    near = cache["blocks.0.hook_resid_mid"][..., layout.directions["settled"]].double()
+    heard = [(trace.layers[0].belief, near)] + [
+        (now.belief, last.settled, last.message)
+        for last, now in zip(trace.layers, trace.layers[1:], strict=False)
+    ]
+    for layer, sources in enumerate(heard):
         for voice in range(len(VOICES)):
-            bar = s.bias[layer, voice] + s.forgive[layer, voice] * rules.need[..., None]
+            need = trace.layers[layer].need[..., None]
+            bar = s.bias[layer, voice] + s.forgive[layer, voice] * need
             evidence = bar[..., lengths] + s.late[layer, voice] * late
-            for i, values in enumerate((rules.belief, last.settled, last.message)):
+            for i, values in enumerate(sources):
                 weights = bracket_weights(s.run[layer, voice, :, i], s.end[layer, voice, :, i])
                 evidence = evidence + values @ weights.T
             assert float(evidence.max()) < GATE
-        last = rules
-
-
-def test_layer_0s_gates_are_larger_than_the_evidence_they_silence(
-    cache: Cache, layout: Layout, trace: Trace, recipe: str
-) -> None:
-    s, lengths, rules = load_strengths(recipe), bracket_lengths(), trace.layers[0]
-    near = cache["blocks.0.hook_resid_mid"][..., layout.directions["settled"]].double()
-    late = lateness(near.shape[1])[:, None]
-    for voice in range(len(VOICES)):
-        bar = s.bias[0, voice] + s.forgive[0, voice] * rules.need[..., None]
-        evidence = bar[..., lengths] + s.late[0, voice] * late
-        for i, values in enumerate((rules.belief, near)):
-            weights = bracket_weights(s.run[0, voice, :, i], s.end[0, voice, :, i])
-            evidence = evidence + values @ weights.T
-        assert float(evidence.max()) < GATE
+    found, last = trace.layers[LOOK_LAYER], trace.layers[LOOK_LAYER - 1]
+    lines = Interpreter(s)._lines(s.other_run, s.other_end, (found.belief, last.settled))
+    assert float((lines + s.other_bias[lengths]).max()) < GATE
 
 
 @pytest.mark.parametrize("itself", [(3.0, -2.0), (-0.4, 0.0)])
@@ -237,7 +275,7 @@ def test_attention_depends_on_positions_alone_where_it_should(
     cache: Cache, layout: Layout, recipe: str
 ) -> None:
     """The need and passes draw attention; reading heads hear by claims and need, then by sides."""
-    free = {"need", "passes"}
+    free = {"need", "passed"}
     if recipe == "calibrated":
         free |= {"flips-mine", "flips-theirs", "board-mine", "board-theirs"}
     for layer in range(8):
@@ -307,7 +345,7 @@ def test_rule_families_count_their_neurons(recipe: str, layout: Layout) -> None:
     assert len({f.id for f in FAMILIES}) == len(FAMILIES)
     named = [(0, "bracket"), (6, "line"), (7, "line-again"), (7, "second-line")]
     if recipe == "calibrated":  # `logic` does not look for passes
-        named.append((REPLY_LAYER, "reply"))
+        named.append((LOOK_LAYER, "other"))
     for layer, name in named:
         places = layout.neurons[layer][name]
         assert places.stop - places.start == family(name).instances

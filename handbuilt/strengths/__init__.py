@@ -131,14 +131,19 @@ class Strengths:
     need_kept: Tensor = _over("reading layer", says="slope of the new need in the old one")
     need_claims: Tensor = _over("reading layer", says="slope of the need in the claims, downwards")
     need_bias: Tensor = _over("reading layer", says="bias of the need")
-    reply_bias: Tensor = _over("length", says="layer 3: where a line for a reply starts to count")
-    reply_run: Tensor = _over("length", "source", "depth", says="layer 3: a disc between the ends")
-    reply_end: Tensor = _over("length", "source", says="layer 3: the disc at the end")
-    reply_placed: Tensor = _over("part", says="layer 3: weight of the new disc in such a line")
-    reply_line: Tensor = _over("length", says="layer 3: what a line adds to their number")
-    stuck: Tensor = _over(says="log-odds of a pass if no reply is found, at the last move")
-    stuck_replies: Tensor = _over(says="how much each reply lowers them")
+    other_bias: Tensor = _over(
+        "length", says="layer 3: where a line that parity's side had elsewhere starts to count"
+    )
+    other_run: Tensor = _over("length", "source", "depth", says="layer 3: a disc between its ends")
+    other_end: Tensor = _over("length", "source", says="layer 3: the disc at its end")
+    other_line: Tensor = _over("length", says="layer 3: what such a line adds to their number")
+    stuck: Tensor = _over(
+        says="log-odds that parity's side had no move, if no line is found, at the last move"
+    )
     stuck_early: Tensor = _over(says="how much less they are at the first move than at the last")
+    stuck_others: Tensor = _over(says="how much each line elsewhere lowers them")
+    stuck_claims: Tensor = _over(says="how much the claims of the move itself lower them")
+    stuck_need: Tensor = _over(says="how much the need, which makes claims louder, raises them")
     after: Tensor = _over("source", says="layer 6: weights of the board after the move, to settle")
     after_placed: Tensor = _over(says="layer 6: weight of the new disc in that")
     line_bias: Tensor = _over("length", says="layer 6: where a legal line starts to count")
@@ -155,9 +160,6 @@ class Strengths:
     last_line: Tensor = _over("line voice", "length", says="as line")
     again_bias: Tensor = _over("length", says="layer 7: lines for the mover, should the other pass")
     again_scale: Tensor = _over("length", says="how steep these are, against last_run and last_end")
-    again_replies: Tensor = _over(
-        says="how much each line for a reply that layer 3 found lowers them"
-    )
     again_line: Tensor = _over("length", says="what they add to the count")
     first_count: Tensor = _over(says="how much of layer 6's count stays")
     surplus: Tensor = _over(says="how much of its surplus is taken back")
@@ -199,6 +201,8 @@ def fitted(name: str) -> Tensor:
         read &= at.get("length", torch.zeros(())) < reach
     if "source" in at and "layer" in at:  # layer 0 has told nothing before
         read &= (at["layer"] > 0) | (at["source"] < SOURCES.index("message"))
+    if name in ("other_run", "other_end"):  # the board before the move knows nothing of its flips
+        read &= at["source"] < SOURCES.index("message")
     if name in ("flips_kernel", "board_kernel"):  # position 0 tells nothing
         read &= at["lag"] < LAGS - 1
     if name == "settle":  # layer 6 settles by ``after``
