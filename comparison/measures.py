@@ -171,17 +171,21 @@ def score(logits: Tensor, replay: Replay, tau: float) -> Scores:
 def strata(replay: Replay, positions: int) -> Iterator[tuple[str, str, Tensor]]:
     """(group, stratum, bool [B, positions]) for every way in which positions are told apart.
 
-    Groups: "all"; "pass" (has alternation held so far?); "stage" (of the game, by plies); "legal
-    moves"; "ply" (of the move to predict, counted from 1).
+    Groups: "all"; "pass" (has alternation held so far?); "passes so far" (one that is due now not
+    counted); "stage" (of the game, by plies); "legal moves"; "ply" (of the move to predict, counted
+    from 1).
     """
     passes = replay.passes[:, 1 : positions + 1]
     number = replay.legal[:, 1 : positions + 1].sum(-1)
     here = number > 0
     yield "all", "all", here
-    before = (passes.cumsum(-1) - passes.long()) > 0
-    yield "pass", "pass-free", here & ~passes & ~before
+    before = passes.cumsum(-1) - passes.long()
+    yield "pass", "pass-free", here & ~passes & (before == 0)
     yield "pass", "at a pass", here & passes
-    yield "pass", "after a pass", here & ~passes & before
+    yield "pass", "after a pass", here & ~passes & (before > 0)
+    yield "passes so far", "0", here & (before == 0)
+    yield "passes so far", "1", here & (before == 1)
+    yield "passes so far", "2+", here & (before > 1)
     for low, high in ((1, 1), (2, 3), (4, 7), (8, 12), (13, 60)):
         name = str(low) if low == high else f"{low}-{high}" if high < 60 else f"{low}+"
         yield "legal moves", name, here & (number >= low) & (number <= high)
