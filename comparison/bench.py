@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from comparison.boards import BoardAccuracy
 from comparison.error_sets import ErrorSet
@@ -20,6 +20,8 @@ BATCH = 256
 THRESHOLD_GAMES = 1000
 
 Progress = Callable[[int], None]
+#: Tokens int64 [B, T] to logits [B, T, 61]: any module, or plain function.
+Model = Callable[[Tensor], Tensor]
 
 
 class MissingDeviceError(RuntimeError):
@@ -77,7 +79,7 @@ def _batches(games: Iterable[Tensor]) -> Iterator[Tensor]:
             yield chunk[start : start + BATCH]
 
 
-def _predict(model: nn.Module, tokens: Tensor) -> Tensor:
+def _predict(model: Model, tokens: Tensor) -> Tensor:
     moves = tokens[:, :CONTEXT].long()
     parts = [
         model(moves[start : start + FORWARD_GAMES]) for start in range(0, len(moves), FORWARD_GAMES)
@@ -87,7 +89,7 @@ def _predict(model: nn.Module, tokens: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def choose_threshold(
-    model: nn.Module,
+    model: Model,
     seed: int,
     device: torch.device,
     games: int = THRESHOLD_GAMES,
@@ -104,7 +106,7 @@ def choose_threshold(
 @torch.inference_mode()
 def evaluate(
     name: str,
-    model: nn.Module,
+    model: Model,
     games: Iterable[Tensor],
     tau: float,
     source: str = "random",

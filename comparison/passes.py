@@ -1,9 +1,11 @@
-"""What unseen passes cost, and what true sides would be worth: ``python -m comparison.passes``.
+"""Which unseen passes are noticed, and what would true sides be worth? ``python -m
+comparison.passes``.
 
-Two questions to the rules of a recipe, through their interpreter in float32. How often is a game's
-first pass noticed? And how many choices would be illegal if every position were *told* its true
-side, from some layer's reading on? The latter bounds what better judges of passes could gain. A
-study of ten minutes on 5,000 games; killed, it goes on.
+Two questions to a recipe's rules, through their interpreter in float32. How often is the first pass
+of a game noticed? And how many choices would be illegal if every position were *told* its true side,
+from some layer's reading on, all else as fitted? That says what better judges of passes alone would
+gain. A report on bench games, of some ten minutes; killed, it goes on. Another version of the rules
+needs another folder.
 """
 
 import hashlib
@@ -18,37 +20,49 @@ import torch
 import typer
 from rich.console import Console
 from rich.progress import track
-from torch import Tensor, nn
+from torch import Tensor
 
-from comparison.bench import FORWARD_GAMES, evaluate
+from comparison.bench import BATCH, evaluate
 from comparison.report import cells, markdown, write_json
 from extracted_rules.files import whole_file
-from extracted_rules.game import IllegalGameError, random_games, replay
+from extracted_rules.game import random_games, replay
 from extracted_rules.game_files import GameFileError, load_games
 from extracted_rules.notation import CONTEXT
 from handbuilt.interpreter import LOOK_LAYER, Facts, Interpreter, Layer, Trace
 from handbuilt.strengths import Strengths, StrengthsError, dump, load_strengths
 
-#: From this layer on the rules hear by the sides that they found themselves.
+#: From this layer's reading on the rules hear by the sides that they found themselves.
 FOUND = LOOK_LAYER + 2
 #: True sides are told from these layers on; None: never.
 TOLD_FROM: tuple[int | None, ...] = (None, *range(FOUND, FOUND - 4, -1))
-#: Columns of the table: heading, group and name in ``Result.strata``. Behind one pass or several,
-#: another may be due.
+#: Columns of the first table: heading, group and name in ``Result.strata``.
 COLUMNS = (
     ("all", "all", "all"),
     ("pass-free", "pass", "pass-free"),
     ("at a pass", "pass", "at a pass"),
-    ("behind one pass", "passes so far", "1"),
+    ("behind one", "passes so far", "1"),
     ("behind several", "passes so far", "2+"),
 )
-#: First passes are counted by the number of moves before them, from .. to.
-SPANS = ((1, 14), (15, 24), (25, 52), (53, 59))
-FALSE_ALARMS = ("false alarms", "positions before any pass")
+OVERLAP = "Behind one pass or several, another may be due, which counts as *at a pass* too."
+#: First passes are counted by the number of moves before them, from .. to. A pass before the very
+#: last move is seen by no position.
+SPANS = ((1, 14), (15, 24), (25, 52), (53, 58))
+#: Columns of the second table.
+NOTICED = (
+    "moves before it",
+    "first passes",
+    "noticed at once",
+    "later",
+    "positions before any pass or alarm",
+    "false alarms",
+)
 
 
-class _TrueSides(Interpreter):
-    """The same rules, but from a layer on every position is told its true side."""
+class TrueSides(Interpreter):
+    """The same rules, but from a layer's reading on every position is told its true side.
+
+    The board after the first move, which all know by heart, is still read by parity.
+    """
 
     def __init__(self, strengths: Strengths, layer: int) -> None:
         super().__init__(strengths)
@@ -67,45 +81,32 @@ class _TrueSides(Interpreter):
         return super()._attend(layer, last, facts, opening, later)
 
 
-class Rules(nn.Module):
-    """An interpreter with a model's face: tokens int64 [B, T] to logits [B, T, 61].
-
-    ``told_from``: the layer from which on positions are told their true sides.
-    """
-
-    def __init__(self, strengths: Strengths, told_from: int | None = None) -> None:
-        super().__init__()
-        self.rules = (
-            Interpreter(strengths) if told_from is None else _TrueSides(strengths, told_from)
-        )
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        return self.rules(tokens).logits
-
-
 def _batches(games: Tensor, name: str) -> Iterable[Tensor]:
     """The games in batches, behind a progress bar."""
-    starts = range(0, len(games), FORWARD_GAMES)
-    batches = [games[start : start + FORWARD_GAMES] for start in starts]
+    batches = [games[start : start + BATCH] for start in range(0, len(games), BATCH)]
     return track(batches, name, console=Console(stderr=True), transient=True)
 
 
-def illegal_rates(strengths: Strengths, told_from: int | None, games: Tensor) -> list[str]:
-    """Top-1 illegal rates in percent, with 95 % intervals, under COLUMNS."""
-    name = "sides as found" if told_from is None else f"true sides from layer {told_from}"
-    shown = _batches(games, name)
+def illegal_rates(
+    strengths: Strengths, told_from: int | None, games: Tensor
+) -> list[tuple[str, str]]:
+    """Under COLUMNS: number of positions, and top-1 illegal in percent with its 95 % interval."""
+    rules = Interpreter(strengths) if told_from is None else TrueSides(strengths, told_from)
+    name = "sides as found" if told_from is None else f"true sides from {told_from}"
     # The threshold decides on the legal set alone, which is not reported here.
-    result = evaluate(name, Rules(strengths, told_from), shown, 0.01, keep_errors=False)
-    found = [result.strata[group].get(stratum) for _, group, stratum in COLUMNS]
-    return [cells(measures)[1] if measures else "" for measures in found]
+    result = evaluate(
+        name, lambda moves: rules(moves).logits, _batches(games, name), 0.01, keep_errors=False
+    )
+    found = [result.strata[group][stratum] for _, group, stratum in COLUMNS]
+    return [(number, rate if m.positions else "") for m in found for number, rate, *_ in [cells(m)]]
 
 
 @dataclass
 class Noticed:
-    """First passes after so many moves: how many; noticed by the very next move; by a later one.
+    """First passes after ``first`` to ``last`` moves, in games without a false alarm before.
 
-    ``wrongly``: in how many games somebody was held to have passed when nobody had yet.
-    ``positions``: before any pass.
+    How many; noticed by the very next move; by a later one. ``positions``: before any pass or
+    alarm; ``alarms``: of those, where somebody was held to have passed.
     """
 
     first: int
@@ -113,57 +114,60 @@ class Noticed:
     passes: int = 0
     at_once: int = 0
     later: int = 0
-    wrongly: int = 0
     positions: int = 0
+    alarms: int = 0
 
 
 @torch.inference_mode()
-def notice(strengths: Strengths, games: Tensor) -> list[Noticed]:
-    """How well the rules notice the first pass of each game, by SPANS of moves before it."""
+def notice(rules: Interpreter, games: Tensor) -> list[Noticed]:
+    """How well rules notice the first pass of each game, by SPANS of moves before it."""
     spans = [Noticed(*span) for span in SPANS]
-    rules, place = Interpreter(strengths), torch.arange(CONTEXT)
-    never = CONTEXT
+    place = torch.arange(CONTEXT)
     for tokens in _batches(games, "first passes"):
         there = tokens[:, :CONTEXT] != 0
         behind = (replay(tokens).passes[:, :CONTEXT].cumsum(-1) > 0) & there
         held = (rules(tokens[:, :CONTEXT].long()).passed > 0.5) & there
-        true, found = (torch.where(x, place, never).amin(-1) for x in (behind, held))
+        # Position t has t moves before its own.
+        passed, found = (torch.where(x, place, CONTEXT).amin(-1) for x in (behind, held))
+        open_ = there & (place < passed[:, None]) & (place <= found[:, None])
         for span in spans:
-            here = (true >= span.first) & (true <= span.last) & (true < never)
+            here = (passed >= span.first) & (passed <= span.last) & (found >= passed)
             span.passes += int(here.sum())
-            span.at_once += int((here & (found == true)).sum())
-            span.later += int((here & (found > true) & (found < never)).sum())
-            at = (place >= span.first) & (place <= span.last)
-            span.positions += int((there & ~behind & at).sum())
-            span.wrongly += int(
-                ((found < true) & (found >= span.first) & (found <= span.last)).sum()
-            )
+            span.at_once += int((here & (found == passed)).sum())
+            span.later += int((here & (found > passed) & (found < CONTEXT)).sum())
+            among = (place >= span.first) & (place <= span.last)
+            span.positions += int((open_ & among).sum())
+            span.alarms += int((open_ & among & held).sum())
     return spans
 
 
 def study(recipe: str, games: Tensor, out: Path) -> str:
-    """Both tables as Markdown; rows that were measured before are taken from the folder."""
+    """Both tables as Markdown; what was measured before is taken from the folder."""
     strengths = load_strengths(recipe).apply(lambda x: x.float())
-    asked = hashlib.sha256(dump(strengths, "").encode() + games.numpy().tobytes()).hexdigest()[:12]
-    rows = []
+    asked = dump(strengths, "") + repr((COLUMNS, SPANS))
+    key = hashlib.sha256(asked.encode() + games.numpy().tobytes()).hexdigest()[:12]
+    rows: list[list[str]] = []
     for told_from in TOLD_FROM:
-        kept = out / f"{asked}-{told_from or 'found'}.json"
+        kept = out / f"{key}-{told_from or 'found'}.json"
         if not kept.exists():
             write_json(illegal_rates(strengths, told_from, games), kept)
-        name = f"as found, from layer {FOUND} on" if told_from is None else f"true from {told_from}"
-        rows.append([name, *json.loads(kept.read_text(encoding="utf-8"))])
-    kept = out / f"{asked}-noticed.json"
+        counts, rates = zip(*json.loads(kept.read_text(encoding="utf-8")), strict=True)
+        if told_from is None:
+            rows = [["positions", *counts], [f"as found, from layer {FOUND} on", *rates]]
+        else:
+            rows.append([f"true from layer {told_from} on", *rates])
+    kept = out / f"{key}-noticed.json"
     if not kept.exists():
-        write_json([vars(span) for span in notice(strengths, games)], kept)
-    spans = [Noticed(**span) for span in json.loads(kept.read_text(encoding="utf-8"))]
-    counts = [
-        [f"{n.first}-{n.last}"]
-        + [f"{count:,}" for count in (n.passes, n.at_once, n.later, n.wrongly, n.positions)]
-        for n in spans
+        write_json([vars(span) for span in notice(Interpreter(strengths), games)], kept)
+    spans = [
+        [f"{first}-{last}", *(f"{count:,}" for count in counts)]
+        for first, last, *counts in (
+            span.values() for span in json.loads(kept.read_text(encoding="utf-8"))
+        )
     ]
-    headings = ("sides", *(heading for heading, *_ in COLUMNS))
-    looked = ("moves before it", "first passes", "noticed at once", "later", *FALSE_ALARMS)
-    return f"{markdown(headings, rows)}\n\n{markdown(looked, counts)}\n"
+    illegal = markdown(("sides", *(heading for heading, *_ in COLUMNS)), rows)
+    noticed = markdown(NOTICED, spans)
+    return f"{illegal}\n\n{OVERLAP}\n\n{noticed}\n"
 
 
 def main(
@@ -173,13 +177,13 @@ def main(
     file: Annotated[Path | None, typer.Option(help="Games to use instead, as in evaluate.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for the tables.")] = Path("out/passes"),
 ) -> None:
-    """Measure what unseen passes cost, and what true sides would be worth; write both tables."""
-    out.mkdir(parents=True, exist_ok=True)
+    """Measure which passes are noticed and what true sides would be worth; write both tables."""
     played = torch.cat(list(load_games(file) if file else random_games(games, seed)))
-    source = file.name if file else f"random, seed {seed}"
-    title = f"`{recipe}` on {len(played):,} games ({source}): top-1 illegal %, first passes noticed"
+    out.mkdir(parents=True, exist_ok=True)
+    source = file.stem if file else f"random-{games}-{seed}"
+    title = f"`{recipe}` on {len(played):,} games ({source}): top-1 illegal %; first passes"
     text = f"{title}\n\n{study(recipe, played, out)}"
-    with whole_file(out / f"{file.stem if file else 'random'}.md") as partial:
+    with whole_file(out / f"{recipe}-{source}.md") as partial:
         partial.write_text(text, encoding="utf-8")
     print(text)
 
@@ -187,5 +191,5 @@ def main(
 if __name__ == "__main__":
     try:
         typer.run(main)
-    except (GameFileError, IllegalGameError, OSError, StrengthsError) as error:
+    except (GameFileError, OSError, StrengthsError) as error:
         sys.exit(f"passes: {error}")
