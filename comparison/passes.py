@@ -1,11 +1,11 @@
 """Which unseen passes are noticed, and what would true sides be worth? ``python -m
 comparison.passes``.
 
-Two questions to a recipe's rules, through their interpreter in float32. How often is the first pass
-of a game noticed? And how many choices would be illegal if every position were *told* its true side,
-from some layer's reading on, all else as fitted? That says what better judges of passes alone would
-gain. A report on bench games, of some ten minutes; killed, it goes on. Another version of the rules
-needs another folder.
+Two questions to a recipe's rules, through their interpreter in float32. How often is the first
+pass of a game noticed? And how many choices would be illegal if every position were *told* its true
+side, from some layer's reading on, all else as fitted? That says what better judges of passes alone
+would gain. A report on bench games, of some ten minutes; killed, it goes on. Another version of the
+rules needs another folder.
 """
 
 import hashlib
