@@ -1,11 +1,11 @@
 """Which unseen passes are noticed, and what would true sides be worth? ``python -m
 comparison.passes``.
 
-Two questions to a recipe's rules, through their interpreter in float32. How often is the first
-pass of a game noticed? And how many choices would be illegal if every position were *told* its true
-side, from some layer's reading on, all else as fitted? That says what better judges of passes alone
-would gain. A report on bench games, of some ten minutes; killed, it goes on. Another version of the
-rules needs another folder.
+Two questions to the rules of `calibrated`, through their interpreter in float32. How often is a
+game's first pass noticed? And how many choices would be illegal if every position were *told* its
+true side, from some layer's reading on, all else as fitted? That says what better judges of passes
+alone would gain. A report on bench games, of some ten minutes; killed, it goes on. Another version
+of the rules needs another folder.
 """
 
 import hashlib
@@ -31,6 +31,8 @@ from extracted_rules.notation import CONTEXT
 from handbuilt.interpreter import LOOK_LAYER, Facts, Interpreter, Layer, Trace
 from handbuilt.strengths import Strengths, StrengthsError, dump, load_strengths
 
+#: The recipe that looks for passes.
+RECIPE = "calibrated"
 #: From this layer's reading on the rules hear by the sides that they found themselves.
 FOUND = LOOK_LAYER + 2
 #: True sides are told from these layers on; None: never.
@@ -141,9 +143,9 @@ def notice(rules: Interpreter, games: Tensor) -> list[Noticed]:
     return spans
 
 
-def study(recipe: str, games: Tensor, out: Path) -> str:
+def study(games: Tensor, out: Path) -> str:
     """Both tables as Markdown; what was measured before is taken from the folder."""
-    strengths = load_strengths(recipe).apply(lambda x: x.float())
+    strengths = load_strengths(RECIPE).apply(lambda x: x.float())
     asked = dump(strengths, "") + repr((COLUMNS, SPANS))
     key = hashlib.sha256(asked.encode() + games.numpy().tobytes()).hexdigest()[:12]
     rows: list[list[str]] = []
@@ -171,7 +173,6 @@ def study(recipe: str, games: Tensor, out: Path) -> str:
 
 
 def main(
-    recipe: Annotated[str, typer.Option(help="Whose rules.")] = "calibrated",
     games: Annotated[int, typer.Option(help="Number of random games.", min=1)] = 5000,
     seed: Annotated[int, typer.Option(help="Seed of those games.")] = 1,
     file: Annotated[Path | None, typer.Option(help="Games to use instead, as in evaluate.")] = None,
@@ -181,9 +182,9 @@ def main(
     played = torch.cat(list(load_games(file) if file else random_games(games, seed)))
     out.mkdir(parents=True, exist_ok=True)
     source = file.stem if file else f"random-{games}-{seed}"
-    title = f"`{recipe}` on {len(played):,} games ({source}): top-1 illegal %; first passes"
-    text = f"{title}\n\n{study(recipe, played, out)}"
-    with whole_file(out / f"{recipe}-{source}.md") as partial:
+    title = f"`{RECIPE}` on {len(played):,} games ({source}): top-1 illegal %; first passes"
+    text = f"{title}\n\n{study(played, out)}"
+    with whole_file(out / f"{source}.md") as partial:
         partial.write_text(text, encoding="utf-8")
     print(text)
 
