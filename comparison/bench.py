@@ -73,7 +73,8 @@ class Result:
         }
 
 
-def _batches(games: Iterable[Tensor]) -> Iterator[Tensor]:
+def batches(games: Iterable[Tensor]) -> Iterator[Tensor]:
+    """The same games, at most BATCH at a time."""
     for chunk in games:
         for start in range(0, len(chunk), BATCH):
             yield chunk[start : start + BATCH]
@@ -97,7 +98,7 @@ def choose_threshold(
 ) -> float:
     """The probability above which a move counts as predicted legal: best F1 on separate games."""
     chooser = ThresholdChooser()
-    for tokens in _batches(random_games(games, seed, purpose="threshold", device=device)):
+    for tokens in batches(random_games(games, seed, purpose="threshold", device=device)):
         chooser.add(_predict(model, tokens), replay(tokens))
         progress(len(tokens))
     return chooser.best()
@@ -120,7 +121,7 @@ def evaluate(
     error.
     """
     result = Result(name, tau, source=source, errors=ErrorSet(source))
-    for tokens in _batches(games):
+    for tokens in batches(games):
         played = replay(tokens)
         scores = score(_predict(model, tokens), played, tau)
         _add(result, scores, played, keep_errors)

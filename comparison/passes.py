@@ -9,10 +9,10 @@ of the rules needs another folder.
 """
 
 import hashlib
-import json
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -22,8 +22,8 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from comparison.bench import BATCH, evaluate
-from comparison.report import cells, markdown, write_json
+from comparison.bench import batches, evaluate
+from comparison.report import cells, markdown, measured_once
 from extracted_rules.files import whole_file
 from extracted_rules.game import random_games, replay
 from extracted_rules.game_files import GameFileError, load_games
@@ -83,10 +83,9 @@ class TrueSides(Interpreter):
         return super()._attend(layer, last, facts, opening, later)
 
 
-def _batches(games: Tensor, name: str) -> Iterable[Tensor]:
+def _shown(games: Tensor, name: str) -> Iterable[Tensor]:
     """The games in batches, behind a progress bar."""
-    batches = [games[start : start + BATCH] for start in range(0, len(games), BATCH)]
-    return track(batches, name, console=Console(stderr=True), transient=True)
+    return track(list(batches([games])), name, console=Console(stderr=True), transient=True)
 
 
 def illegal_rates(
@@ -97,10 +96,14 @@ def illegal_rates(
     name = "sides as found" if told_from is None else f"true sides from {told_from}"
     # The threshold decides on the legal set alone, which is not reported here.
     result = evaluate(
-        name, lambda moves: rules(moves).logits, _batches(games, name), 0.01, keep_errors=False
+        name, lambda moves: rules(moves).logits, _shown(games, name), 0.01, keep_errors=False
     )
-    found = [result.strata[group][stratum] for _, group, stratum in COLUMNS]
-    return [(number, rate if m.positions else "") for m in found for number, rate, *_ in [cells(m)]]
+    found = []
+    for _, group, stratum in COLUMNS:
+        measures = result.strata[group][stratum]
+        positions, rate, *_ = cells(measures)
+        found.append((positions, rate if measures.positions else ""))
+    return found
 
 
 @dataclass
@@ -125,7 +128,7 @@ def notice(rules: Interpreter, games: Tensor) -> list[Noticed]:
     """How well rules notice the first pass of each game, by SPANS of moves before it."""
     spans = [Noticed(*span) for span in SPANS]
     place = torch.arange(CONTEXT)
-    for tokens in _batches(games, "first passes"):
+    for tokens in _shown(games, "first passes"):
         there = tokens[:, :CONTEXT] != 0
         behind = (replay(tokens).passes[:, :CONTEXT].cumsum(-1) > 0) & there
         held = (rules(tokens[:, :CONTEXT].long()).passed > 0.5) & there
@@ -148,28 +151,29 @@ def study(games: Tensor, out: Path) -> str:
     strengths = load_strengths(RECIPE).apply(lambda x: x.float())
     asked = dump(strengths, "") + repr((COLUMNS, SPANS))
     key = hashlib.sha256(asked.encode() + games.numpy().tobytes()).hexdigest()[:12]
-    rows: list[list[str]] = []
-    for told_from in TOLD_FROM:
-        kept = out / f"{key}-{told_from or 'found'}.json"
-        if not kept.exists():
-            write_json(illegal_rates(strengths, told_from, games), kept)
-        counts, rates = zip(*json.loads(kept.read_text(encoding="utf-8")), strict=True)
-        if told_from is None:
-            rows = [["positions", *counts], [f"as found, from layer {FOUND} on", *rates]]
-        else:
-            rows.append([f"true from layer {told_from} on", *rates])
-    kept = out / f"{key}-noticed.json"
-    if not kept.exists():
-        write_json([vars(span) for span in notice(Interpreter(strengths), games)], kept)
+    rates = [
+        measured_once(
+            out / f"{key}-{told_from or 'found'}.json",
+            partial(illegal_rates, strengths, told_from, games),
+        )
+        for told_from in TOLD_FROM
+    ]
+    names = [
+        f"as found, from layer {FOUND} on" if layer is None else f"true from layer {layer} on"
+        for layer in TOLD_FROM
+    ]
+    rows = [["positions", *(positions for positions, _ in rates[0])]]
+    rows += [[name, *(rate for _, rate in row)] for name, row in zip(names, rates, strict=True)]
+    noticed = measured_once(
+        out / f"{key}-noticed.json",
+        lambda: [vars(span) for span in notice(Interpreter(strengths), games)],
+    )
     spans = [
         [f"{first}-{last}", *(f"{count:,}" for count in counts)]
-        for first, last, *counts in (
-            span.values() for span in json.loads(kept.read_text(encoding="utf-8"))
-        )
+        for first, last, *counts in (span.values() for span in noticed)
     ]
     illegal = markdown(("sides", *(heading for heading, *_ in COLUMNS)), rows)
-    noticed = markdown(NOTICED, spans)
-    return f"{illegal}\n\n{OVERLAP}\n\n{noticed}\n"
+    return f"{illegal}\n\n{OVERLAP}\n\n{markdown(NOTICED, spans)}\n"
 
 
 def main(

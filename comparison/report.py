@@ -1,7 +1,7 @@
 """Results for people and machines: tables, ``results.json`` and ``report.md``."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import combinations
 from math import isfinite
 from pathlib import Path
@@ -136,6 +136,13 @@ def write_json(data: Any, path: Path) -> None:
     with whole_file(path) as partial:
         text = json.dumps(without_nan(data), indent=2, allow_nan=False)
         partial.write_text(text + "\n", encoding="utf-8")
+
+
+def measured_once(path: Path, measure: Callable[[], Any]) -> Any:
+    """What ``measure`` gives, as JSON; from the file where it was measured before."""
+    if not path.exists():
+        write_json(measure(), path)
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def write_markdown(

@@ -4,19 +4,19 @@ The same fit several times, with the strengths tied along fewer and fewer axes; 
 compiled and measured on the bench. A study of about half an hour; killed, it goes on.
 """
 
-import json
 import sys
 import tomllib
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
 
 from comparison.bench import choose_threshold, evaluate
 from comparison.figures import accuracy_by_scalars
-from comparison.report import HEADINGS, cells, markdown, write_json
+from comparison.report import HEADINGS, cells, markdown, measured_once
 from extracted_rules.files import whole_file
 from extracted_rules.game import random_games
 from handbuilt.calibration import CalibrationError, Plan, calibrate, starting_point
@@ -64,6 +64,18 @@ def measure(scalars: int, free: str, strengths: Strengths, games: int, seed: int
     )
 
 
+def fit_and_measure(
+    plan: Plan | None, scalars: int, out: Path, games: int, seed: int
+) -> dict[str, Any]:
+    """A plan's point, fitted in a folder of its own; without a plan that of `logic`."""
+    if plan is None:
+        free, strengths = "argued by hand", load_strengths("logic")
+    else:
+        free = "tied along " + ", ".join(plan.tied) if plan.tied else "free"
+        strengths = calibrate(plan, starting_point(), out, resume=True)
+    return vars(measure(scalars, free, strengths, games, seed))
+
+
 def study(out: Path, steps: int, games: int, seed: int) -> list[Point]:
     """All points; those measured already are taken from the folder."""
     points = []
@@ -72,14 +84,8 @@ def study(out: Path, steps: int, games: int, seed: int) -> list[Point]:
         size = plan.free_scalars() if plan else ARGUED
         name = f"{size}-{steps}-steps"
         kept = out / f"{name}-{games}-games-{seed}.json"
-        if not kept.exists():
-            if plan is None:
-                free, strengths = "argued by hand", load_strengths("logic")
-            else:
-                free = "tied along " + ", ".join(plan.tied) if plan.tied else "free"
-                strengths = calibrate(plan, starting_point(), out / name, resume=True)
-            write_json(vars(measure(size, free, strengths, games, seed)), kept)
-        points.append(Point(**json.loads(kept.read_text(encoding="utf-8"))))
+        point = measured_once(kept, partial(fit_and_measure, plan, size, out / name, games, seed))
+        points.append(Point(**point))
     return points
 
 

@@ -605,7 +605,7 @@ class _Compiler:
         self._one_each(layer, name, BRACKET_NAMES, sentence, reads, bar, writes)
 
     def _discs_of_lines(self, run: Tensor, end: Tensor) -> dict[str, Array]:
-        """What the neurons of all brackets read of discs to find a line for the next mover."""
+        """What the neurons of all brackets read of discs to find a line."""
         return {source: _weights(run[:, i], end[:, i]) for i, source in enumerate(SOURCES)}
 
     def _count_lines(self) -> None:

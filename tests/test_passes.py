@@ -21,7 +21,7 @@ def strengths() -> Strengths:
 
 @pytest.fixture(scope="module")
 def games() -> Tensor:
-    """Games with a first pass before their second, fifteenth and last move, and without any."""
+    """Four games with a pass among the first 14 moves, four in which no position sees a pass."""
     games = torch.cat(list(random_games(20_000, 5, purpose="test")))
     passes = replay(games).passes[:, :60]
     first = torch.where(passes, torch.arange(60), 60).amin(-1)
