@@ -9,7 +9,7 @@ MODELS := calibrated logic uniform-empty uniform-beside bigram
 .PHONY: compare test test-interop slow lint bench clean
 
 # The trained model takes part where the project holds one.
-MODELS += $(if $(wildcard comparison/reference_model/manifest.json),reference)
+MODELS += $(if $(wildcard comparison/trained/reference_model/manifest.json),reference)
 
 compare: $(INSTALLED)  ## the table, the report and the figures, on 600 random games
 	$(BIN)/handbuilt compare $(MODELS) --games 600 --seed 1 --out out/compare
@@ -19,7 +19,7 @@ test: lint  ## what CI runs
 
 test-interop: $(INSTALLED)  ## against the real TransformerLens, which it installs
 	$(BIN)/pip install --quiet --disable-pip-version-check $(TORCH) --editable '.[interop]'
-	$(BIN)/pytest tests/test_interop.py
+	$(BIN)/pytest tests/trained/test_interop.py
 
 slow: $(INSTALLED)  ## studies too long for `make test`
 	$(BIN)/pytest -m slow
@@ -30,7 +30,7 @@ lint: $(INSTALLED)
 	$(BIN)/mypy
 
 bench: $(INSTALLED)  ## speed and memory
-	$(BIN)/python -m comparison.speed
+	$(BIN)/handbuilt study speed
 
 clean:
 	rm -rf $(VENV) out build *.egg-info

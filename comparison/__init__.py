@@ -1,5 +1,5 @@
 """Models side by side: baselines, checkpoints, measures, error sets, figures, the command line."""
 
-from comparison.models import load_model
+from comparison.trained.models import load_model
 
 __all__ = ["load_model"]

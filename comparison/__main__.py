@@ -1,5 +1,5 @@
 """``python -m comparison``, the form that torchrun starts: the command line itself."""
 
-from comparison.cli import main
+from comparison.commands.cli import main
 
 main()

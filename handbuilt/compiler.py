@@ -12,8 +12,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from extracted_rules.notation import LABELS, N_SQUARES, PLAYABLE, token_of
-from extracted_rules.patterns import BRACKETS, PATTERNS
+from extracted_rules.othello.notation import LABELS, N_SQUARES, PLAYABLE, token_of
+from extracted_rules.othello.patterns import BRACKETS, PATTERNS
 from handbuilt.interpreter import (
     ENDS_GATE,
     FIRST_MOVES,

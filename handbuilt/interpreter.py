@@ -27,9 +27,9 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from extracted_rules.game import START_BLACK, replay, unpack
-from extracted_rules.notation import CENTRE, CONTEXT, N_SQUARES, SQUARE_OF_TOKEN, token_of
-from extracted_rules.patterns import BRACKETS, MAX_DISTANCE, PAIR_CLASS, RAYS
+from extracted_rules.othello.game import START_BLACK, replay, unpack
+from extracted_rules.othello.notation import CENTRE, CONTEXT, N_SQUARES, SQUARE_OF_TOKEN, token_of
+from extracted_rules.othello.patterns import BRACKETS, MAX_DISTANCE, PAIR_CLASS, RAYS
 from handbuilt.strengths import LENGTHS, LINE_VOICES, TOLD, Strengths
 
 N_LAYERS = 8

@@ -4,7 +4,7 @@ from math import log
 
 import torch
 
-from extracted_rules.patterns import PAIRS
+from extracted_rules.othello.patterns import PAIRS
 from handbuilt.interpreter import NEVER
 from handbuilt.strengths import AXES, CLAIMING, LAGS, LENGTHS, MEMORIES, VOICES, Strengths, shape_of
 

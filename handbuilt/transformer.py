@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from extracted_rules.files import read_tensors, write_tensors
-from extracted_rules.notation import N_TOKENS
+from extracted_rules.othello.files import read_tensors, write_tensors
+from extracted_rules.othello.notation import N_TOKENS
 
 #: No size of a model read from a file may exceed this.
 MAX_SIZE = 2**16

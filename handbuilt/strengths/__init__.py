@@ -15,8 +15,8 @@ from textwrap import wrap
 import torch
 from torch import Tensor
 
-from extracted_rules.notation import LABELS
-from extracted_rules.patterns import PAIRS
+from extracted_rules.othello.notation import LABELS
+from extracted_rules.othello.patterns import PAIRS
 
 
 class StrengthsError(ValueError):

@@ -1,0 +1,110 @@
+"""``handbuilt calibrate | ablate``: the strengths of the rules, fitted and knocked out."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from comparison.commands.shared import (
+    Device,
+    Games,
+    Seed,
+    app,
+    bench_games,
+    check_writable,
+    console,
+    counter,
+    progress_bars,
+)
+from comparison.measuring.bench import choose_threshold, evaluate, resolve_device
+from extracted_rules.othello.files import whole_file
+from handbuilt.ablation import KNOCK_OUTS, knock_out
+from handbuilt.calibration import CalibrationError, Plan, Progress, calibrate, starting_point
+from handbuilt.compiler import compile_rules
+from handbuilt.recipes import RECIPES, UnknownRecipeError
+from handbuilt.strengths import AXES, FOLDER, dump, load_strengths
+
+
+@app.command("calibrate")
+def calibrate_command(
+    out: Annotated[Path, typer.Option(help="Folder for the fit's state and log.")],
+    strengths: Annotated[Path, typer.Option(help="Where to write the fitted strengths.")] = FOLDER
+    / "calibrated.toml",
+    steps: Annotated[int, typer.Option(min=1)] = Plan.steps,
+    batch: Annotated[int, typer.Option(help="Games a step.", min=1)] = Plan.batch,
+    rate: Annotated[float, typer.Option(help="Learning rate.", min=0.0)] = Plan.rate,
+    seed: Annotated[int, typer.Option(help="Seed of the games of the fit.")] = 1,
+    tied: Annotated[
+        str, typer.Option(help=f"Axes to keep together, by commas; of {', '.join(AXES)}.")
+    ] = "",
+    resume: Annotated[bool, typer.Option(help="Go on from the folder's state.")] = False,
+    device: Device = "auto",
+) -> None:
+    """Fit the strengths of `calibrated` through the rules' interpreter, on random games."""
+    axes = tuple(axis.strip() for axis in tied.split(",") if axis.strip())
+    unknown = [axis for axis in axes if axis not in AXES]
+    if unknown:
+        raise CalibrationError(f"no axis is called {unknown[0]!r}; there is {', '.join(AXES)}")
+    plan = Plan(steps=steps, batch=batch, rate=rate, seed=seed, tied=axes)
+    check_writable(strengths)
+    where = resolve_device(device)
+    with progress_bars() as progress:
+        task = progress.add_task("calibrating", total=steps)
+
+        def report(line: Progress) -> None:
+            text = f"loss {line.loss:.2f}, excess {line.excess:.3f}"
+            progress.update(task, completed=line.step, description=text)
+
+        fitted = calibrate(plan, starting_point(), out, resume=resume, device=where, report=report)
+    comment = (
+        f"Strengths of the recipe `calibrated`: {plan.free_scalars():,} numbers fitted on "
+        f"{steps * batch:,} random games.\n{plan} on {where.type}"
+    )
+    with whole_file(strengths) as partial:
+        partial.write_text(dump(fitted, comment), encoding="utf-8")
+    console.print(f"wrote {strengths}", highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command("ablate")
+def ablate_command(
+    rules: Annotated[
+        list[str] | None, typer.Argument(help="Rules to drop, one at a time; all by default.")
+    ] = None,
+    recipe: Annotated[str, typer.Option(help="Recipe to drop them from.")] = "calibrated",
+    games: Games = 200,
+    seed: Seed = 1,
+    device: Device = "auto",
+    json: Annotated[Path | None, typer.Option(help="Write the figures here as JSON.")] = None,
+) -> None:
+    """Drop rules one at a time, recompile, measure: what is each worth?"""
+    from comparison.showing.report import HEADINGS, as_table, cells, write_json
+
+    if json:
+        check_writable(json)
+    where = resolve_device(device)
+    if recipe not in RECIPES:
+        raise UnknownRecipeError(f"no recipe is called {recipe!r}; there is {', '.join(RECIPES)}")
+    intact, asked = load_strengths(recipe), list(dict.fromkeys(rules or KNOCK_OUTS))
+    cases = [("none", "the whole recipe", intact)]
+    for rule in asked:
+        without = knock_out(intact, rule)
+        cases.append((rule, KNOCK_OUTS[rule][0], without))
+    bench, source = bench_games(games, None, seed, False, where)
+    rows, found = [], []
+    with progress_bars() as progress:
+        # One threshold for all, the intact recipe's: what is lost shows as it would in use.
+        whole = compile_rules(intact)[0].eval().to(where)
+        step = counter(progress, "threshold", games)
+        tau = choose_threshold(whole, seed, where, games, progress=step)
+        for rule, says, strengths in cases:
+            model = compile_rules(strengths)[0].eval().to(where)
+            step = counter(progress, rule, games)
+            result = evaluate(rule, model, bench, tau, source, progress=step, keep_errors=False)
+            _, illegal, f1, _, excess = cells(result.overall)
+            rows.append([rule, says, illegal, f1, excess])
+            found.append({"rule": rule, "says": says, **result.overall.as_dict()})
+    title = f"{recipe} without a rule: {games:,} games ({source}), tau {tau:.2g}"
+    _, illegal, f1, _, excess = HEADINGS
+    console.print(as_table(title, ("dropped", "that is"), rows, (illegal, f1, excess)))
+    if json:
+        write_json(found, json)

@@ -1,0 +1,221 @@
+"""``handbuilt evaluate | compare | probe``: any model on games."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import Progress
+from torch import Tensor, nn
+
+from comparison.commands.shared import (
+    Device,
+    File,
+    Games,
+    Seed,
+    SkipBad,
+    app,
+    bench_games,
+    check_writable,
+    console,
+    counter,
+    othello_gpt,
+    progress_bars,
+)
+from comparison.measuring.bench import (
+    THRESHOLD_GAMES,
+    Result,
+    choose_threshold,
+    evaluate,
+    resolve_device,
+)
+from comparison.measuring.boards import BOARD_GAMES, BoardAccuracy, board_accuracy
+from comparison.measuring.error_sets import write_who_errs
+from comparison.measuring.precision import Operands, products_of
+from comparison.measuring.probes import PROBE_GAMES, Probes, fit_probes, probe_accuracy
+from comparison.trained import reference
+from comparison.trained.models import REFERENCE, UnknownModelError, load_model
+from extracted_rules.othello.game import random_games
+from handbuilt.transformer import OthelloGPT
+
+
+def measure(
+    name: str,
+    model: nn.Module,
+    games: list[Tensor],
+    source: str,
+    seed: int,
+    progress: Progress,
+    keep_errors: bool,
+) -> Result:
+    """Measure a model at its own threshold: the trained model's came with it, any other's is
+    chosen now."""
+    shipped = reference.Manifest.read(reference.FOLDER).tau if name == REFERENCE else None
+    total = sum(len(batch) for batch in games) + (0 if shipped else THRESHOLD_GAMES)
+    step = counter(progress, name, total)
+    tau = shipped or choose_threshold(model, seed, games[0].device, THRESHOLD_GAMES, progress=step)
+    return evaluate(name, model, games, tau, source, progress=step, keep_errors=keep_errors)
+
+
+def boards_of(name: str, model: nn.Module, games: Tensor) -> BoardAccuracy | None:
+    """What a model holds of the board, where there is something to read it with."""
+    if not isinstance(model, OthelloGPT):
+        return None
+    if name == REFERENCE:
+        probes = Probes.load(reference.FOLDER / reference.PROBES, model)
+        return probe_accuracy(model, probes, games)
+    return board_accuracy(model, games) if "layout" in model.metadata else None
+
+
+@app.command("evaluate")
+def evaluate_command(
+    model: Annotated[str, typer.Argument(help="A recipe, a baseline or a checkpoint's path.")],
+    games: Games = 1000,
+    file: File = None,
+    seed: Seed = 1,
+    device: Device = "auto",
+    skip_bad: SkipBad = False,
+    operands: Annotated[
+        Operands, typer.Option(help="How operands of matrix products are rounded.")
+    ] = Operands.FLOAT32,
+    json: Annotated[Path | None, typer.Option(help="Write the figures here as JSON.")] = None,
+) -> None:
+    """Measure one model, with 95 % intervals and by stratum."""
+    from comparison.showing.report import as_table, group_rows, model_rows, write_json
+
+    if json:
+        check_writable(json)
+    where = resolve_device(device)
+    bench, source = bench_games(games, file, seed, skip_bad, where)
+    loaded = load_model(model).to(where)
+    with progress_bars() as progress, products_of(operands):
+        result = measure(model, loaded, bench, source, seed, progress, keep_errors=False)
+    title = f"{model} on {result.games:,} games ({source}), {operands}, tau {result.tau:.2g}"
+    console.print(as_table(title, ("model", "positions"), model_rows([result])))
+    console.print(as_table("By the ply to predict", ("positions",), group_rows(result, "stage")))
+    console.print(
+        as_table("By number of legal moves", ("legal",), group_rows(result, "legal moves"))
+    )
+    if json:
+        write_json({**result.as_dict(), "operands": operands}, json)
+
+
+@app.command("compare")
+def compare_command(
+    models: Annotated[list[str], typer.Argument(help="Recipes, baselines or checkpoint paths.")],
+    games: Games = 2000,
+    file: File = None,
+    seed: Seed = 1,
+    device: Device = "auto",
+    skip_bad: SkipBad = False,
+    out: Annotated[Path, typer.Option(help="Folder for results, report and figures.")] = Path(
+        "out"
+    ),
+) -> None:
+    """Measure several models on the same games; write a table, a report, figures and error sets."""
+    from comparison.showing import examples, figures
+    from comparison.showing.report import (
+        all_overlaps,
+        as_table,
+        board_headings,
+        board_rows,
+        model_rows,
+        stage_rows,
+        write_json,
+        write_markdown,
+    )
+
+    if len(set(models)) < len(models):
+        raise UnknownModelError("a model is named twice; every model is compared once")
+    where = resolve_device(device)
+    loaded = {name: load_model(name).to(where) for name in models}
+    bench, source = bench_games(games, file, seed, skip_bad, where)
+    out.mkdir(parents=True, exist_ok=True)
+    with progress_bars() as progress:
+        results = [
+            measure(n, m, bench, source, seed, progress, keep_errors=True)
+            for n, m in loaded.items()
+        ]
+    title = f"{results[0].games:,} games ({source})"
+    console.print(as_table(title, ("model", "positions"), model_rows(results)))
+    title = "By the ply to predict"
+    console.print(as_table(title, ("model", "positions"), stage_rows(results)))
+    overlaps = all_overlaps(results)
+    drawn = [("error_by_ply.png", "Top-1 illegal rate by the ply to predict, 95 % intervals")]
+    figures.error_by_ply(results, out / drawn[0][0])
+    drawn.append(("example.png", "An example: blue squares are held for legal, dots are legal"))
+    examples.draw_example(bench[0][:1], loaded, results, out / drawn[1][0])
+    if overlaps:
+        drawn.append(("error_overlap.png", "Overlap of the models' error sets"))
+        figures.error_overlap([r.model for r in results], overlaps, out / drawn[2][0])
+    for result, stem in zip(results, file_stems(models), strict=True):
+        result.boards = boards_of(result.model, loaded[result.model], bench[0][:BOARD_GAMES])
+        if result.boards:
+            title = (
+                f"{result.model}: whole boards right, read from {result.boards.source} "
+                f"({result.boards.games} games)"
+            )
+            headings = board_headings(result.boards)
+            console.print(as_table(title, (), board_rows(result.boards), headings))
+            drawn.append((f"boards-{stem}.png", f"{title}, by layer and moves seen"))
+            share = result.boards.whole_boards()
+            figures.layer_by_ply(share, drawn[-1][1], "share of boards", out / drawn[-1][0])
+        model = loaded[result.model]
+        if isinstance(model, OthelloGPT) and "layout" in model.metadata:
+            worked = f"worked-{stem}.png"
+            if examples.draw_worked(bench[0], model, out / worked):
+                drawn.append((worked, f"{result.model}: one board, layer by layer"))
+            guess = f"first-guess-{stem}.png"
+            if examples.draw_first_guess(model, out / guess):
+                drawn.append((guess, f"{result.model}: what moves say of the discs around them"))
+        result.errors.write(out / f"errors-{stem}.csv")
+    write_who_errs([(r.model, r.errors) for r in results], out / "who_errs.csv")
+    write_json([result.as_dict() for result in results], out / "results.json")
+    command = shlex.join(["handbuilt", *sys.argv[1:]])
+    write_markdown(results, overlaps, drawn, command, out / "report.md")
+    console.print(f"wrote {out}/: report.md, results.json, figures and error sets", highlight=False)
+
+
+def file_stems(names: list[str]) -> list[str]:
+    """A different file name for every model, without folders."""
+    stems: list[str] = []
+    for name in names:
+        stem, number = Path(name).stem, 2
+        while stem in stems:
+            stem, number = f"{Path(name).stem}-{number}", number + 1
+        stems.append(stem)
+    return stems
+
+
+@app.command("probe")
+def probe_command(
+    model: Annotated[str, typer.Argument(help="A recipe, a checkpoint's path or reference.")],
+    out: Annotated[Path, typer.Option(help="Where to write the probes; a PNG goes beside them.")],
+    games: Annotated[
+        int, typer.Option(help="Random games to fit on, used for nothing else.", min=1)
+    ] = PROBE_GAMES,
+    seed: Seed = 1,
+    device: Device = "auto",
+) -> None:
+    """Fit linear probes for the board on every layer; say how much of it they find."""
+    from comparison.showing.figures import layer_by_ply
+    from comparison.showing.report import as_table, board_headings, board_rows
+
+    picture = out.with_suffix(".png")
+    if picture == out:
+        raise OSError(f"cannot write {out}: probes are safetensors, a picture goes beside them")
+    for path in (out, picture):
+        check_writable(path)
+    where = resolve_device(device)
+    loaded = othello_gpt(model, "it has no layers to probe").to(where)
+    with progress_bars() as progress:
+        probes = fit_probes(loaded, games, seed, counter(progress, "probes", games))
+    probes.save(out)
+    bench = next(random_games(BOARD_GAMES, seed, device=where))
+    accuracy = probe_accuracy(loaded, probes, bench)
+    title = f"{model}: probes fitted on {games:,} games, measured on {BOARD_GAMES} others"
+    console.print(as_table(title, (), board_rows(accuracy), board_headings(accuracy)))
+    title = f"{model}: whole boards right, read from linear probes ({BOARD_GAMES} games)"
+    layer_by_ply(accuracy.whole_boards(), title, "share of boards", picture)
+    console.print(f"wrote {out} and {picture}", highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,54 @@
+"""``handbuilt study passes | scalars | speed``: a question each, and the tables that answer it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from comparison.commands.shared import app
+from extracted_rules.othello.game import random_games
+from extracted_rules.othello.game_files import load_games
+
+study = typer.Typer(
+    help="Longer studies; killed, they go on from what was measured.", no_args_is_help=True
+)
+app.add_typer(study, name="study")
+
+
+@study.command("passes")
+def passes_command(
+    games: Annotated[int, typer.Option(help="Number of random games.", min=1)] = 5000,
+    seed: Annotated[int, typer.Option(help="Seed of those games.")] = 1,
+    file: Annotated[Path | None, typer.Option(help="Games to use instead, as in evaluate.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the tables.")] = Path("out/passes"),
+) -> None:
+    """Which unseen passes does `calibrated` notice, and what would true sides be worth?"""
+    from comparison.studies import passes
+
+    played = torch.cat(list(load_games(file) if file else random_games(games, seed)))
+    source = file.stem if file else f"random-{games}-{seed}"
+    print(passes.report(played, source, out))
+
+
+@study.command("scalars")
+def scalars_command(
+    out: Annotated[Path, typer.Option(help="Folder for fits, table and plot.")] = Path(
+        "out/scalars"
+    ),
+    steps: Annotated[int, typer.Option(help="Steps of each fit.", min=1)] = 300,
+    games: Annotated[int, typer.Option(help="Random games to measure on.", min=1)] = 500,
+    seed: Annotated[int, typer.Option(help="Seed of those games.")] = 1,
+) -> None:
+    """How good are the rules with how many fitted numbers? About half an hour."""
+    from comparison.studies import scalars
+
+    print(scalars.report(out, steps, games, seed))
+
+
+@study.command("speed")
+def speed_command() -> None:
+    """How fast are the engine, a forward pass, an evaluation, a build? Needs the extra `test`."""
+    from comparison.studies import speed
+
+    speed.report()

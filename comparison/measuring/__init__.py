@@ -1,0 +1,1 @@
+"""Measuring any model on games: benches, measures, boards, probes, error sets, baselines."""

@@ -1,0 +1,91 @@
+"""Pictures of single positions, as models hold them."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from comparison.measuring.bench import Result
+from comparison.measuring.boards import residuals
+from comparison.showing import figures
+from extracted_rules.othello.game import replay
+from extracted_rules.othello.notation import (
+    CONTEXT,
+    LABELS,
+    square_of,
+    squares_from_tokens,
+    token_of,
+)
+from handbuilt.space import Layout
+from handbuilt.strengths import MEMORIES
+from handbuilt.transformer import OthelloGPT
+
+
+@torch.inference_mode()
+def draw_example(
+    game: Tensor, models: dict[str, nn.Module], results: Iterable[Result], path: Path
+) -> None:
+    seen = max(1, min(30, int((game != 0).sum()) - 1))
+    played = replay(game)
+    log_odds = []
+    for result in results:
+        logits = models[result.model](game[:, :CONTEXT].long())[0, seen - 1, 1:].double()
+        odds = logits.log_softmax(-1) - torch.tensor(result.tau, dtype=torch.float64).log()
+        log_odds.append((result.model, odds.cpu()))
+    figures.legality_heat_map(
+        played.boards[0, seen].cpu(),
+        played.legal[0, seen].cpu(),
+        log_odds,
+        f"{'Black' if int(played.movers[0, seen]) > 0 else 'White'} to move "
+        + figures.caption_of(squares_from_tokens(game[0, :seen])),
+        path,
+    )
+
+
+@torch.inference_mode()
+def draw_worked(games: Tensor, model: OthelloGPT, path: Path) -> bool:
+    """The first long game of the bench, as a hand-built model holds it before move 40; False if
+    no game has two moves."""
+    lengths = (games != 0).sum(-1)
+    game = games[int(lengths.clamp(max=41).argmax())][None]
+    seen = min(39, int((game != 0).sum()) - 1)
+    if seen < 1:
+        return False
+    played = replay(game)
+    stream, _ = next(residuals(model, game, "hook_resid_mid"))
+    where = Layout.of(model).directions["belief"]
+    figures.worked_position(
+        (played.boards[0, seen] * played.movers[0, seen]).cpu(),
+        stream[:-1, 0, seen, where].cpu(),
+        played.legal[0, seen + 1].cpu(),
+        f"The board before move {seen + 1}, as that move's position holds it; gold: the replies",
+        path,
+    )
+    return True
+
+
+@torch.inference_mode()
+def draw_first_guess(model: OthelloGPT, path: Path) -> bool:
+    """What layer 0's heads write about the discs around a few moves of the mover's side; False if
+    no head does."""
+    layout, moves = Layout.of(model), [square_of(label) for label in ("A1", "C1", "B2", "D3")]
+    # At position 0 every head looks at the move itself.
+    w_o = model.state_dict()["blocks.0.attn.W_O"]
+    tokens = torch.tensor([[token_of(square)] for square in moves], device=w_o.device)
+    _, cache = model.run_with_cache(tokens)
+    panels = []
+    for name in (f"{memory}-mine" for memory in MEMORIES):
+        if name not in layout.heads[0]:
+            continue
+        head = layout.heads[0].place(name)
+        written = cache["blocks.0.attn.hook_z"][:, 0, head] @ w_o[head]
+        boards = written[:, layout.directions["settled"]]
+        panels.append(
+            [(f"{name}: {LABELS[s]}", board) for s, board in zip(moves, boards, strict=True)]
+        )
+    if not panels:
+        return False
+    title = "What moves of the mover's side say of the discs around them (layer 0's heads)"
+    figures.what_moves_say(panels, title, path)
+    return True

@@ -1,0 +1,290 @@
+"""Figures: error rates with intervals, boards with discs and scores, overlap of error sets."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import torch
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle, Rectangle
+from torch import Tensor
+
+from comparison.measuring.bench import Result
+from comparison.measuring.error_sets import KINDS, Overlap
+from comparison.trained.states import Progress
+from extracted_rules.othello.files import whole_file
+from extracted_rules.othello.notation import COLUMNS, LABELS, N_SQUARES, SQUARE_OF_TOKEN
+
+#: Colour-blind safe (Okabe and Ito), in the order in which models are named.
+MODEL_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+#: Squares are tinted from red (below zero) through white to blue.
+DIVERGING = "RdBu"
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with whole_file(path) as partial:
+        figure.savefig(partial, dpi=150, bbox_inches="tight")
+    plt.close(figure)
+
+
+def _plain(name: str) -> str:
+    """A model's name as text: no mathematics between dollars, no label hidden by an underscore."""
+    return "\u200b" + name.replace("$", r"\$")
+
+
+def error_by_ply(results: Sequence[Result], path: Path) -> None:
+    """Top-1 illegal rate by the ply to predict, one line a model, 95 % intervals as bands."""
+    figure, axes = plt.subplots(figsize=(9, 4.8))
+    floor = 1e-4
+    for result, colour in zip(results, MODEL_COLOURS * 3, strict=False):
+        by_ply = result.strata["ply"]
+        plies = [int(ply) for ply, measures in by_ply.items() if measures.positions]
+        rates = [m.illegal.rate() for m in by_ply.values() if m.positions]
+        # A rate of zero has no place on a logarithmic axis: its dot is left out, its band stays.
+        values = [r.value if r.value > 0 else float("nan") for r in rates]
+        axes.plot(plies, values, color=colour, label=_plain(result.model), marker=".", lw=1.4)
+        axes.fill_between(
+            plies,
+            [max(r.low, floor) for r in rates],
+            [max(r.high, floor) for r in rates],
+            color=colour,
+            alpha=0.15,
+            lw=0,
+        )
+    axes.set(yscale="log", ylim=(floor, 1.05), xlim=(1, 61))
+    axes.set(xlabel="ply of the move to predict", ylabel="top-1 illegal rate")
+    axes.set_title(f"How often the most likely move is illegal ({results[0].games} games)")
+    axes.grid(alpha=0.25, which="both")
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    _save(figure, path)
+
+
+def _frame(axes: Axes) -> None:
+    """Limits and labels of a board."""
+    axes.set(xlim=(0, 8), ylim=(8, 0), aspect="equal")
+    axes.set_xticks([c + 0.5 for c in range(8)], list(COLUMNS))
+    axes.set_yticks([r + 0.5 for r in range(8)], [str(r + 1) for r in range(8)])
+    axes.tick_params(length=0, labelsize=8)
+
+
+def draw_board(axes: Axes, board: Tensor, values: Tensor, limit: float, title: str) -> None:
+    """One board: squares tinted by ``values`` (float [64], zero in white), discs on top.
+
+    board: int8 [64] with +1 black, -1 white. Occupied squares are left grey and untinted.
+    """
+    colours = plt.get_cmap(DIVERGING)
+    for square in range(N_SQUARES):
+        row, column = divmod(square, 8)
+        disc = int(board[square])
+        shade = 0.5 + float(values[square]) / (2 * limit)
+        tint = (0.88, 0.88, 0.86, 1.0) if disc else colours(min(max(shade, 0.0), 1.0))
+        axes.add_patch(Rectangle((column, row), 1, 1, facecolor=tint, edgecolor="0.6", lw=0.6))
+        if disc:
+            face = "0.1" if disc > 0 else "white"
+            axes.add_patch(Circle((column + 0.5, row + 0.5), 0.36, facecolor=face, edgecolor="0.1"))
+    _frame(axes)
+    axes.set_title(title, fontsize=10)
+
+
+def legality_heat_map(
+    board: Tensor,
+    legal: Tensor,
+    log_odds: Sequence[tuple[str, Tensor]],
+    caption: str,
+    path: Path,
+) -> None:
+    """An example position as each model sees it.
+
+    legal: bool [64]. log_odds: per model float [60], log probability minus log tau by token - 1:
+    above zero (blue) the model holds the move for legal. A dot marks the truly legal squares.
+    """
+    count, limit = len(log_odds), 6.0
+    figure, panels = plt.subplots(
+        1, count, figsize=(3.1 * count + 0.6, 3.9), squeeze=False, layout="constrained"
+    )
+    for axes, (name, values) in zip(panels[0], log_odds, strict=True):
+        on_board = board.new_zeros(N_SQUARES).double()
+        on_board[SQUARE_OF_TOKEN[1:]] = values.double().cpu()
+        draw_board(axes, board, on_board, limit, _plain(name))
+        for square in legal.nonzero().squeeze(-1).tolist():
+            row, column = divmod(square, 8)
+            axes.plot(column + 0.5, row + 0.5, marker="o", ms=5, mfc="gold", mec="0.1", mew=0.7)
+    mappable = ScalarMappable(Normalize(-limit, limit), plt.get_cmap(DIVERGING))
+    bar = figure.colorbar(mappable, ax=panels[0].tolist(), shrink=0.75, pad=0.01)
+    bar.set_label("log p − log tau (nats)")
+    figure.suptitle(caption, fontsize=11)
+    _save(figure, path)
+
+
+def error_overlap(
+    names: Sequence[str], overlaps: dict[tuple[str, str], list[Overlap]], path: Path
+) -> None:
+    """Jaccard index of every two models' error sets, one matrix an error kind."""
+    count, labels = len(names), [_plain(name) for name in names]
+    figure, panels = plt.subplots(
+        1,
+        len(KINDS),
+        figsize=(1.5 * count * len(KINDS) + 2, 1.2 * count + 1.2),
+        layout="constrained",
+    )
+    for axes, kind in zip(panels, KINDS, strict=True):
+        for row, a in enumerate(names):
+            for column, b in enumerate(names):
+                if a == b:
+                    value, text = 1.0, "same"
+                else:
+                    pair = overlaps.get((a, b)) or overlaps[b, a]
+                    found = next(o for o in pair if o.kind == kind)
+                    value, text = found.jaccard, f"{found.jaccard:.2f}\n({found.both} both)"
+                shade = plt.get_cmap("Blues")(0.0 if value != value or a == b else 0.9 * value)
+                axes.add_patch(Rectangle((column, row), 1, 1, facecolor=shade, edgecolor="white"))
+                ink = "white" if value > 0.6 and a != b else "0.15"
+                axes.text(
+                    column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=8, color=ink
+                )
+        axes.set(xlim=(0, count), ylim=(count, 0), title=f"errors of kind {kind!r}")
+        axes.set_xticks(
+            [i + 0.5 for i in range(count)], labels, rotation=30, ha="right", fontsize=8
+        )
+        axes.set_yticks([i + 0.5 for i in range(count)], labels, fontsize=8)
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+    figure.suptitle("Overlap of error sets (Jaccard index)")
+    _save(figure, path)
+
+
+def layer_by_ply(values: Tensor, title: str, label: str, path: Path) -> None:
+    """Heat map of shares [layers, positions] in 0..1, from one move seen on."""
+    figure, axes = plt.subplots(figsize=(9, 2.8), layout="constrained")
+    layers, positions = values.shape
+    image = axes.imshow(
+        values.cpu().numpy(), aspect="auto", cmap="viridis", vmin=0, vmax=1, origin="lower",
+        extent=(0.5, positions + 0.5, -0.5, layers - 0.5),
+    )  # fmt: skip
+    axes.set(xlabel="moves seen", ylabel="layer", title=_plain(title))
+    axes.set_yticks(range(layers))
+    figure.colorbar(image, ax=axes, label=label, pad=0.01)
+    _save(figure, path)
+
+
+def worked_position(
+    board: Tensor, beliefs: Tensor, replies: Tensor, title: str, path: Path
+) -> None:
+    """What a hand-built model believes of one position, layer by layer, beside the truth.
+
+    board: int8 [64], +1 mine and -1 theirs before the move, in the mover's frame; beliefs: float
+    [layers, 64]; replies: bool [64], squares that are truly legal for the next mover.
+    """
+    count = len(beliefs) + 1
+    figure, panels = plt.subplots(2, (count + 1) // 2, figsize=(13, 7.2), layout="constrained")
+    shades = plt.get_cmap(DIVERGING)
+    for number, axes in enumerate(panels.flatten()):
+        _frame(axes)
+        if number >= count:
+            axes.set_visible(False)
+            continue
+        truth = number == count - 1
+        values = board.double() if truth else beliefs[number].double().cpu()
+        wrong = 0
+        for square in range(N_SQUARES):
+            row, column = divmod(square, 8)
+            axes.add_patch(Rectangle((column, row), 1, 1, fc="0.96", ec="0.75", lw=0.6))
+            if board[square]:
+                bad = float(values[square]) * int(board[square]) <= 0
+                wrong += bad
+                shade = 0.5 + max(-1.0, min(1.0, float(values[square]))) / 2
+                axes.add_patch(
+                    Circle(
+                        (column + 0.5, row + 0.5), 0.38, fc=shades(shade),
+                        ec="black" if bad else "0.4", lw=2.2 if bad else 0.6,
+                    )
+                )  # fmt: skip
+            elif truth and replies[square]:
+                axes.plot(column + 0.5, row + 0.5, "o", ms=5, mfc="gold", mec="0.1", mew=0.7)
+        axes.set_title("truth" if truth else f"layer {number}: {wrong} discs wrong", fontsize=10)
+    figure.suptitle(title, fontsize=11)
+    bar = figure.colorbar(
+        ScalarMappable(Normalize(-1, 1), shades), ax=panels.flatten().tolist(), shrink=0.6, pad=0.01
+    )
+    bar.set_label("belief: theirs (red) to mine (blue)")
+    _save(figure, path)
+
+
+def what_moves_say(panels: Sequence[Sequence[tuple[str, Tensor]]], title: str, path: Path) -> None:
+    """What moves say of the discs around them: a row of (title, values [64]) for every head.
+
+    Values are drawn in units of their row's median over the squares of which something is said.
+    """
+    rows, columns = len(panels), len(panels[0])
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(2.6 * columns + 0.8, 2.8 * rows + 0.4), squeeze=False,
+        layout="constrained",
+    )  # fmt: skip
+    limit, shades = 4.0, plt.get_cmap(DIVERGING)
+    for line, row in zip(axes, panels, strict=True):
+        loudness = torch.stack([values for _, values in row]).abs().cpu()
+        unit = float(loudness[loudness > 0].median())
+        for board, (name, values) in zip(line, row, strict=True):
+            scaled = (values.cpu() / unit).view(8, 8)
+            board.pcolormesh(
+                range(9), range(9), scaled.numpy(), cmap=shades, vmin=-limit, vmax=limit,
+                edgecolors="0.8", linewidth=0.4,
+            )  # fmt: skip
+            _frame(board)
+            board.set_title(name, fontsize=10)
+    figure.suptitle(title, fontsize=11)
+    mappable = ScalarMappable(Normalize(-limit, limit), shades)
+    bar = figure.colorbar(mappable, ax=axes.flatten().tolist(), shrink=0.7, pad=0.01, extend="both")
+    bar.set_label("theirs (red) to mine (blue)")
+    _save(figure, path)
+
+
+def accuracy_by_scalars(points: Sequence[tuple[int, float, float, float]], path: Path) -> None:
+    """Top-1 illegal rate, 1 - F1 and excess cross-entropy against the number of fitted numbers."""
+    figure, axes = plt.subplots(figsize=(6.4, 4), layout="constrained")
+    numbers = [p[0] for p in points]
+    drawn = (
+        # A rate of zero has no place on a logarithmic axis.
+        ("top-1 illegal rate", [p[1] or float("nan") for p in points]),
+        ("1 − legal-set F1", [1 - p[2] for p in points]),
+        ("excess cross-entropy (nats)", [p[3] for p in points]),
+    )
+    for (label, values), colour in zip(drawn, MODEL_COLOURS, strict=False):
+        axes.plot(numbers, values, marker="o", color=colour, label=label)
+    axes.set(xscale="log", yscale="log", xlabel="fitted numbers (the first: argued by hand)")
+    axes.set_title("What more numbers buy (pass-free positions)")
+    axes.grid(alpha=0.25, which="both")
+    axes.legend(frameon=False)
+    _save(figure, path)
+
+
+def training_curve(log: Sequence[Progress], path: Path) -> None:
+    """A training run: loss of the batches, and what validation found, by games seen."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
+    left.plot([line.games for line in log], [line.loss for line in log], color=MODEL_COLOURS[0])
+    left.set(xlabel="games seen", ylabel="training loss (nats)", title="Loss")
+    checked = [(line.games, *line.validation) for line in log if line.validation]
+    if checked:
+        games, illegal, excess = zip(*checked, strict=True)
+        drawn = (("top-1 illegal rate", illegal), ("excess cross-entropy (nats)", excess))
+        for (label, values), colour in zip(drawn, MODEL_COLOURS, strict=False):
+            right.plot(games, values, color=colour, marker=".", label=label)
+        right.set(yscale="log")
+        right.legend(frameon=False)
+    right.set(xlabel="games seen", title="Validation games")
+    for axes in (left, right):
+        axes.grid(alpha=0.25, which="both")
+    _save(figure, path)
+
+
+def caption_of(squares: list[int]) -> str:
+    """The last few moves of an example, to name it in a figure."""
+    tail = " ".join(LABELS[s] for s in squares[-4:])
+    return f"after {len(squares)} moves (… {tail})"

@@ -1,0 +1,185 @@
+"""Results for people and machines: tables, ``results.json`` and ``report.md``."""
+
+import json
+from collections.abc import Callable, Sequence
+from itertools import combinations
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import JustifyMethod
+from rich.markup import escape
+from rich.table import Table
+
+from comparison.measuring.bench import Result
+from comparison.measuring.boards import BoardAccuracy
+from comparison.measuring.error_sets import KINDS, Overlap, overlap
+from comparison.measuring.measures import Estimate, Measures
+from extracted_rules.othello.files import whole_file
+
+HEADINGS = ("count", "top-1 illegal %", "legal-set F1", "illegal mass %", "excess CE, nats")
+
+
+def _interval(estimate: Estimate, scale: float, digits: int) -> str:
+    low, high, value = (scale * n for n in (estimate.low, estimate.high, estimate.value))
+    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def cells(measures: Measures) -> list[str]:
+    """A stratum's row under HEADINGS, with 95 % intervals."""
+    return [
+        f"{measures.positions:,}",
+        _interval(measures.illegal.rate(), 100, 3),
+        _interval(measures.f1.share(), 1, 4),
+        _interval(measures.illegal_mass.share(), 100, 2),
+        _interval(measures.excess.mean(), 1, 3),
+    ]
+
+
+def model_rows(results: Sequence[Result]) -> list[list[str]]:
+    """One row a model and pass state, "pass-free" being where the mover is certain."""
+    rows = []
+    for result in results:
+        rows.append([result.model, "all", *cells(result.overall)])
+        rows.extend(
+            ["", name, *cells(measures)]
+            for name, measures in result.strata["pass"].items()
+            if measures.positions
+        )
+    return rows
+
+
+def stage_rows(results: Sequence[Result]) -> list[list[str]]:
+    """One row a model and third of the game: who fares how late in the game."""
+    return [
+        [result.model if first else "", *row]
+        for result in results
+        for first, row in zip((True, False, False), group_rows(result, "stage"), strict=False)
+    ]
+
+
+def group_rows(result: Result, group: str) -> list[list[str]]:
+    """One row a stratum of a group."""
+    return [[name, *cells(m)] for name, m in result.strata[group].items() if m.positions]
+
+
+def as_table(
+    title: str,
+    first: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    headings: Sequence[str] = HEADINGS,
+) -> Table:
+    """A table for the terminal."""
+    table = Table(title=escape(title), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for heading in (*first, *headings):
+        side: JustifyMethod = "left" if heading in first else "right"
+        table.add_column(heading, justify=side, no_wrap=True)
+    for row in rows:
+        table.add_row(*map(escape, row))
+    return table
+
+
+def board_headings(accuracy: BoardAccuracy) -> list[str]:
+    headings = ["layer", "discs right %", "whole boards right %", "whole flips right %"]
+    return headings if accuracy.flips_right is not None else headings[:3]
+
+
+def board_rows(accuracy: BoardAccuracy) -> list[list[str]]:
+    """One row a layer under the headings of :func:`board_headings`."""
+    return [
+        [str(layer), *(f"{100 * share:.1f}" for share in shares)]
+        for layer, shares in enumerate(accuracy.by_layer())
+    ]
+
+
+def markdown(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def all_overlaps(results: Sequence[Result]) -> dict[tuple[str, str], list[Overlap]]:
+    """Every two models' error sets against each other, by kind."""
+    return {
+        (a.model, b.model): [overlap(a.errors, b.errors, kind) for kind in KINDS]
+        for a, b in combinations(results, 2)
+    }
+
+
+def overlap_rows(overlaps: dict[tuple[str, str], list[Overlap]]) -> list[list[str]]:
+    return [
+        [
+            *(a, b, found.kind),
+            *(f"{n:,}" for n in (found.both, found.only_a, found.only_b)),
+            f"{found.jaccard:.3f}",
+            _interval(found.odds_ratio, 1, 2),
+        ]
+        for (a, b), pair in overlaps.items()
+        for found in pair
+    ]
+
+
+OVERLAP_HEADINGS = ("A", "B", "kind", "both", "only A", "only B", "Jaccard", "odds ratio")
+
+
+def without_nan(data: Any) -> Any:
+    """JSON knows no NaN: what has no value (an interval of one game, say) is null."""
+    if isinstance(data, dict):
+        return {key: without_nan(value) for key, value in data.items()}
+    if isinstance(data, list):
+        return [without_nan(value) for value in data]
+    return None if isinstance(data, float) and not isfinite(data) else data
+
+
+def write_json(data: Any, path: Path) -> None:
+    """Write JSON; the file appears whole or not at all. Raises OSError."""
+    with whole_file(path) as partial:
+        text = json.dumps(without_nan(data), indent=2, allow_nan=False)
+        partial.write_text(text + "\n", encoding="utf-8")
+
+
+def measured_once(path: Path, measure: Callable[[], Any]) -> Any:
+    """What ``measure`` gives, as JSON; from the file where it was measured before."""
+    if not path.exists():
+        write_json(measure(), path)
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def write_markdown(
+    results: Sequence[Result],
+    overlaps: dict[tuple[str, str], list[Overlap]],
+    figures: Sequence[tuple[str, str]],
+    command: str,
+    path: Path,
+) -> None:
+    """The report: what was run, every table, and the figures as (file name, caption)."""
+    parts = [
+        "# Comparison",
+        f"`{command}`: {results[0].games:,} games ({results[0].source}). Brackets are 95 % "
+        "intervals with the game as the unit. *pass-free* positions are those where no pass has "
+        "happened yet; *at a pass* the expected side has to pass right now.",
+        "Thresholds tau, chosen for best F1 on separate games (of a model that the project holds, "
+        "when it was added): " + ", ".join(f"{r.model} {r.tau:.2g}" for r in results) + ".",
+        markdown(("model", "positions that are", *HEADINGS), model_rows(results)),
+        "By the ply to predict:",
+        markdown(("model", "positions at", *HEADINGS), stage_rows(results)),
+    ]
+    parts += [f"![{caption}]({name})\n\n*{caption}*" for name, caption in figures]
+    if overlaps:
+        parts += [
+            "## Error sets",
+            "An odds ratio above 1 says that the two models tend to err in the same positions.",
+            markdown(OVERLAP_HEADINGS, overlap_rows(overlaps)),
+        ]
+    for result in results:
+        parts.append(f"## {result.model}")
+        if result.boards:
+            parts += [
+                f"Boards read from the {result.boards.source}, {result.boards.games} games:",
+                markdown(board_headings(result.boards), board_rows(result.boards)),
+            ]
+        for group in ("legal moves", "ply"):
+            headings = (group if group != "ply" else "ply to predict", *HEADINGS)
+            parts.append(markdown(headings, group_rows(result, group)))
+    with whole_file(path) as partial:
+        partial.write_text("\n\n".join(parts) + "\n", encoding="utf-8")

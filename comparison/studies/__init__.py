@@ -1,0 +1,1 @@
+"""Studies: questions about one model, each answered by a command."""

@@ -1,0 +1,182 @@
+"""Which unseen passes are noticed, and what would true sides be worth? ``python -m
+comparison.studies.passes``.
+
+Two questions to the rules of `calibrated`, through their interpreter in float32. How often is a
+game's first pass noticed? And how many choices would be illegal if every position were *told* its
+true side, from some layer's reading on, all else as fitted? That says what better judges of passes
+alone would gain. A report on bench games, of some ten minutes; killed, it goes on. Another version
+of the rules needs another folder.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor
+
+from comparison.measuring.bench import batches, evaluate
+from comparison.showing.report import cells, markdown, measured_once
+from extracted_rules.othello.files import whole_file
+from extracted_rules.othello.game import replay
+from extracted_rules.othello.notation import CONTEXT
+from handbuilt.interpreter import LOOK_LAYER, Facts, Interpreter, Layer, Trace
+from handbuilt.strengths import Strengths, dump, load_strengths
+
+#: The recipe that looks for passes.
+RECIPE = "calibrated"
+#: From this layer's reading on the rules hear by the sides that they found themselves.
+FOUND = LOOK_LAYER + 2
+#: True sides are told from these layers on; None: never.
+TOLD_FROM: tuple[int | None, ...] = (None, *range(FOUND, FOUND - 4, -1))
+#: Columns of the first table: heading, group and name in ``Result.strata``.
+COLUMNS = (
+    ("all", "all", "all"),
+    ("pass-free", "pass", "pass-free"),
+    ("at a pass", "pass", "at a pass"),
+    ("behind one", "passes so far", "1"),
+    ("behind several", "passes so far", "2+"),
+)
+OVERLAP = "Behind one pass or several, another may be due, which counts as *at a pass* too."
+#: First passes are counted by the number of moves before them, from .. to. A pass before the very
+#: last move is seen by no position.
+SPANS = ((1, 14), (15, 24), (25, 52), (53, 58))
+#: Columns of the second table.
+NOTICED = (
+    "moves before it",
+    "first passes",
+    "noticed at once",
+    "later",
+    "positions before any pass or alarm",
+    "false alarms",
+)
+
+
+class TrueSides(Interpreter):
+    """The same rules, but from a layer's reading on every position is told its true side.
+
+    The board after the first move, which all know by heart, is still read by parity.
+    """
+
+    def __init__(self, strengths: Strengths, layer: int) -> None:
+        super().__init__(strengths)
+        self.layer = layer
+        self.movers = torch.empty(0)
+
+    def __call__(self, tokens: Tensor, at: Tensor | None = None) -> Trace:
+        self.movers = replay(tokens).movers[:, : tokens.shape[1]].to(self.dtype)
+        return super().__call__(tokens, at)
+
+    def _attend(
+        self, layer: int, last: Layer, facts: Facts, opening: Tensor, later: Tensor
+    ) -> Layer:
+        if layer >= self.layer:
+            last = replace(last, side=self.movers * later)
+        return super()._attend(layer, last, facts, opening, later)
+
+
+def _shown(games: Tensor, name: str) -> Iterable[Tensor]:
+    """The games in batches, behind a progress bar."""
+    return track(list(batches([games])), name, console=Console(stderr=True), transient=True)
+
+
+def illegal_rates(
+    strengths: Strengths, told_from: int | None, games: Tensor
+) -> list[tuple[str, str]]:
+    """Under COLUMNS: number of positions, and top-1 illegal in percent with its 95 % interval."""
+    rules = Interpreter(strengths) if told_from is None else TrueSides(strengths, told_from)
+    name = "sides as found" if told_from is None else f"true sides from {told_from}"
+    # The threshold decides on the legal set alone, which is not reported here.
+    result = evaluate(
+        name, lambda moves: rules(moves).logits, _shown(games, name), 0.01, keep_errors=False
+    )
+    found = []
+    for _, group, stratum in COLUMNS:
+        measures = result.strata[group][stratum]
+        positions, rate, *_ = cells(measures)
+        found.append((positions, rate if measures.positions else ""))
+    return found
+
+
+@dataclass
+class Noticed:
+    """First passes after ``first`` to ``last`` moves, in games without a false alarm before.
+
+    How many; noticed by the very next move; by a later one. ``positions``: before any pass or
+    alarm; ``alarms``: of those, where somebody was held to have passed.
+    """
+
+    first: int
+    last: int
+    passes: int = 0
+    at_once: int = 0
+    later: int = 0
+    positions: int = 0
+    alarms: int = 0
+
+
+@torch.inference_mode()
+def notice(rules: Interpreter, games: Tensor) -> list[Noticed]:
+    """How well rules notice the first pass of each game, by SPANS of moves before it."""
+    spans = [Noticed(*span) for span in SPANS]
+    place = torch.arange(CONTEXT)
+    for tokens in _shown(games, "first passes"):
+        there = tokens[:, :CONTEXT] != 0
+        behind = (replay(tokens).passes[:, :CONTEXT].cumsum(-1) > 0) & there
+        held = (rules(tokens[:, :CONTEXT].long()).passed > 0.5) & there
+        # Position t has t moves before its own.
+        passed, found = (torch.where(x, place, CONTEXT).amin(-1) for x in (behind, held))
+        open_ = there & (place < passed[:, None]) & (place <= found[:, None])
+        for span in spans:
+            here = (passed >= span.first) & (passed <= span.last) & (found >= passed)
+            span.passes += int(here.sum())
+            span.at_once += int((here & (found == passed)).sum())
+            span.later += int((here & (found > passed) & (found < CONTEXT)).sum())
+            among = (place >= span.first) & (place <= span.last)
+            span.positions += int((open_ & among).sum())
+            span.alarms += int((open_ & among & held).sum())
+    return spans
+
+
+def study(games: Tensor, out: Path) -> str:
+    """Both tables as Markdown; what was measured before is taken from the folder."""
+    strengths = load_strengths(RECIPE).apply(lambda x: x.float())
+    asked = dump(strengths, "") + repr((COLUMNS, SPANS))
+    key = hashlib.sha256(asked.encode() + games.numpy().tobytes()).hexdigest()[:12]
+    rates = [
+        measured_once(
+            out / f"{key}-{told_from or 'found'}.json",
+            partial(illegal_rates, strengths, told_from, games),
+        )
+        for told_from in TOLD_FROM
+    ]
+    names = [
+        f"as found, from layer {FOUND} on" if layer is None else f"true from layer {layer} on"
+        for layer in TOLD_FROM
+    ]
+    rows = [["positions", *(positions for positions, _ in rates[0])]]
+    rows += [[name, *(rate for _, rate in row)] for name, row in zip(names, rates, strict=True)]
+    noticed = measured_once(
+        out / f"{key}-noticed.json",
+        lambda: [vars(span) for span in notice(Interpreter(strengths), games)],
+    )
+    spans = [
+        [f"{first}-{last}", *(f"{count:,}" for count in counts)]
+        for first, last, *counts in (span.values() for span in noticed)
+    ]
+    illegal = markdown(("sides", *(heading for heading, *_ in COLUMNS)), rows)
+    return f"{illegal}\n\n{OVERLAP}\n\n{markdown(NOTICED, spans)}\n"
+
+
+def report(played: Tensor, source: str, out: Path) -> str:
+    """Measure both tables on games, write them to the folder and give them back. Raises OSError."""
+    out.mkdir(parents=True, exist_ok=True)
+    title = f"`{RECIPE}` on {len(played):,} games ({source}): top-1 illegal %; first passes"
+    text = f"{title}\n\n{study(played, out)}"
+    with whole_file(out / f"{source}.md") as partial:
+        partial.write_text(text, encoding="utf-8")
+    return text

@@ -1,0 +1,103 @@
+"""How good are the rules with how many fitted numbers? ``python -m comparison.studies.scalars``.
+
+The same fit several times, with the strengths tied along fewer and fewer axes; every result is
+compiled and measured on the bench. A study of about half an hour; killed, it goes on.
+"""
+
+import tomllib
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from comparison.measuring.bench import choose_threshold, evaluate
+from comparison.showing.figures import accuracy_by_scalars
+from comparison.showing.report import HEADINGS, cells, markdown, measured_once
+from extracted_rules.othello.files import whole_file
+from extracted_rules.othello.game import random_games
+from handbuilt.calibration import Plan, calibrate, starting_point
+from handbuilt.compiler import compile_rules
+from handbuilt.strengths import FOLDER, Strengths, load_strengths
+
+#: What is tied: from one number for all layers, lengths and pairs to one for each.
+TIED: tuple[tuple[str, ...], ...] = (
+    ("depth", "lag", "length", "pair", "layer", "reading layer"),
+    ("depth", "lag", "length", "pair"),
+    ("depth", "lag"),
+    (),
+)
+#: Numbers in logic.toml, chosen by hand.
+ARGUED = len(tomllib.loads((FOLDER / "logic.toml").read_text(encoding="utf-8")))
+
+
+@dataclass(frozen=True)
+class Point:
+    """A recipe's size and what it reaches; rates with 95 % intervals, as in results.json."""
+
+    scalars: int
+    free: str
+    illegal: float
+    f1: float
+    excess: float
+    cells: list[str]
+
+
+def measure(scalars: int, free: str, strengths: Strengths, games: int, seed: int) -> Point:
+    """Compile the strengths and measure them on pass-free positions of the bench."""
+    device = torch.device("cpu")
+    model = compile_rules(strengths)[0].eval()
+    tau = choose_threshold(model, seed, device, games)
+    bench = random_games(games, seed)
+    result = evaluate(free, model, bench, tau, keep_errors=False)
+    found = result.strata["pass"]["pass-free"]
+    return Point(
+        scalars,
+        free,
+        found.illegal.rate().value,
+        found.f1.share().value,
+        found.excess.mean().value,
+        cells(found),
+    )
+
+
+def fit_and_measure(
+    plan: Plan | None, scalars: int, out: Path, games: int, seed: int
+) -> dict[str, Any]:
+    """A plan's point, fitted in a folder of its own; without a plan that of `logic`."""
+    if plan is None:
+        free, strengths = "argued by hand", load_strengths("logic")
+    else:
+        free = "tied along " + ", ".join(plan.tied) if plan.tied else "free"
+        strengths = calibrate(plan, starting_point(), out, resume=True)
+    return vars(measure(scalars, free, strengths, games, seed))
+
+
+def study(out: Path, steps: int, games: int, seed: int) -> list[Point]:
+    """All points; those measured already are taken from the folder."""
+    points = []
+    for tied in (None, *TIED):
+        plan = None if tied is None else Plan(steps=steps, tied=tied)
+        size = plan.free_scalars() if plan else ARGUED
+        name = f"{size}-{steps}-steps"
+        kept = out / f"{name}-{games}-games-{seed}.json"
+        point = measured_once(kept, partial(fit_and_measure, plan, size, out / name, games, seed))
+        points.append(Point(**point))
+    return points
+
+
+def report(out: Path, steps: int, games: int, seed: int) -> str:
+    """Fit with more and more free numbers, measure each; write a table, which comes back, and a
+    plot. Raises OSError."""
+    out.mkdir(parents=True, exist_ok=True)
+    points = study(out, steps, games, seed)
+    headings = ("numbers", "strengths are", "positions", *HEADINGS[1:])
+    table = markdown(headings, [[f"{p.scalars:,}", p.free, *p.cells] for p in points])
+    title = f"Pass-free positions of {games:,} games (seed {seed}), fits of {steps} steps"
+    text = f"{title}\n\n{table}"
+    with whole_file(out / "scalars.md") as partial:
+        partial.write_text(f"{text}\n", encoding="utf-8")
+    shown = [(p.scalars, p.illegal, p.f1, p.excess) for p in points]
+    accuracy_by_scalars(shown, out / "scalars.png")
+    return text

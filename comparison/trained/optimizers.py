@@ -1,0 +1,158 @@
+"""Optimizers of a run and what stands beside the weights: averages of them."""
+
+import time
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from comparison.trained.settings import Settings, TrainingError
+from handbuilt.transformer import OthelloGPT
+
+#: Bytes that no cache holds are not multiplied: a product of a layer's size, timed so long.
+PROBE_SIZE, PROBE_SECONDS = 512, 0.5
+
+
+def choose_precision(device: torch.device) -> tuple[str, str]:
+    """What this device multiplies faster, "bfloat16" or "float32", and a sentence that says so."""
+    rates = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        matrix = torch.ones(PROBE_SIZE, PROBE_SIZE, dtype=dtype, device=device)
+        products, began = 0, time.perf_counter()
+        while (seconds := time.perf_counter() - began) < PROBE_SECONDS or products < 2:
+            float((matrix @ matrix)[0, 0])  # waits for a GPU
+            products += 1
+        rates[str(dtype).removeprefix("torch.")] = products / seconds
+    best = max(rates, key=lambda name: rates[name])
+    ratio = rates["bfloat16"] / rates["float32"]
+    return best, f"{best}: bfloat16 multiplies {ratio:.2g} times as fast as float32 on {device}"
+
+
+class _InFloat32(TorchFunctionMode):
+    """Inside, what asks for bfloat16 gets a copy in its own precision.
+
+    torch's Muon orthogonalises in bfloat16, whatever the weights are; a processor without
+    bfloat16 takes a hundred times as long for it.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        if func is Tensor.bfloat16:
+            return args[0].clone()
+        return func(*args, **(kwargs or {}))
+
+
+def _as_matrix(name: str, tensor: Tensor) -> Tensor:
+    """A view of a block's weights as the matrix that maps row vectors; attention's take all heads
+    at once: [d_model, heads * d_head], and back for W_O."""
+    if tensor.dim() == 2:
+        return tensor
+    if name.endswith("W_O"):
+        return tensor.flatten(0, 1)
+    return tensor.transpose(0, 1).flatten(1)
+
+
+class Optimizers:
+    """AdamW for all weights, or Muon for the blocks' matrices and AdamW for the rest.
+
+    Matrices decay; biases, gains, embeddings and the unembedding do not.
+    """
+
+    def __init__(self, model: OthelloGPT, settings: Settings, precision: str) -> None:
+        """``precision`` is what is computed in. Raises TrainingError for a torch without Muon."""
+        self._settings = settings
+        self.parameters = list(model.parameters())
+        named = dict(model.named_parameters())
+        matrices = {n: p for n, p in named.items() if n.startswith("blocks.") and ".W_" in n}
+        rest = [p for name, p in named.items() if name not in matrices]
+        self._names = {id(parameter): name for name, parameter in named.items()}
+        #: Muon's own matrices, which share their memory with the model's weights.
+        self._views: list[tuple[str, Tensor, Tensor]] = []
+        self._muon: AbstractContextManager[Any] = nullcontext()
+        self._all: list[torch.optim.Optimizer]
+        groups: list[dict[str, Any]] = [{"params": rest, "weight_decay": 0.0}]
+        rates = [settings.learning_rate]
+        if settings.optimizer == "adamw":
+            groups.insert(
+                0, {"params": list(matrices.values()), "weight_decay": settings.weight_decay}
+            )
+            rates *= 2
+        adamw = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.95), fused=True)
+        self._all = [adamw]
+        if settings.optimizer == "muon":
+            if not hasattr(torch.optim, "Muon"):
+                raise TrainingError(f"torch {torch.__version__} has no Muon; 2.9 is the first")
+            for name, weight in matrices.items():
+                self._views.append((name, weight, self._shared_matrix(name, weight)))
+                self._names[id(self._views[-1][2])] = name
+            self._all.append(
+                torch.optim.Muon(
+                    [view for _, _, view in self._views],
+                    lr=settings.muon_rate,
+                    momentum=0.95,
+                    weight_decay=settings.weight_decay,
+                    adjust_lr_fn="match_rms_adamw",
+                )
+            )
+            if precision == "float32":
+                self._muon = _InFloat32()
+
+    @staticmethod
+    def _shared_matrix(name: str, weight: nn.Parameter) -> nn.Parameter:
+        """A weight's matrix, contiguous; the weight becomes a view of its memory."""
+        matrix = _as_matrix(name, weight.detach()).contiguous()
+        if name.endswith(("W_Q", "W_K", "W_V")):
+            heads, d_model, d_head = weight.shape
+            weight.data = matrix.view(d_model, heads, d_head).transpose(0, 1)
+        else:
+            weight.data = matrix.view(weight.shape)
+        return nn.Parameter(matrix)
+
+    def step(self, step: int) -> None:
+        """Apply the gradients with the rates of a step (from 0), then forget them."""
+        if self._settings.clip:
+            nn.utils.clip_grad_norm_(self.parameters, self._settings.clip)
+        for name, weight, view in self._views:
+            assert weight.grad is not None
+            view.grad = _as_matrix(name, weight.grad)
+        rate = self._settings.rate(step)
+        for optimizer in self._all:
+            for group in optimizer.param_groups:
+                group["lr"] = rate * optimizer.defaults["lr"]
+        with self._muon:
+            for optimizer in self._all:
+                optimizer.step()
+        for parameter in (*self.parameters, *(view for _, _, view in self._views)):
+            parameter.grad = None
+
+    def state(self) -> dict[str, Tensor]:
+        """Moments and counts, as ``exp_avg.blocks.0.mlp.W_in``."""
+        return {
+            f"{key}.{self._names[id(parameter)]}": torch.as_tensor(value)
+            for optimizer, parameter in self._stepped()
+            for key, value in optimizer.state[parameter].items()
+        }
+
+    def load_state(self, tensors: dict[str, Tensor]) -> None:
+        """What :meth:`state` gave. Raises KeyError."""
+        for optimizer, parameter in self._stepped():
+            name = self._names[id(parameter)]
+            muon = optimizer.__class__.__name__ == "Muon"
+            keys = ("momentum_buffer",) if muon else ("step", "exp_avg", "exp_avg_sq")
+            optimizer.state[parameter] = {
+                key: tensors[f"{key}.{name}"].to(parameter.device) for key in keys
+            }
+
+    def _stepped(self) -> Iterable[tuple[torch.optim.Optimizer, Tensor]]:
+        for optimizer in self._all:
+            for group in optimizer.param_groups:
+                for parameter in group["params"]:
+                    yield optimizer, parameter

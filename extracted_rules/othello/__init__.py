@@ -1,0 +1,1 @@
+"""The game: squares, tokens, the bitboard engine, game files, patterns; and files as such."""

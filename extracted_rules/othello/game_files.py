@@ -1,0 +1,191 @@
+"""Recorded games: transcripts, PGN and WTHOR ``.wtb`` files, read as a stream.
+
+A text file holds one transcript a line (``f5d6c3...``, blank lines and ``#`` comments skipped).
+A PGN file holds tagged games as the WTHOR collections are published. A WTHOR file is binary: a
+16-byte header, then 68 bytes a game, its moves as ``10 * row + column``. None of them records
+passes. Format: https://www.ffothello.org/informatique/la-base-wthor/.
+"""
+
+import re
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO, TextIO
+
+import torch
+from torch import Tensor
+
+from extracted_rules.othello.game import IllegalGameError, replay
+from extracted_rules.othello.notation import (
+    MAX_PLIES,
+    NotationError,
+    format_transcript,
+    parse_transcript,
+    squares_from_tokens,
+    tokens_from_squares,
+)
+
+
+class GameFileError(ValueError):
+    """A file that cannot be used; the message is one sentence naming file, place and reason."""
+
+
+@dataclass(frozen=True)
+class BadGame:
+    """A game that was read but cannot be used. ``place`` is such as ``"line 12"``."""
+
+    place: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class RecordedGame:
+    """The squares of one game in the order played, and where it stands in its file."""
+
+    place: str
+    squares: list[int]
+
+
+def _from_transcript(place: str, text: str) -> RecordedGame | BadGame:
+    try:
+        return RecordedGame(place, parse_transcript(text))
+    except NotationError as error:
+        return BadGame(place, str(error))
+
+
+def _read_transcripts(file: TextIO) -> Iterator[RecordedGame | BadGame]:
+    for number, line in enumerate(file, start=1):
+        if (text := line.strip()) and not text.startswith("#"):
+            yield _from_transcript(f"line {number}", text)
+
+
+_PGN_NOISE = re.compile(
+    r"\{[^}]*\}|\([^()]*\)|;[^\n]*|\$\d+|\d+\.+|--|\bpass\b|\bPA\b", re.IGNORECASE
+)
+_PGN_RESULT = re.compile(r"(\d+-\d+|1/2-1/2|\*)\s*$")
+
+
+def _read_pgn(file: TextIO) -> Iterator[RecordedGame | BadGame]:
+    start, moves = 0, ""
+
+    def game() -> RecordedGame | BadGame:
+        return _from_transcript(f"line {start}", _PGN_RESULT.sub("", _PGN_NOISE.sub(" ", moves)))
+
+    for number, line in enumerate(file, start=1):
+        text = line.strip()
+        if text.startswith("["):
+            if moves.strip():
+                yield game()
+            moves, start = "", 0
+        elif text:
+            start = start or number
+            moves += text + "\n"
+    if moves.strip():
+        yield game()
+
+
+_WTB_HEADER, _WTB_RECORD = struct.Struct("<4BIHH4B"), 68
+
+
+def _read_wthor(file: BinaryIO) -> Iterator[RecordedGame | BadGame]:
+    header = file.read(_WTB_HEADER.size)
+    if len(header) < _WTB_HEADER.size:
+        raise GameFileError("a WTHOR file starts with 16 bytes, this one is shorter")
+    _, _, _, _, games, _, _, board_size, *_ = _WTB_HEADER.unpack(header)
+    if board_size not in (0, 8):
+        raise GameFileError(
+            f"its header says a {board_size} x {board_size} board, only 8 x 8 is read"
+        )
+    for number in range(1, games + 1):
+        record = file.read(_WTB_RECORD)
+        if len(record) < _WTB_RECORD:
+            yield BadGame(
+                f"game {number}", f"the file ends in it; its header promises {games} games"
+            )
+            return
+        squares, reason = [], ""
+        for ply, move in enumerate(record[8:], start=1):
+            if move == 0:
+                break
+            row, column = divmod(move, 10)
+            if not (1 <= row <= 8 and 1 <= column <= 8):
+                reason = f"ply {ply}: {move} is no WTHOR move (11..88)"
+                break
+            squares.append(8 * (row - 1) + column - 1)
+        place = f"game {number}"
+        yield BadGame(place, reason) if reason else RecordedGame(place, squares)
+
+
+def read_games(path: Path) -> Iterator[RecordedGame | BadGame]:
+    """Stream the games of a file; the format follows from the suffix (.wtb, .pgn, else text).
+
+    Games are parsed, not yet played: see :func:`load_games`. Raises GameFileError.
+    """
+    try:
+        if path.suffix.lower() == ".wtb":
+            with path.open("rb") as binary:
+                yield from _read_wthor(binary)
+        else:
+            reader = _read_pgn if path.suffix.lower() == ".pgn" else _read_transcripts
+            with path.open(encoding="utf-8-sig", errors="replace") as text:
+                yield from reader(text)
+    except OSError as error:
+        raise GameFileError(f"{path}: {error.strerror}") from None
+    except GameFileError as error:
+        raise GameFileError(f"{path}: {error}") from None
+
+
+def _checked(games: list[RecordedGame | BadGame], on_bad: Callable[[BadGame], None]) -> Tensor:
+    """Tokens of the legal games, in order; every other game goes to ``on_bad``, in order too."""
+    bad: dict[int, BadGame] = {}
+    tokens = torch.zeros(len(games), MAX_PLIES, dtype=torch.uint8)
+    for index, game in enumerate(games):
+        try:
+            if isinstance(game, BadGame):
+                bad[index] = game
+            elif not game.squares:
+                bad[index] = BadGame(game.place, "it has no moves")
+            else:
+                tokens[index] = tokens_from_squares([game.squares])[0]
+        except NotationError as error:
+            bad[index] = BadGame(game.place, str(error))
+    faults: dict[int, IllegalGameError] = {}
+    replay(tokens, faults)
+    for index, fault in faults.items():
+        bad[index] = BadGame(games[index].place, f"ply {fault.ply}: {fault.reason}")
+    for index in sorted(bad):
+        on_bad(bad[index])
+    good = torch.ones(len(tokens), dtype=torch.bool)
+    good[list(bad)] = False
+    return tokens[good]
+
+
+def load_games(
+    path: Path, *, on_bad: Callable[[BadGame], None] | None = None, batch: int = 1024
+) -> Iterator[Tensor]:
+    """Legal games of a file: yields uint8 [at most ``batch``, 60] tokens.
+
+    Without ``on_bad`` the first unreadable or illegal game raises GameFileError; with it, such
+    games are handed over and left out. A file without a single good game raises as well.
+    """
+
+    def refuse(bad: BadGame) -> None:
+        raise GameFileError(f"{path}, {bad.place}: {bad.reason}")
+
+    found = 0
+    games = read_games(path)
+    while waiting := list(islice(games, batch)):
+        tokens = _checked(waiting, on_bad or refuse)
+        found += len(tokens)
+        if len(tokens):
+            yield tokens
+    if not found:
+        raise GameFileError(f"{path}: no legal game in this file")
+
+
+def write_transcripts(tokens: Tensor, file: TextIO) -> None:
+    """Write games (integer [B, T]) as transcripts, one a line."""
+    for row in tokens:
+        file.write(format_transcript(squares_from_tokens(row)) + "\n")

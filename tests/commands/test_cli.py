@@ -1,0 +1,221 @@
+"""The command line as a person types it: exit codes, one-sentence errors, files."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from comparison.commands import cli, measuring, training
+from comparison.measuring.probes import Probes
+from comparison.showing import examples
+from comparison.trained import reference
+from handbuilt import OthelloGPT, Shape, build
+
+PNG = b"\x89PNG"
+TINY = Shape(n_layers=1, d_model=8, n_heads=1, d_head=8, d_mlp=8)
+
+
+@pytest.fixture(autouse=True)
+def _small_and_without_a_trained_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    for group in (measuring, training):
+        monkeypatch.setattr(group, "THRESHOLD_GAMES", 40)
+    monkeypatch.setattr(reference, "FOLDER", Path("nowhere"))
+
+
+def run(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Run the command line in this process and give back its exit code."""
+    monkeypatch.setattr(sys, "argv", ["handbuilt", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    return int(stopped.value.code or 0)
+
+
+def test_build_writes_a_model_that_evaluates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, figures = tmp_path / "logic.safetensors", tmp_path / "figures.json"
+    assert run("build", "--recipe", "logic", "--out", str(model), monkeypatch=monkeypatch) == 0
+    assert (
+        run(
+            "evaluate",
+            str(model),
+            "--games",
+            "20",
+            "--json",
+            str(figures),
+            monkeypatch=monkeypatch,
+        )
+        == 0
+    )
+    measured = json.loads(figures.read_text())
+    assert measured["games"] == 20
+    assert measured["strata"]["all"]["all"]["positions"] > 1000
+    assert measured["strata"]["pass"]["pass-free"]["f1"]["value"] > 0.9
+    assert "top-1 illegal %" in capsys.readouterr().out
+    assert run("describe", str(model), "belief.D3", monkeypatch=monkeypatch) == 0
+    assert "D3 before the move" in capsys.readouterr().out
+    assert run("describe", str(model), "3.bracket.C4-F4", monkeypatch=monkeypatch) == 0
+    assert "the move closes C4-F4" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("form", ["safetensors", "transformer-lens", "mingpt"])
+def test_export_writes_what_other_commands_read(
+    form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, out = tmp_path / "model.safetensors", tmp_path / "out.bin"
+    OthelloGPT(Shape(n_layers=1, d_model=64, n_heads=1, d_head=64, d_mlp=256)).save(model)
+    arguments = ("export", str(model), "--format", form, "--out", str(out))
+    assert run(*arguments, monkeypatch=monkeypatch) == 0
+    assert f"wrote {out}" in capsys.readouterr().out
+    assert run("evaluate", str(out), "--games", "5", monkeypatch=monkeypatch) == 0
+    assert "top-1 illegal %" in capsys.readouterr().out
+    assert run("describe", str(out), monkeypatch=monkeypatch) == 2
+    assert "not hand-built" in capsys.readouterr().err
+
+
+def test_a_model_that_guesses_nothing_is_not_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(examples, "MEMORIES", ())
+    assert not examples.draw_first_guess(build("logic"), tmp_path / "guess.png")
+    assert not list(tmp_path.iterdir())
+
+
+def test_compare_draws_a_hand_built_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = ("compare", "calibrated", "--games", "4", "--out", str(tmp_path))
+    assert run(*arguments, monkeypatch=monkeypatch) == 0
+    report = (tmp_path / "report.md").read_text()
+    for figure in (f"{kind}-calibrated.png" for kind in ("boards", "worked", "first-guess")):
+        assert (tmp_path / figure).read_bytes().startswith(PNG)
+        assert figure in report
+
+
+def test_compare_writes_everything_it_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    code = run(
+        "compare", "bigram", "uniform-beside", "--games", "30", "--out", str(out),
+        monkeypatch=monkeypatch,
+    )  # fmt: skip
+    assert code == 0
+    report = (out / "report.md").read_text()
+    for figure in ("error_by_ply.png", "example.png", "error_overlap.png"):
+        assert (out / figure).read_bytes().startswith(PNG)
+        assert figure in report
+    assert [r["model"] for r in json.loads((out / "results.json").read_text())] == [
+        "bigram",
+        "uniform-beside",
+    ]
+    with (out / "errors-bigram.csv").open() as file:
+        assert len(list(csv.reader(file))) > 100
+    assert not [path for path in out.iterdir() if "partial" in path.name]
+
+
+def test_probes_are_written_with_their_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny, out = OthelloGPT(TINY), tmp_path / "probes.safetensors"
+    tiny.save(tmp_path / "tiny.safetensors")
+    monkeypatch.setattr(measuring, "BOARD_GAMES", 8)
+    code = run(
+        "probe", str(tmp_path / "tiny.safetensors"), "--games", "10", "--out", str(out),
+        monkeypatch=monkeypatch,
+    )  # fmt: skip
+    assert code == 0
+    assert Probes.load(out, tiny).games == 10
+    assert out.with_suffix(".png").read_bytes().startswith(PNG)
+    assert "whole flips right %" in capsys.readouterr().out
+
+
+def test_names_that_mean_something_to_a_printer_are_printed_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One game, and two models of one file name full of markup: nothing collides or is lost."""
+    monkeypatch.chdir(tmp_path)
+    tiny = OthelloGPT(TINY)
+    names = ["_a$[b]$.safetensors", "x/_a$[b]$.safetensors"]
+    Path("x").mkdir()
+    for name in names:
+        tiny.save(Path(name))
+    Path("games.txt").write_text("f5\n")
+    assert run("compare", *names, "--file", "games.txt", monkeypatch=monkeypatch) == 0
+    assert names[0] in capsys.readouterr().out
+    assert len(list(Path("out").glob("errors-*.csv"))) == 2
+    results = json.loads(Path("out/results.json").read_text(), parse_constant=pytest.fail)
+    assert [r["model"] for r in results] == names
+
+
+def test_recorded_games_can_be_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "games.txt"
+    path.write_text("f5d6c3d3c4f4f6\nf5d6c3d3\nf5f5\n")
+    arguments = ("evaluate", "bigram", "--file", str(path))
+    assert run(*arguments, monkeypatch=monkeypatch) == 2
+    assert "line 3: ply 2: F5 is already occupied" in capsys.readouterr().err
+    assert run(*arguments, "--skip-bad", monkeypatch=monkeypatch) == 0
+    captured = capsys.readouterr()
+    assert "1 bad games left out" in " ".join(captured.err.split())
+    assert "2 games (games.txt)" in captured.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["build", "--recipe", "magic", "--out", "x.safetensors"], "no recipe is called 'magic'"),
+        (["build", "--recipe", "logic", "--out", "/nowhere/x"], "/nowhere is no folder"),
+        (["evaluate", "reference"], "not part of the project yet"),
+        (["evaluate", "missing.safetensors"], "neither a file nor one of"),
+        (["evaluate", "bigram", "--file", "missing.txt"], "missing.txt: No such file"),
+        (["evaluate", "bigram", "--json", "/nowhere/x.json"], "/nowhere is no folder"),
+        (["evaluate", "bigram", "--device", "abacus"], "'abacus' is no device"),
+        (["evaluate", "pyproject.toml"], "not a readable safetensors file"),
+        (["compare", "bigram", "--out", "pyproject.toml"], "pyproject.toml"),
+        (["describe", "bigram"], "not hand-built"),
+        (["describe", "logic", "belief.Z9"], "nothing is called 'belief.Z9'"),
+        (["describe", "logic", "9.0"], "layer 9 does not exist"),
+        (["describe", "logic", "512"], "direction 512 does not exist"),
+        (["describe", "logic", "²"], "nothing is called '²'"),
+        (["compare", "bigram", "bigram"], "a model is named twice"),
+        (["evaluate", "bigram", "--json", "/dev/null"], "no ordinary file"),
+        (["evaluate", "bigram", "--device", "meta"], "models run on cpu or cuda"),
+        (["export", "bigram", "--format", "mingpt", "--out", "x"], "bigram is a baseline"),
+        (["export", "logic", "--format", "onnx", "--out", "x"], "no format is called 'onnx'"),
+        (["export", "logic", "--format", "mingpt", "--out", "/nowhere/x"], "/nowhere is no folder"),
+        (["export", "pyproject.toml", "--format", "mingpt", "--out", "x"], "not a readable"),
+        (["probe", "bigram", "--out", "x.safetensors"], "bigram is a baseline"),
+        (["probe", "logic", "--out", "/nowhere/x.safetensors"], "/nowhere is no folder"),
+        (["probe", "logic", "--out", "probes.png"], "probes are safetensors"),
+        (["adopt", "missing"], "missing holds no training run"),
+        (["ablate", "magic"], "no rule is called 'magic'"),
+        (["ablate", "--recipe", "magic"], "no recipe is called 'magic'"),
+        (["calibrate", "--out", "x", "--tied", "colour"], "no axis is called 'colour'"),
+        (["calibrate", "--out", "x", "--strengths", "/nowhere/x"], "/nowhere is no folder"),
+    ],
+)
+def test_mistakes_are_one_sentence_and_exit_code_2(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "pyproject.toml").write_text("[project]\n")
+    monkeypatch.chdir(tmp_path)
+    assert run(*arguments, monkeypatch=monkeypatch) == 2
+    captured = capsys.readouterr().err
+    assert message in captured
+    assert captured.count("\n") == 1
+    assert "Traceback" not in captured
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["pyproject.toml"]
+
+
+def test_the_module_is_the_script() -> None:
+    command = [sys.executable, "-m", "comparison", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    for name in ("build", "evaluate", "compare", "describe", "train", "probe", "adopt", "ablate"):
+        assert name in done.stdout

@@ -1,0 +1,101 @@
+"""The study of passes: what it counts, and that it tells true sides and nothing else."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+import torch
+from torch import Tensor
+
+from comparison.studies.passes import COLUMNS, FOUND, SPANS, TOLD_FROM, TrueSides, notice, study
+from extracted_rules.othello.game import random_games, replay
+from handbuilt.interpreter import Interpreter
+from handbuilt.strengths import Strengths, load_strengths
+
+
+@pytest.fixture(scope="module")
+def strengths() -> Strengths:
+    return load_strengths("calibrated").apply(lambda x: x.float())
+
+
+@pytest.fixture(scope="module")
+def games() -> Tensor:
+    """Four games with a pass among the first 14 moves, four in which no position sees a pass."""
+    games = torch.cat(list(random_games(20_000, 5, purpose="test")))
+    passes = replay(games).passes[:, :60]
+    first = torch.where(passes, torch.arange(60), 60).amin(-1)
+    return torch.cat([games[(first > a) & (first < b)][:4] for a, b in ((0, 15), (58, 61))])
+
+
+def test_true_sides_are_told_from_a_layer_on(strengths: Strengths, games: Tensor) -> None:
+    moves = games[:4, :59].long()
+    movers = replay(moves).movers[:, 1:59].float()
+    found = Interpreter(strengths)(moves)
+    for since in (2, 3, 7):
+        told = TrueSides(strengths, since)(moves)
+        for layer, (a, b) in enumerate(zip(found.layers, told.layers, strict=True)):
+            # The reading itself hears by the sides that it is told.
+            assert a.belief.equal(b.belief) == (layer < since)
+            # In the layer before FOUND the rules turn sides themselves, until the next reading.
+            if layer >= since and layer != FOUND - 1:
+                assert b.side[:, 1:].equal(movers)
+        assert not found.last_belief.equal(told.last_belief)
+
+
+def test_true_sides_change_nothing_where_sides_were_right(
+    strengths: Strengths, games: Tensor
+) -> None:
+    moves = games[4:, :59].long()
+    found = Interpreter(strengths)(moves)
+    assert found.layers[-1].side.equal(found.layers[0].side)
+    # A side is a step of a sigmoid, which is exactly 0 here.
+    torch.testing.assert_close(TrueSides(strengths, FOUND)(moves).logits, found.logits)
+
+
+@pytest.mark.parametrize(
+    ("alarm", "expected"),
+    [
+        (None, (4, 0, 0, 0)),  # nobody ever alarmed: four passes missed
+        (0, (4, 4, 0, 0)),
+        (3, (4, 0, 4, 0)),
+        (-1, (0, 0, 0, 4)),  # alarmed one move early: no longer counted as a pass
+    ],
+)
+def test_first_passes_are_counted_by_when_they_are_noticed(
+    games: Tensor, alarm: int | None, expected: tuple[int, int, int, int]
+) -> None:
+    """Rules that hold somebody to have passed so many moves behind the true first pass."""
+    early = games[:4]
+    first = replay(early).passes.int().argmax(-1, keepdim=True)
+    held = torch.zeros(4, 59)
+    if alarm is not None:
+        held = (torch.arange(59) >= first + alarm).float()
+    rules = cast(Interpreter, lambda _: SimpleNamespace(passed=held))
+    spans = notice(rules, early)
+    assert all(low <= int(t) <= high for t in first for low, high in SPANS[:1])
+    assert (spans[0].passes, spans[0].at_once, spans[0].later, spans[0].alarms) == expected
+    assert sum(span.passes + span.alarms for span in spans[1:]) == 0
+    assert sum(span.positions for span in spans) == int((first - 1).sum())
+
+
+def test_passes_that_no_position_sees_are_not_counted(games: Tensor) -> None:
+    """Before the last move of all, or none at all; short games have nothing behind their end."""
+    short = torch.cat([games[4:], games[4:].masked_fill(torch.arange(60) >= 30, 0)])
+    everywhere = cast(Interpreter, lambda moves: SimpleNamespace(passed=(moves == 0).float()))
+    spans = notice(everywhere, short)
+    assert sum(span.passes + span.alarms for span in spans) == 0
+    assert sum(span.positions for span in spans) == 4 * 58 + 4 * 29
+
+
+def test_a_study_goes_on_where_it_was_killed(
+    games: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = study(games[4:], tmp_path)
+    rows = [line for line in text.splitlines() if line.startswith(("| as found", "| true"))]
+    assert len(rows) == len(TOLD_FROM)
+    assert all(row.count("|") == len(COLUMNS) + 2 for row in rows)
+    assert "nan" not in text  # some columns hold no position
+    for measured in ("illegal_rates", "notice"):
+        monkeypatch.setattr(f"comparison.studies.passes.{measured}", pytest.fail)
+    assert study(games[4:], tmp_path) == text
