@@ -16,10 +16,13 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from comparison.trained import training
-from comparison.trained.settings import Phase, Settings, TrainingError
+from comparison.trained import optimizers, training
+from comparison.trained.optimizers import Optimizers
+from comparison.trained.settings import Phase, Settings, TrainingError, parse_phases
 from comparison.trained.states import Progress
-from comparison.trained.training import train
+from comparison.trained.training import begin_finish, describe_start, train
+from extracted_rules.othello.files import read_metadata, read_tensors
+from extracted_rules.othello.game import random_games
 from handbuilt import OthelloGPT, Shape
 
 CPU = torch.device("cpu")
@@ -208,6 +211,256 @@ def test_two_processes_train_like_one(tmp_path: Path) -> None:
     subprocess.run(command, check=True, env=environment, timeout=120)
     together = OthelloGPT.load(tmp_path / "two" / "model.safetensors")
     torch.testing.assert_close(weights(together), weights(alone), atol=1e-4, rtol=1e-3)
+
+
+MUON = replace(
+    SETTINGS, optimizer="muon", learning_rate=4e-3, muon_rate=1e-2, weight_decay=0.05, clip=0.0,
+    schedule="constant", averages=(0.9, 0.5), phases=(Phase(6, 32, 128), Phase(59, 16, 256)),
+)  # fmt: skip
+
+
+@pytest.mark.usefixtures("_one_thread")
+def test_muon_learns_more_in_the_same_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Than AdamW, from the same weights on the same games; another game's answers teach little."""
+    monkeypatch.setattr(training, "VALIDATION_GAMES", 64)
+    shape = Shape(n_layers=1, d_model=128, n_heads=2, d_head=64, d_mlp=64)
+    phases = (Phase(59, 8, 1200),)
+    settings = replace(MUON, shape=shape, phases=phases, averages=(), warmup_games=160)
+    excess = {}
+    for optimizer in ("muon", "adamw"):
+        out = tmp_path / optimizer
+        train(replace(settings, optimizer=optimizer), out, CPU)
+        excess[optimizer] = log(out)[-1]["validated"]["weights"][1]
+    assert excess["muon"] < excess["adamw"] - 0.2
+    batches = training._batches
+
+    def shuffled(*arguments: Any) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        for tokens, targets in batches(*arguments):
+            yield tokens, targets.roll(1, 0)
+
+    monkeypatch.setattr(training, "_batches", shuffled)
+    train(settings, tmp_path / "shuffled", CPU)
+    assert log(tmp_path / "shuffled")[-1]["validated"]["weights"][1] > excess["adamw"] + 0.2
+
+
+def test_muon_sees_attention_as_one_matrix() -> None:
+    """All heads at once, [d_model, heads * d_head]: what it changes is what the model computes
+    with, and every weight belongs to exactly one optimiser."""
+    model = OthelloGPT(TINY)
+    training.initialise(model, 1)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    optimizers = Optimizers(model, MUON, "float32")
+    adamw, muon = optimizers._all
+    assert {tuple(p.shape) for p in muon.param_groups[0]["params"]} == {
+        (32, 32),
+        (32, 64),
+        (64, 32),
+    }
+    sizes = [p.numel() for o in (adamw, muon) for g in o.param_groups for p in g["params"]]
+    assert sum(sizes) == sum(p.numel() for p in model.parameters())
+    for name, parameter in model.named_parameters():
+        assert parameter.equal(before[name])
+        parameter.grad = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(3))
+    gradient = model.blocks[0].attn.W_Q.grad.clone()
+    optimizers.step(MUON.steps)
+    for name, parameter in model.named_parameters():
+        assert not parameter.equal(before[name]), name
+        assert parameter.grad is None
+    # The step is the gradient with all singular values near one, times the rate; then the decay.
+    rate, decay = MUON.muon_rate, MUON.weight_decay
+    step = before["blocks.0.attn.W_Q"] * (1 - rate * decay) - model.blocks[0].attn.W_Q.detach()
+    matrix = step.transpose(0, 1).flatten(1) / (rate * 0.2 * 32**0.5)
+    left, _, right = torch.linalg.svd(gradient.transpose(0, 1).flatten(1))
+    turned = left.T @ matrix @ right.T
+    assert 0.5 < turned.diagonal().min() < turned.diagonal().max() < 1.5
+    assert (turned - turned.diagonal().diag()).abs().max() < 0.1
+
+
+def test_precision_is_what_multiplies_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(optimizers, "PROBE_SECONDS", 0.01)
+    precision, words = optimizers.choose_precision(CPU)
+    assert precision in ("float32", "bfloat16")
+    assert words.startswith(f"{precision}: bfloat16 multiplies ")
+
+
+def test_phases_switch_where_they_should() -> None:
+    """Prefixes first, then whole games: the same games in order, none left out, none twice."""
+    steps = list(training._batches(MUON, 0, CPU, slice(None)))
+    assert [tuple(tokens.shape) for tokens, _ in steps] == [(32, 6)] * 4 + [(16, 59)] * 16
+    games = torch.cat(list(random_games(384, MUON.seed, purpose="training"))).long()
+    assert torch.cat([tokens[:, :6] for tokens, _ in steps]).equal(games[:, :6])
+    assert torch.cat([targets.sum(-1) > 0 for _, targets in steps[4:]])[:, :40].all()
+    for first in (3, 4, 7):
+        for ours, theirs in zip(
+            training._batches(MUON, first, CPU, slice(None)), steps[first:], strict=True
+        ):
+            assert ours[0].equal(theirs[0])
+            assert ours[1].equal(theirs[1])
+    assert [MUON.seen(step) for step in (0, 1, 4, 5, 20)] == [0, 32, 128, 144, 384]
+
+
+def tensors(path: Path) -> dict[str, torch.Tensor]:
+    return read_tensors(path)[0]
+
+
+@pytest.mark.parametrize("stop", [3, 4, 9])
+def test_resuming_is_exact_across_a_switch_of_phases(tmp_path: Path, stop: int) -> None:
+    """Weights, moments, averages and the exported model, bit for bit; and a prolonged run equals
+    an uninterrupted one."""
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    train(MUON, whole, CPU, save_every=100, validate_every=5)
+    short = replace(MUON, phases=MUON.phases[:1])
+    if stop > 4:
+        short = replace(MUON, phases=(MUON.phases[0], Phase(59, 16, (stop - 4) * 16)))
+
+    def interrupt(line: Progress) -> None:
+        if line.step == stop + 1:
+            raise StopError
+
+    if stop < 4:
+        with pytest.raises(StopError):
+            train(MUON, parts, CPU, save_every=stop, log_every=1, report=interrupt)
+    else:
+        train(short, parts, CPU, save_every=100)
+    train(MUON, parts, CPU, resume=True, save_every=100, validate_every=5)
+    expected, found = (tensors(out / "state.safetensors") for out in (whole, parts))
+    assert expected.keys() == found.keys()
+    assert {name.split("/")[0] for name in expected} == {
+        "model", "optimizer", "average 0.9", "average 0.5",
+    }  # fmt: skip
+    for name, tensor in expected.items():
+        assert tensor.equal(found[name]), name
+    for out in (whole, parts):
+        last = log(out)[-1]
+        best = min(last["validated"], key=lambda name: last["validated"][name][1])
+        assert last["exported"] == best
+        exported = tensors(out / "model.safetensors")
+        prefix = "model" if best == "weights" else best
+        assert all(t.equal(expected[f"{prefix}/{name}"]) for name, t in exported.items())
+
+
+def test_an_average_is_what_it_says(tmp_path: Path) -> None:
+    """Against a slow sum over the weights after every step."""
+    seen: list[torch.Tensor] = []
+    step = training._average
+
+    def remember(averages: Any, shares: Any, model: OthelloGPT, number: int) -> None:
+        step(averages, shares, model, number)
+        seen.append(weights(model).clone())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "_average", remember)
+        train(MUON, tmp_path, CPU)
+    start = OthelloGPT(TINY)
+    training.initialise(start, MUON.seed)
+    state = tensors(tmp_path / "state.safetensors")
+    for share in MUON.averages:
+        expected = weights(start)
+        for number, now in enumerate(seen):
+            kept = min(share, (1 + number) / (10 + number))
+            expected = kept * expected + (1 - kept) * now
+        names = [name for name, _ in start.named_parameters()]
+        found = torch.cat([state[f"average {share:g}/{name}"].flatten() for name in names])
+        torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
+
+
+def test_a_finish_leaves_the_run_as_it_was(tmp_path: Path) -> None:
+    """Its rate falls to nothing, its games are those that come next, and the run goes on as if
+    nobody had looked."""
+    run, other = tmp_path / "run", tmp_path / "other"
+    half = replace(MUON, phases=(MUON.phases[0], Phase(59, 16, 96)))
+    train(half, run, CPU)
+    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    settings, folder = begin_finish(run, 64)
+    assert folder == run / "finish-224-64"
+    train(settings, folder, CPU, resume=True, log_every=1)
+    assert {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()} == before
+    lines = [line for line in log(folder) if line["games"] > 224]
+    rates = [line["learning_rate"] / MUON.learning_rate for line in lines]
+    assert rates == pytest.approx([1.0, 0.75, 0.5, 0.25])
+    assert [line["games"] for line in lines] == [240, 256, 272, 288]
+    assert (
+        "taken down to nothing over the last 64"
+        in read_metadata(folder / "model.safetensors")["description"]
+    )
+    train(MUON, run, CPU, resume=True)
+    train(MUON, other, CPU)
+    ours, theirs = (tensors(out / "state.safetensors") for out in (run, other))
+    assert all(tensor.equal(theirs[name]) for name, tensor in ours.items())
+    _, again = begin_finish(run, 64)
+    assert again == run / "finish-384-64"
+    with pytest.raises(TrainingError, match="holds this finish already"):
+        begin_finish(run, 64)
+    with pytest.raises(TrainingError, match="only a run at a constant rate can be finished"):
+        begin_finish(folder, 64)
+
+
+def test_a_start_gives_the_models_logits_at_step_0(tmp_path: Path) -> None:
+    """In every format that is read; the record names the model and its weights."""
+    began = OthelloGPT(TINY, {"description": "a model of old"})
+    training.initialise(began, 5)
+    began.save(tmp_path / "old.safetensors")
+    start = OthelloGPT.load(tmp_path / "old.safetensors")
+    words = describe_start(str(tmp_path / "old.safetensors"), start)
+    assert words.startswith("old.safetensors (weights ")
+    assert words.endswith("): a model of old")
+    settings = replace(MUON, start=words, learning_rate=0.0, muon_rate=0.0)
+    tokens = next(random_games(4, 1, purpose="test"))[:, :59].long()
+    trained = train(settings, tmp_path / "run", CPU, start=start)
+    assert trained.eval()(tokens).equal(began.eval()(tokens))
+    record = read_metadata(tmp_path / "run" / "model.safetensors")
+    assert words in record["description"]
+    assert json.loads(record["settings"])["start"] == words
+    other = OthelloGPT(replace(TINY, d_mlp=32))
+    with pytest.raises(TrainingError, match="of another shape"):
+        train(settings, tmp_path / "other", CPU, start=other)
+    assert not (tmp_path / "other").exists()
+    with pytest.raises(TrainingError, match=r"was trained with start = old\.safetensors"):
+        train(replace(settings, start=""), tmp_path / "run", CPU, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("phases", "message"),
+    [
+        ("16:256", "'16:256' is no phase: plies, games a step and games in all"),
+        ("16:256:many", "'16:256:many' is no phase"),
+        ("", "'' is no phase"),
+        ("60:16:32", "a phase has 1 to 59 plies, not 60"),
+        ("0:16:32", "a phase has 1 to 59 plies, not 0"),
+        ("59:0:32", "32 games are less than one batch of 0"),
+        ("59:64:32", "32 games are less than one batch of 64"),
+    ],
+)
+def test_phases_that_make_no_sense_are_one_sentence(
+    phases: str, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(TrainingError, match=message):
+        train(replace(SETTINGS, phases=parse_phases(phases)), tmp_path / "x", CPU)
+    assert not (tmp_path / "x").exists()
+
+
+def test_other_settings_cannot_be_resumed(tmp_path: Path) -> None:
+    train(MUON, tmp_path, CPU)
+    before = (tmp_path / "state.safetensors").read_bytes()
+    for change, message in (
+        ({"optimizer": "adamw"}, "with optimizer = muon, not adamw"),
+        ({"averages": (0.9,)}, "with averages = 0.9,0.5, not 0.9"),
+        ({"muon_rate": 1.0}, "with muon_rate = 0.01, not 1"),
+        ({"phases": MUON.phases[:1]}, "with phases = 6:32:128,59:16:256, not 6:32:128"),
+        ({"phases": (Phase(6, 32, 128), Phase(59, 16, 128))}, "with phases = "),
+        ({"phases": (Phase(6, 32, 160), Phase(59, 16, 256))}, "with phases = "),
+        ({"schedule": "cosine"}, "with schedule = constant, not cosine"),
+    ):
+        with pytest.raises(TrainingError, match=message):
+            train(replace(MUON, **change), tmp_path, CPU, resume=True)
+    assert (tmp_path / "state.safetensors").read_bytes() == before
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delattr(torch.optim, "Muon")
+        with pytest.raises(TrainingError, match="has no Muon"):
+            train(MUON, tmp_path / "x", CPU)
+    assert not (tmp_path / "x").exists()
 
 
 def test_mistakes_are_one_sentence(tmp_path: Path) -> None:
