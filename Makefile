@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 TORCH := torch==2.13.0
-MODELS := calibrated logic uniform-empty uniform-beside bigram
+BASELINES := uniform-empty uniform-beside bigram
 
 .PHONY: compare test test-interop slow lint bench clean
 
-# The trained model takes part where the project holds one.
-MODELS += $(if $(wildcard comparison/trained/reference_model/manifest.json),reference)
+# The trained model, which the others are compared with, where the project holds one.
+MODELS := $(if $(wildcard comparison/trained/reference_model/manifest.json),reference)
+MODELS += calibrated logic $(BASELINES)
 
 compare: $(INSTALLED)  ## the table, the report and the figures, on 600 random games
 	$(BIN)/handbuilt compare $(MODELS) --games 600 --seed 1 --out out/compare

@@ -120,6 +120,8 @@ def compare_command(
         as_table,
         board_headings,
         board_rows,
+        factor_headings,
+        factor_rows,
         model_rows,
         stage_rows,
         write_json,
@@ -141,11 +143,21 @@ def compare_command(
     console.print(as_table(title, ("model", "positions"), model_rows(results)))
     title = "By the ply to predict"
     console.print(as_table(title, ("model", "positions"), stage_rows(results)))
+    if len(results) > 1:
+        title = f"Who errs less? How often the likeliest move is illegal, against {models[0]}"
+        headings = factor_headings(results)
+        console.print(as_table(title, headings[:1], factor_rows(results), headings[1:]))
     overlaps = all_overlaps(results)
     drawn = [("error_by_ply.png", "Top-1 illegal rate by the ply to predict, 95 % intervals")]
     figures.error_by_ply(results, out / drawn[0][0])
-    drawn.append(("example.png", "An example: blue squares are held for legal, dots are legal"))
-    examples.draw_example(bench[0][:1], loaded, results, out / drawn[1][0])
+    chosen = examples.draw_example(bench, loaded, results, out / "example.png")
+    drawn.append(
+        (
+            "example.png",
+            f"{chosen}. Blue squares are held for legal, dots are legal, a ring is the likeliest "
+            "move, a cross where that is illegal",
+        )
+    )
     if overlaps:
         drawn.append(("error_overlap.png", "Overlap of the models' error sets"))
         figures.error_overlap([r.model for r in results], overlaps, out / drawn[2][0])

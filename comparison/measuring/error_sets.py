@@ -8,12 +8,13 @@ import csv
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from comparison.measuring.measures import Estimate, Scores, legal_tokens
+from comparison.measuring.measures import STAGES, Estimate, Ratio, Scores, legal_tokens
 from extracted_rules.othello.files import whole_file
 from extracted_rules.othello.game import Replay
 from extracted_rules.othello.notation import LABELS, PLAYABLE
@@ -153,10 +154,14 @@ class Overlap:
         return self.both / union if union else float("nan")
 
 
-def overlap(a: ErrorSet, b: ErrorSet, kind: str, seed: int = 0, resamples: int = 1000) -> Overlap:
-    """Compare two error sets of the same bench. Raises BenchMismatchError for different ones."""
+def _check_same_bench(a: ErrorSet, b: ErrorSet) -> None:
     if a.bench != b.bench or not a.positions.equal(b.positions):
         raise BenchMismatchError(f"these errors are of different benches: {a.bench} and {b.bench}")
+
+
+def overlap(a: ErrorSet, b: ErrorSet, kind: str, seed: int = 0, resamples: int = 1000) -> Overlap:
+    """Compare two error sets of the same bench. Raises BenchMismatchError for different ones."""
+    _check_same_bench(a, b)
     games = len(a.positions)
     in_a, in_b = a.of_kind(kind), b.of_kind(kind)
     shared = torch.isin(in_a, in_b)
@@ -177,6 +182,55 @@ def overlap(a: ErrorSet, b: ErrorSet, kind: str, seed: int = 0, resamples: int =
     totals = cells.sum(0)
     both, only_a, only_b, neither = (int(n) for n in totals)
     return Overlap(kind, both, only_a, only_b, neither, Estimate(float(odds(totals)), low, high))
+
+
+@dataclass(frozen=True)
+class Factor:
+    """How many times as often as model A does model B err at some positions of a bench.
+
+    a, b: their errors there. ``times``: the ratio of the two rates, with its 95 % interval.
+    """
+
+    stratum: str
+    a: int
+    b: int
+    times: Estimate
+
+
+def factors(a: ErrorSet, b: ErrorSet, kind: str) -> list[Factor]:
+    """By stratum: all positions, by pass state, by stage of the game. Raises BenchMismatchError.
+
+    B's share of both models' errors is a ratio over games, with Wilson's interval at the sample
+    size that clustering leaves (:meth:`Ratio.rate`), so it stays honest where one of them makes no
+    error; the factor is share / (1 - share). It is NaN where neither errs.
+    """
+    _check_same_bench(a, b)
+    masks = [_by_stratum(errors.rows[kind], a.strata) for errors in (a, b)]
+    found = []
+    for stratum in masks[0]:
+        counts = [
+            torch.bincount(errors.of_kind(kind)[mask[stratum]] // PLIES, minlength=len(a.positions))
+            for errors, mask in zip((a, b), masks, strict=True)
+        ]
+        share = Ratio()
+        share.add(counts[1], counts[0] + counts[1])
+        times = (_odds(p) for p in vars(share.rate()).values())
+        found.append(Factor(stratum, int(counts[0].sum()), int(counts[1].sum()), Estimate(*times)))
+    return found
+
+
+def _odds(share: float) -> float:
+    return share / (1 - share) if share < 1 else inf
+
+
+def _by_stratum(rows: Tensor, states: Sequence[str]) -> dict[str, Tensor]:
+    """bool [errors] for every stratum, of an error set's rows."""
+    ply = rows[:, 0] % PLIES
+    return {
+        "all": torch.ones_like(ply, dtype=torch.bool),
+        **{name: rows[:, 4] == number for number, name in enumerate(states)},
+        **{f"plies {low}-{high}": (ply >= low) & (ply <= high) for low, high in STAGES},
+    }
 
 
 def write_who_errs(errors: Sequence[tuple[str, ErrorSet]], path: Path) -> None:

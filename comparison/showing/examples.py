@@ -1,6 +1,6 @@
 """Pictures of single positions, as models hold them."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from comparison.measuring.bench import Result
 from comparison.measuring.boards import residuals
+from comparison.measuring.error_sets import PLIES
 from comparison.showing import figures
 from extracted_rules.othello.game import replay
 from extracted_rules.othello.notation import (
@@ -24,23 +25,44 @@ from handbuilt.transformer import OthelloGPT
 
 @torch.inference_mode()
 def draw_example(
-    game: Tensor, models: dict[str, nn.Module], results: Iterable[Result], path: Path
-) -> None:
-    seen = max(1, min(30, int((game != 0).sum()) - 1))
+    games: Sequence[Tensor], models: dict[str, nn.Module], results: Sequence[Result], path: Path
+) -> str:
+    """Draw one position of the bench as every model sees it; gives back how it was chosen."""
+    (number, seen), rule = _where_they_differ(results)
+    game = torch.cat(list(games))[number][None]
+    seen = min(seen, int((game != 0).sum()))
     played = replay(game)
-    log_odds = []
+    panels = []
     for result in results:
         logits = models[result.model](game[:, :CONTEXT].long())[0, seen - 1, 1:].double()
         odds = logits.log_softmax(-1) - torch.tensor(result.tau, dtype=torch.float64).log()
-        log_odds.append((result.model, odds.cpu()))
+        panels.append((result.model, odds.cpu()))
+    mover = "Black" if int(played.movers[0, seen]) > 0 else "White"
+    caption = figures.caption_of(squares_from_tokens(game[0, :seen]))
     figures.legality_heat_map(
         played.boards[0, seen].cpu(),
         played.legal[0, seen].cpu(),
-        log_odds,
-        f"{'Black' if int(played.movers[0, seen]) > 0 else 'White'} to move "
-        + figures.caption_of(squares_from_tokens(game[0, :seen])),
+        panels,
+        f"{mover} to move {caption}, game {number + 1} of the bench",
         path,
     )
+    return rule
+
+
+def _where_they_differ(results: Sequence[Result]) -> tuple[tuple[int, int], str]:
+    """((game, moves seen), the rule): the bench's first position where exactly one of the first two
+    models has an illegal move on top; failing that, where one's legal set is wrong; else move 30 of
+    the first game."""
+    sets = [result.errors for result in results[:2]]
+    names = " and ".join(result.model for result in results[:2])
+    for kind, says in (("top-1", "likeliest move is illegal"), ("set", "legal set is wrong")):
+        found = torch.cat([errors.of_kind(kind) for errors in sets])
+        where, times = torch.unique(found, return_counts=True)
+        if bool((times == 1).any()):
+            game, ply = divmod(int(where[times == 1][0]), PLIES)
+            whose = f"exactly one of {names} errs" if len(sets) > 1 else f"{names} errs"
+            return (game, ply - 1), f"The first position of the bench where {whose}: the {says}"
+    return (0, 30), "A position of the bench's first game: no model errs anywhere"
 
 
 @torch.inference_mode()

@@ -40,28 +40,41 @@ def _plain(name: str) -> str:
 
 
 def error_by_ply(results: Sequence[Result], path: Path) -> None:
-    """Top-1 illegal rate by the ply to predict, one line a model, 95 % intervals as bands."""
+    """Top-1 illegal rate by the ply to predict, one line a model, 95 % intervals as bands.
+
+    A rate of zero, which has no place on a logarithmic axis, is a hollow dot on a line of its own;
+    instead of a band, one dashed line says what it may be at most.
+    """
     figure, axes = plt.subplots(figsize=(9, 4.8))
-    floor = 1e-4
+    floor, zero = 1e-4, 5e-5
+    at_most = 0.0
     for result, colour in zip(results, MODEL_COLOURS * 3, strict=False):
-        by_ply = result.strata["ply"]
-        plies = [int(ply) for ply, measures in by_ply.items() if measures.positions]
-        rates = [m.illegal.rate() for m in by_ply.values() if m.positions]
-        # A rate of zero has no place on a logarithmic axis: its dot is left out, its band stays.
-        values = [r.value if r.value > 0 else float("nan") for r in rates]
-        axes.plot(plies, values, color=colour, label=_plain(result.model), marker=".", lw=1.4)
+        by_ply = {int(ply): m for ply, m in result.strata["ply"].items() if m.positions}
+        plies, rates = list(by_ply), [m.illegal.rate() for m in by_ply.values()]
+        some = [rate.value > 0 for rate in rates]
+        axes.plot(
+            plies, [rate.value or zero for rate in rates], color=colour, lw=1.4,
+            marker=".", markevery=some, label=_plain(result.model),
+        )  # fmt: skip
+        none = [ply for ply, there in zip(plies, some, strict=True) if not there]
+        axes.plot(none, [zero] * len(none), "o", ms=4, mfc="white", mec=colour)
+        low, high = ([getattr(rate, end) for rate in rates] for end in ("low", "high"))
         axes.fill_between(
-            plies,
-            [max(r.low, floor) for r in rates],
-            [max(r.high, floor) for r in rates],
-            color=colour,
-            alpha=0.15,
-            lw=0,
+            plies, [max(x, floor) for x in low], high, where=some, color=colour, alpha=0.15, lw=0
         )
-    axes.set(yscale="log", ylim=(floor, 1.05), xlim=(1, 61))
+        at_most = max([at_most, *(rate.high for rate in rates if not rate.value)])
+    if at_most:
+        axes.axhline(at_most, color="0.4", lw=0.8, ls="--")
+        words = f"none may be up to {100 * at_most:.2g} %"
+        axes.text(60.8, at_most, words, ha="right", va="bottom", fontsize=8, color="0.3")
+    axes.axhline(floor, color="0.6", lw=0.8, ls=":")
+    axes.set(yscale="log", ylim=(0.8 * zero, 1.05), xlim=(1, 61))
+    ticks = {zero: "none", floor: "0.01 %", 1e-3: "0.1 %", 1e-2: "1 %", 1e-1: "10 %", 1: "100 %"}
+    axes.set_yticks(list(ticks), list(ticks.values()))
+    axes.minorticks_off()
     axes.set(xlabel="ply of the move to predict", ylabel="top-1 illegal rate")
-    axes.set_title(f"How often the most likely move is illegal ({results[0].games} games)")
-    axes.grid(alpha=0.25, which="both")
+    axes.set_title(f"How often the most likely move is illegal ({results[0].games:,} games)")
+    axes.grid(alpha=0.25)
     axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     _save(figure, path)
 
@@ -103,19 +116,25 @@ def legality_heat_map(
     """An example position as each model sees it.
 
     legal: bool [64]. log_odds: per model float [60], log probability minus log tau by token - 1:
-    above zero (blue) the model holds the move for legal. A dot marks the truly legal squares.
+    above zero (blue) the model holds the move for legal. A dot marks the truly legal squares; the
+    likeliest move has a ring where it is legal, a cross where it is not.
     """
     count, limit = len(log_odds), 6.0
     figure, panels = plt.subplots(
         1, count, figsize=(3.1 * count + 0.6, 3.9), squeeze=False, layout="constrained"
     )
     for axes, (name, values) in zip(panels[0], log_odds, strict=True):
-        on_board = board.new_zeros(N_SQUARES).double()
+        on_board = torch.full((N_SQUARES,), -torch.inf, dtype=torch.float64)
         on_board[SQUARE_OF_TOKEN[1:]] = values.double().cpu()
         draw_board(axes, board, on_board, limit, _plain(name))
         for square in legal.nonzero().squeeze(-1).tolist():
             row, column = divmod(square, 8)
             axes.plot(column + 0.5, row + 0.5, marker="o", ms=5, mfc="gold", mec="0.1", mew=0.7)
+        row, column = divmod(top := int(on_board.argmax()), 8)
+        if legal[top]:
+            axes.add_patch(Circle((column + 0.5, row + 0.5), 0.3, fill=False, ec="0.1", lw=1.6))
+        else:
+            axes.plot(column + 0.5, row + 0.5, marker="x", ms=13, color="0.1", mew=2.2)
     mappable = ScalarMappable(Normalize(-limit, limit), plt.get_cmap(DIVERGING))
     bar = figure.colorbar(mappable, ax=panels[0].tolist(), shrink=0.75, pad=0.01)
     bar.set_label("log p − log tau (nats)")

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from itertools import combinations
-from math import isfinite
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from rich.table import Table
 
 from comparison.measuring.bench import Result
 from comparison.measuring.boards import BoardAccuracy
-from comparison.measuring.error_sets import KINDS, Overlap, overlap
+from comparison.measuring.error_sets import KINDS, Factor, Overlap, factors, overlap
 from comparison.measuring.measures import Estimate, Measures
 from extracted_rules.othello.files import whole_file
 
@@ -119,6 +119,43 @@ def overlap_rows(overlaps: dict[tuple[str, str], list[Overlap]]) -> list[list[st
     ]
 
 
+def factor_headings(results: Sequence[Result]) -> list[str]:
+    """What stands over :func:`factor_rows`."""
+    return ["positions that are", *(result.model for result in results[1:])]
+
+
+def factor_rows(results: Sequence[Result]) -> list[list[str]]:
+    """One row a stratum: how each model's rate of illegal top moves compares with the first's."""
+    first, *others = results
+    columns = [factors(first.errors, other.errors, "top-1") for other in others]
+    return [
+        [row[0].stratum, *(_in_words(factor) for factor in row)]
+        for row in zip(*columns, strict=True)
+        if any(factor.a or factor.b for factor in row)
+    ]
+
+
+def _in_words(factor: Factor) -> str:
+    """``"12 × less [9.1, 16]"``; "about as often" where the interval leaves it open."""
+    low, high, times = factor.times.low, factor.times.high, factor.times.value
+    if not (factor.a or factor.b):
+        return "no errors"
+    if low <= 1 <= high:
+        return f"about as often [{_times(low)}, {_times(high)}]"
+    if not factor.b:
+        return f"none, ≥ {_times(1 / high)} × less"
+    if not factor.a:
+        return f"≥ {_times(low)} × more, the other none"
+    if high < 1:
+        return f"{_times(1 / times)} × less [{_times(1 / high)}, {_times(1 / low)}]"
+    return f"{_times(times)} × more [{_times(low)}, {_times(high)}]"
+
+
+def _times(x: float) -> str:
+    """Two digits, as in 0.93, 1.4, 13, 280."""
+    return "∞" if x == inf else f"{x:.2f}" if x < 0.995 else f"{float(f'{x:.2g}'):,g}"
+
+
 OVERLAP_HEADINGS = ("A", "B", "kind", "both", "only A", "only B", "Jaccard", "odds ratio")
 
 
@@ -145,6 +182,16 @@ def measured_once(path: Path, measure: Callable[[], Any]) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def _who_errs_less(results: Sequence[Result]) -> list[str]:
+    if len(results) < 2:
+        return []
+    return [
+        "Who errs less? How often the likeliest move is illegal, against "
+        f"`{results[0].model}`, with 95 % intervals:",
+        markdown(factor_headings(results), factor_rows(results)),
+    ]
+
+
 def write_markdown(
     results: Sequence[Result],
     overlaps: dict[tuple[str, str], list[Overlap]],
@@ -161,6 +208,7 @@ def write_markdown(
         "Thresholds tau, chosen for best F1 on separate games (of a model that the project holds, "
         "when it was added): " + ", ".join(f"{r.model} {r.tau:.2g}" for r in results) + ".",
         markdown(("model", "positions that are", *HEADINGS), model_rows(results)),
+        *_who_errs_less(results),
         "By the ply to predict:",
         markdown(("model", "positions at", *HEADINGS), stage_rows(results)),
     ]

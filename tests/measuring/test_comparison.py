@@ -20,8 +20,10 @@ from comparison.measuring.boards import board_accuracy
 from comparison.measuring.error_sets import (
     COLUMNS,
     KINDS,
+    PLIES,
     BenchMismatchError,
     ErrorSet,
+    factors,
     overlap,
     write_who_errs,
 )
@@ -34,6 +36,7 @@ from handbuilt import build
 from handbuilt.transformer import CheckpointError, OthelloGPT, Shape
 
 CPU = torch.device("cpu")
+STAGE_NAMES = ("plies 2-20", "plies 21-40", "plies 41-60")
 
 
 class Oracle(nn.Module):
@@ -191,6 +194,55 @@ def test_error_sets_go_to_disk_and_compare(games: Tensor, tmp_path: Path) -> Non
     path.write_text("a,b\n1,2\n")
     with pytest.raises(ValueError, match=", ".join(COLUMNS)):
         ErrorSet.read(path)
+
+
+def test_factors_count_and_cover(games: Tensor) -> None:
+    """Counts by hand; a planted factor lies in its interval about 95 times in 100, also where
+    errors come in whole games; a model against itself errs as often; none is no number."""
+    bad, worse, none = (evaluate("x", Oracle(b), [games], 0.01).errors for b in (0.25, 0.5, 0.0))
+    found = {factor.stratum: factor for factor in factors(bad, worse, "top-1")}
+    assert list(found) == [
+        "all", "pass-free", "at a pass", "after a pass", "plies 2-20", "plies 21-40", "plies 41-60",
+    ]  # fmt: skip
+    assert found["all"].a == len(bad.of_kind("top-1"))
+    assert found["all"].b == len(worse.of_kind("top-1"))
+    for group in (("pass-free", "at a pass", "after a pass"), STAGE_NAMES):
+        assert sum(found[name].a for name in group) == found["all"].a
+    assert found["all"].times.value == pytest.approx(found["all"].b / found["all"].a)
+    assert found["all"].times.low < 2 < found["all"].times.high
+    same = factors(bad, bad, "top-1")[0].times
+    assert same.low < same.value == 1 < same.high
+    never = factors(bad, none, "top-1")[0].times
+    assert never.value == never.low == 0 < never.high < 0.1
+    assert factors(none, bad, "top-1")[0].times.value == float("inf")
+    worse.bench = "another"
+    with pytest.raises(BenchMismatchError, match="different benches"):
+        factors(bad, worse, "top-1")
+
+
+def errors_of(by_game: Tensor, plies: int) -> ErrorSet:
+    """An error set with so many errors in each game."""
+    where = [g * PLIES + 2 + i for g, n in enumerate(by_game.tolist()) for i in range(n)]
+    rows = torch.zeros(len(where), 5, dtype=torch.int64)
+    rows[:, 0] = torch.tensor(where)
+    positions = torch.full((len(by_game),), plies)
+    empty = torch.zeros(0, 5, dtype=torch.int64)
+    return ErrorSet("made up", positions, {"top-1": rows, "set": empty}, ["pass-free"])
+
+
+def test_a_planted_factor_is_covered_95_times_in_100() -> None:
+    generator = torch.Generator().manual_seed(0)
+    covered = 0
+    for _ in range(200):
+        # Some games are hard for both: errors cluster, and the two models' errors go together.
+        hard = torch.rand(150, 1, generator=generator) ** 3
+        counts = [
+            (torch.rand(150, 40, generator=generator) < rate * hard).long().sum(-1)
+            for rate in (0.3, 0.1)
+        ]
+        times = factors(*(errors_of(count, 40) for count in counts), "top-1")[0].times
+        covered += times.low <= 1 / 3 <= times.high
+    assert 0.92 <= covered / 200 <= 0.99
 
 
 def test_baselines_rank_as_they_should(games: Tensor) -> None:
