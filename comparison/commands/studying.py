@@ -1,12 +1,14 @@
 """``handbuilt study passes | scalars | speed``: a question each, and the tables that answer it."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import torch
 import typer
 
-from comparison.commands.shared import app
+from comparison.commands.shared import app, check_writable
+from comparison.trained.states import curves, read_log
 from extracted_rules.othello.game import random_games
 from extracted_rules.othello.game_files import load_games
 
@@ -44,6 +46,33 @@ def scalars_command(
     from comparison.studies import scalars
 
     print(scalars.report(out, steps, games, seed))
+
+
+@study.command("curve")
+def curve_command(
+    logs: Annotated[
+        list[Path], typer.Argument(help="Logs of training runs (log.jsonl), or the runs' folders.")
+    ],
+    out: Annotated[Path, typer.Option(help="Where to write the picture.")] = Path("curve.png"),
+    before: Annotated[
+        Path | None,
+        typer.Option(help="Log of the run that the first one went on from: drawn before it."),
+    ] = None,
+) -> None:
+    """How do training runs come along? What validation found by games seen, in one picture."""
+    from comparison.showing.figures import training_curve
+
+    check_writable(out)
+    earlier = read_log(before) if before else []
+    drawn = [replace(c, colour=None) for c in curves(earlier, before.stem if before else "")]
+    for number, path in enumerate(logs):
+        name = (path.resolve() if path.is_dir() else path).stem
+        seen = earlier[-1].games if earlier and number == 0 else 0
+        drawn += [
+            replace(curve, colour=len(drawn) % 7) for curve in curves(read_log(path), name, seen)
+        ]
+    training_curve(drawn, out)
+    print(f"wrote {out}")
 
 
 @study.command("speed")

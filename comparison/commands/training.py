@@ -39,7 +39,7 @@ from comparison.trained.settings import (
     parse_averages,
     parse_phases,
 )
-from comparison.trained.states import STATE, Progress, read_log, read_state
+from comparison.trained.states import STATE, Progress, curves, read_log, read_state
 from comparison.trained.training import begin_finish, describe_start, joined, train
 from extracted_rules.othello.notation import CONTEXT
 
@@ -176,7 +176,7 @@ def train_command(
             if line.validation:
                 illegal, excess = line.validation
                 validated = f", illegal {100 * illegal:.2f} %, excess {excess:.3f}"
-                training_curve(read_log(out), out / "training.png")
+                training_curve(curves(read_log(out)), out / "training.png")
                 notes.print(f"step {line.step}: loss {line.loss:.3f}{validated} ({line.exported})")
             text = f"loss {line.loss:.3f}{validated}, {line.games_per_second:,.0f} games/s"
             progress.update(task, completed=line.step, description=text)

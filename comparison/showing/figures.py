@@ -1,6 +1,7 @@
 """Figures: error rates with intervals, boards with discs and scores, overlap of error sets."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib
@@ -18,7 +19,6 @@ from torch import Tensor
 
 from comparison.measuring.bench import Result
 from comparison.measuring.error_sets import KINDS, Overlap
-from comparison.trained.states import Progress
 from extracted_rules.othello.files import whole_file
 from extracted_rules.othello.notation import COLUMNS, LABELS, N_SQUARES, SQUARE_OF_TOKEN
 
@@ -284,22 +284,38 @@ def accuracy_by_scalars(points: Sequence[tuple[int, float, float, float]], path:
     _save(figure, path)
 
 
-def training_curve(log: Sequence[Progress], path: Path) -> None:
-    """A training run: loss of the batches, and what validation found, by games seen."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
-    left.plot([line.games for line in log], [line.loss for line in log], color=MODEL_COLOURS[0])
-    left.set(xlabel="games seen", ylabel="training loss (nats)", title="Loss")
-    checked = [(line.games, *line.validation) for line in log if line.validation]
-    if checked:
-        games, illegal, excess = zip(*checked, strict=True)
-        drawn = (("top-1 illegal rate", illegal), ("excess cross-entropy (nats)", excess))
-        for (label, values), colour in zip(drawn, MODEL_COLOURS, strict=False):
-            right.plot(games, values, color=colour, marker=".", label=label)
-        right.set(yscale="log")
-        right.legend(frameon=False)
-    right.set(xlabel="games seen", title="Validation games")
-    for axes in (left, right):
+@dataclass(frozen=True)
+class Curve:
+    """What validation found in the course of training. games: seen so far; illegal: top-1 illegal
+    rates; excess: excess cross-entropies, nats. colour: a number into MODEL_COLOURS, None for
+    grey."""
+
+    name: str
+    games: list[int]
+    illegal: list[float]
+    excess: list[float]
+    colour: int | None = None
+    dashed: bool = False
+
+
+def training_curve(curves: Sequence[Curve], path: Path) -> None:
+    """Validation by games seen, both axes logarithmic."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
+    for curve in curves:
+        colour = "0.55" if curve.colour is None else MODEL_COLOURS[curve.colour]
+        style = {"color": colour, "ls": "--" if curve.dashed else "-", "lw": 1.3, "marker": "."}
+        percent = [100 * rate or float("nan") for rate in curve.illegal]
+        left.plot(curve.games, percent, ms=4, label=curve.name, **style)
+        right.plot(curve.games, curve.excess, ms=4, **style)
+    for axes, title in ((left, "top-1 illegal %"), (right, "excess cross-entropy (nats)")):
+        axes.set(xscale="log", yscale="log", xlabel="games seen", title=title)
+        axes.xaxis.set_major_formatter(lambda games, _: f"{games:,.0f}")
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter("{x:g}")
+        axes.tick_params(which="minor", labelsize=7)
         axes.grid(alpha=0.25, which="both")
+    if curves:
+        figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=9)
     _save(figure, path)
 
 

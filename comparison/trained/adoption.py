@@ -26,7 +26,7 @@ from comparison.showing.report import (
 from comparison.trained.models import load_model
 from comparison.trained.reference import FORMAT, PROBES, Manifest, rounded, write_shards
 from comparison.trained.settings import Phase, Settings, shown
-from comparison.trained.states import MODEL, Progress, read_log
+from comparison.trained.states import MODEL, Progress, curves, finish_folder, read_log, write_log
 from extracted_rules.othello.files import whole_folder
 from extracted_rules.othello.notation import CONTEXT
 from handbuilt.transformer import CheckpointError, OthelloGPT
@@ -34,11 +34,11 @@ from handbuilt.transformer import CheckpointError, OthelloGPT
 
 @dataclass(frozen=True)
 class Run:
-    """What a training run left behind; the model is rounded to float16."""
+    """What a training run left behind when it last exported its model, rounded to float16 here;
+    settings and log end there."""
 
     model: OthelloGPT
     settings: Settings
-    games: int
     log: list[Progress]
 
     @classmethod
@@ -52,11 +52,11 @@ class Run:
             if not isinstance(model, OthelloGPT):
                 raise TypeError
             settings = Settings.read(json.loads(model.metadata["settings"]))
-            games = int(model.metadata["games"])
+            step = int(model.metadata["step"])
         except (KeyError, TypeError, ValueError):
             raise CheckpointError(f"{path} does not say how it was trained") from None
-        log = [line for line in read_log(folder) if line.games <= games]
-        return cls(rounded(model), settings, games, log)
+        log = [line for line in read_log(folder) if line.step <= step]
+        return cls(rounded(model), settings.until(step), log)
 
     @property
     def hours(self) -> float:
@@ -87,7 +87,7 @@ def write_reference(
         shape=run.model.shape,
         description=run.model.metadata["description"],
         tau=measured[0].result.tau,
-        training=asdict(run.settings) | {"games": run.games},
+        training=asdict(run.settings) | {"games": run.settings.games},
         hardware=hardware,
         probes=without_nan(
             {"games": probes.games, "seed": probes.seed, "accuracy": boards.as_dict()}
@@ -98,7 +98,8 @@ def write_reference(
         manifest = replace(manifest, shards=write_shards(run.model, partial))
         manifest.write(partial)
         probes.save(partial / PROBES)
-        training_curve(run.log, partial / "training.png")
+        write_log(partial, run.log)
+        training_curve(curves(run.log), partial / "training.png")
         layer_by_ply(
             boards.whole_boards(),
             "Whole boards right, by layer and moves seen (linear probes)",
@@ -120,7 +121,7 @@ def _card(manifest: Manifest, run: Run, measured: Sequence[Measured], boards: Bo
                   f"{shape.d_head}, d_mlp {shape.d_mlp}, {shape.n_ctx} positions"),
         ("weights", f"{sum(p.numel() for p in run.model.parameters()):,}, kept as float16"),
         ("model", run.model.metadata["description"]),
-        ("games seen", f"{run.games:,} random games, none twice"),
+        ("games seen", f"{run.settings.games:,} random games, none twice"),
         ("begun from", settings.start or "random weights"),
         ("phases", "; ".join(_phase_in_words(phase) for phase in settings.phases)),
         ("targets", f"{settings.targets}: {targets}"),
@@ -137,9 +138,10 @@ def _card(manifest: Manifest, run: Run, measured: Sequence[Measured], boards: Bo
         "be compared with the hand-built models: "
         '`comparison.load_model("reference")`, `handbuilt compare logic reference`.',
         markdown(("", ""), facts),
-        "The run, up to what another device or number of threads rounds otherwise:\n\n"
-        f"```\n{_train_command(run)}\nhandbuilt adopt run --seed {manifest.probes['seed']}\n```",
-        "![Loss and validation by games seen](training.png)",
+        "The run, up to what another device or number of threads rounds otherwise:\n\n\n".join(
+            ("```", *_commands(run, manifest.probes["seed"]), "```")
+        ),
+        "![Validation by games seen](training.png)",
         "## Figures",
         f"Of the float16 weights computed in float32, with tau {manifest.tau:.4g}, chosen once "
         f"on {THRESHOLD_GAMES:,} separate games of seed {manifest.probes['seed']}. Brackets are "
@@ -185,14 +187,21 @@ def _optimizer_in_words(settings: Settings) -> str:
     )
 
 
-def _train_command(run: Run) -> str:
-    """What makes the run again; a setting that is as it would be anyway is left out."""
-    s, usual = run.settings, Settings(phases=())
-    words = ["handbuilt", "train", "--out", "run", "--phases", shown(s.phases)]
+def _commands(run: Run, seed: int) -> list[str]:
+    """What makes the model again; settings that are as they would be anyway are left out."""
+    s, usual, folder = run.settings, Settings(phases=()), "run"
+    phases = s.phases
+    if s.finish:
+        phases = (*phases[:-1], replace(phases[-1], games=phases[-1].games - s.finish))
+    train = ["handbuilt", "train", "--out", folder, "--phases", shown(phases)]
     if s.start:
-        words += ["--from", s.start.split(" ")[0]]
+        train += ["--from", s.start.split(" ")[0]]
     for name, value in vars(s).items():
         if name not in ("phases", "start", "shape", "finish") and value != vars(usual)[name]:
             option = "average" if name == "averages" else name.replace("_", "-")
-            words += [f"--{option}", shown(value)]
-    return shlex.join(words)
+            train += [f"--{option}", shown(value)]
+    commands = [shlex.join(train)]
+    if s.finish:
+        commands.append(f"handbuilt train --out {folder} --finish {s.finish}")
+        folder = f"{folder}/{finish_folder(s.games - s.finish, s.finish)}"
+    return [*commands, f"handbuilt adopt {folder} --seed {seed}"]

@@ -1,9 +1,10 @@
-"""Models in files: our safetensors, and the two formats in which Othello-GPTs are published.
+"""Models in files: our safetensors, Hugging Face folders, and state dicts as they are published.
 
 ``transformer-lens`` is the state dict of a HookedTransformer (Nanda's ``synthetic_model.pth``),
-``mingpt`` that of the GPT class of Li et al. 2022 (``gpt_synthetic.ckpt``). Both are files of
+``mingpt`` that of the GPT class of Li et al. 2022 (``gpt_synthetic.ckpt``). TransformerLens 4 takes
+the first, but saves names and layouts of its own, which are read too. All are files of
 ``torch.save`` and hold weights alone: no recipe or layout, no activation, no LayerNorm eps. They
-are taken for what was published: exact GELU and an eps of 1e-5. Tokens need no translation, both
+are taken for what was published: exact GELU and an eps of 1e-5. Tokens need no translation, all
 number them as :mod:`extracted_rules.othello.notation` does.
 """
 
@@ -17,16 +18,18 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from comparison.trained import huggingface
 from extracted_rules.othello.files import whole_file
 from handbuilt.transformer import CheckpointError, OthelloGPT, Shape, fitting
 
-FORMATS = ("safetensors", "transformer-lens", "mingpt")
+FORMATS = ("safetensors", "huggingface", "transformer-lens", "mingpt")
 #: No larger file is read, nor one that unpacks to more; Othello-GPT has a tenth of that.
 MAX_BYTES = 2**30
 #: How files of torch.save begin: zip archives, and before PyTorch 1.6 bare pickles.
 TORCH_STARTS = (b"PK\x03\x04", b"\x80\x02\x8a\x0a")
-#: minGPT files do not say how many heads they have; published ones have heads of this size.
-MINGPT_HEAD = 64
+#: Files of torch's own linear layers do not say how many heads they have; published ones are of
+#: this size.
+LINEAR_HEAD = 64
 
 Weights = dict[str, Tensor]
 
@@ -37,6 +40,29 @@ class ExportError(ValueError):
 
 def load(path: Path) -> OthelloGPT:
     """Read a model in any of FORMATS; what the file holds decides which. Raises CheckpointError."""
+    if path.is_dir():
+        described, weights = huggingface.read_config(path), path / huggingface.WEIGHTS
+        _start(weights)
+        return huggingface.read_weights(weights, described)
+    if _start(path) not in TORCH_STARTS:
+        return OthelloGPT.load(path)
+    found = _state_dict(path)
+    for name, read in (
+        ("embed.W_E", _from_lens),
+        ("embed.weight", _from_bridge),
+        ("tok_emb.weight", _from_mingpt),
+    ):
+        if name in found:
+            return read(found, path)
+    raise CheckpointError(
+        f"{path} is neither a TransformerLens nor a minGPT state dict: it has no embed.W_E, "
+        "embed.weight or tok_emb.weight, but "
+        f"{ascii(list(found)[:3])[1:-1][:80] or 'nothing'}"
+    )
+
+
+def _start(path: Path) -> bytes:
+    """The first four bytes of a file that is not too large. Raises CheckpointError."""
     try:
         with path.open("rb") as file:
             start = file.read(4)
@@ -45,21 +71,11 @@ def load(path: Path) -> OthelloGPT:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
     if size > MAX_BYTES:
         raise CheckpointError(f"{path} has {size:,} bytes; no model of over {MAX_BYTES:,} is read")
-    if start not in TORCH_STARTS:
-        return OthelloGPT.load(path)
-    found = _state_dict(path)
-    if "embed.W_E" in found:
-        return _from_lens(found, path)
-    if "tok_emb.weight" in found:
-        return _from_mingpt(found, path)
-    raise CheckpointError(
-        f"{path} is neither a TransformerLens nor a minGPT state dict: it has no embed.W_E and no "
-        f"tok_emb.weight, but {ascii(list(found)[:3])[1:-1][:80] or 'nothing'}"
-    )
+    return start
 
 
 def export(model: OthelloGPT, form: str, path: Path) -> None:
-    """Write a model in one of FORMATS, whole or not at all.
+    """Write a model in one of FORMATS, whole or not at all; huggingface is a folder, others a file.
 
     :func:`load` reads the same weights back, bit for bit. Raises ExportError for what the format
     cannot say, and OSError.
@@ -68,6 +84,8 @@ def export(model: OthelloGPT, form: str, path: Path) -> None:
         raise ExportError(f"no format is called {form!r}; there are {', '.join(FORMATS)}")
     if form == "safetensors":
         return model.save(path)
+    if form == "huggingface":
+        return huggingface.write(model, path)
     state = _to_lens(model) if form == "transformer-lens" else _to_mingpt(model)
     # Copies, so that no view takes along the tensor that it is a view of.
     state = {name: tensor.cpu().contiguous().clone() for name, tensor in state.items()}
@@ -120,7 +138,7 @@ def _plain_tensors(loaded: object, path: Path) -> Weights:
             raise CheckpointError(
                 f"{path} should hold ordinary tensors; {ascii(name)[:80]} is none"
             )
-        # Masks and the like, buffers of both formats' attention.
+        # Masks and the like, buffers of the formats' attention.
         if not name.endswith((".attn.mask", ".attn.IGNORE")):
             found[name] = tensor.detach()
     # A tensor can claim more numbers than the file holds, by repeating one.
@@ -178,42 +196,55 @@ def _from_lens(found: Weights, path: Path) -> OthelloGPT:
     _, d_mlp = _sizes(found, "blocks.0.mlp.W_in", 2, path)
     shape = Shape(_layers(found), d_model, n_heads, d_head, d_mlp, n_ctx, d_vocab)
     expected = OthelloGPT.skeleton(shape, path).state_dict()
-    # "LNPre": gains and biases are folded into the weights behind them, and left out.
-    norms = {name for name in expected if re.search(r"\bln(1|2|_final)\.", name)}
-    if not norms & found.keys():
-        plain = {"w": torch.ones(d_model), "b": torch.zeros(d_model)}
-        found = found | {name: plain[name[-1]] for name in norms}
+    found = _with_norms(found, expected)
     return OthelloGPT.of_weights(fitting(found, expected, path), shape)
 
 
-# ------------------------------------------------------------------ minGPT
+def _with_norms(found: Weights, expected: Weights) -> Weights:
+    """Plain LayerNorms for a file of "LNPre": it has none, as gains and biases are folded into the
+    weights behind them."""
+    norms = {name for name in expected if re.search(r"\bln(1|2|_final)\.", name)}
+    if norms & found.keys():
+        return found
+    plain = {"w": torch.ones, "b": torch.zeros}  # "ln1.w" or "ln1.weight", and its bias
+    return found | {name: plain[name.rpartition(".")[2][0]](expected[name].shape) for name in norms}
 
 
-def _mingpt_names(n_layers: int) -> dict[str, str]:
-    """Our names to minGPT's; ``unembed.b_U`` has no counterpart."""
+# ------------------------------------------------------------------ torch's own linear layers
+
+
+def _linear_names(
+    n_layers: int,
+    embed: str,
+    position: str,
+    final: str,
+    unembed: str,
+    attention: tuple[str, str, str, str],
+    mlp: tuple[str, str],
+) -> dict[str, str]:
+    """Our names to those of a format; ``unembed.b_U`` has no counterpart in all of them."""
     names = {
-        "embed.W_E": "tok_emb.weight",
-        "pos_embed.W_pos": "pos_emb",
-        "ln_final.w": "ln_f.weight",
-        "ln_final.b": "ln_f.bias",
-        "unembed.W_U": "head.weight",
+        "embed.W_E": f"{embed}.weight",
+        "pos_embed.W_pos": position,
+        "ln_final.w": f"{final}.weight",
+        "ln_final.b": f"{final}.bias",
+        "unembed.W_U": f"{unembed}.weight",
     }
-    linear = {"Q": "attn.query", "K": "attn.key", "V": "attn.value", "O": "attn.proj"}
     for layer in range(n_layers):
         block = f"blocks.{layer}"
         for ln in ("ln1", "ln2"):
             names[f"{block}.{ln}.w"] = f"{block}.{ln}.weight"
             names[f"{block}.{ln}.b"] = f"{block}.{ln}.bias"
-        for ours, theirs in linear.items():
-            names[f"{block}.attn.W_{ours}"] = f"{block}.{theirs}.weight"
-            names[f"{block}.attn.b_{ours}"] = f"{block}.{theirs}.bias"
-        for ours, place in (("in", 0), ("out", 2)):
-            names[f"{block}.mlp.W_{ours}"] = f"{block}.mlp.{place}.weight"
-            names[f"{block}.mlp.b_{ours}"] = f"{block}.mlp.{place}.bias"
+        for ours, theirs in zip("QKVO", attention, strict=True):
+            names[f"{block}.attn.W_{ours}"] = f"{block}.attn.{theirs}.weight"
+            names[f"{block}.attn.b_{ours}"] = f"{block}.attn.{theirs}.bias"
+        for ours, theirs in zip(("in", "out"), mlp, strict=True):
+            names[f"{block}.mlp.W_{ours}"] = f"{block}.mlp.{theirs}.weight"
+            names[f"{block}.mlp.b_{ours}"] = f"{block}.mlp.{theirs}.bias"
     return names
 
 
-def _to_mingpt_layout(name: str, ours: Tensor) -> Tensor:
+def _to_linear_layout(name: str, ours: Tensor) -> Tensor:
     """torch's linear layers hold [out, in], with the heads side by side in one axis."""
     match name.rpartition(".")[2]:
         case "W_Q" | "W_K" | "W_V":  # [heads, d_model, d_head]
@@ -224,13 +255,11 @@ def _to_mingpt_layout(name: str, ours: Tensor) -> Tensor:
             return ours.flatten(0, 1).T
         case "W_in" | "W_out" | "W_U":
             return ours.T
-        case "W_pos":
-            return ours.unsqueeze(0)
     return ours
 
 
-def _from_mingpt_layout(name: str, theirs: Tensor, heads: int) -> Tensor:
-    """The inverse of :func:`_to_mingpt_layout`."""
+def _from_linear_layout(name: str, theirs: Tensor, heads: int) -> Tensor:
+    """The inverse of :func:`_to_linear_layout`."""
     match name.rpartition(".")[2]:
         case "W_Q" | "W_K" | "W_V":
             return theirs.reshape(heads, -1, theirs.shape[1]).transpose(1, 2)
@@ -240,20 +269,80 @@ def _from_mingpt_layout(name: str, theirs: Tensor, heads: int) -> Tensor:
             return theirs.T.reshape(heads, -1, theirs.shape[0])
         case "W_in" | "W_out" | "W_U":
             return theirs.T
-        case "W_pos":
-            return theirs.squeeze(0)
     return theirs
 
 
+def _to_linear(weights: Mapping[str, Tensor], names: dict[str, str]) -> Weights:
+    return {theirs: _to_linear_layout(ours, weights[ours]) for ours, theirs in names.items()}
+
+
+def _from_linear(theirs: Weights, names: dict[str, str], heads: int) -> Weights:
+    return {ours: _from_linear_layout(ours, theirs[name], heads) for ours, name in names.items()}
+
+
+def _heads(width: int, path: Path) -> int:
+    """How many heads stand side by side. Raises CheckpointError."""
+    if width % LINEAR_HEAD:
+        raise CheckpointError(
+            f"{path} should have attention that divides into heads of {LINEAR_HEAD}, the only ones "
+            f"read from files that do not say their size; it is {width} wide"
+        )
+    return width // LINEAR_HEAD
+
+
+# ------------------------------------------------------------------ TransformerLens 4
+
+
+def _bridge_names(n_layers: int) -> dict[str, str]:
+    names = _linear_names(
+        n_layers,
+        embed="embed",
+        position="pos_embed.weight",
+        final="ln_final",
+        unembed="unembed",
+        attention=("q", "k", "v", "o"),
+        mlp=("in", "out"),
+    )
+    return names | {"unembed.b_U": "unembed.bias"}
+
+
+def _from_bridge(found: Weights, path: Path) -> OthelloGPT:
+    """What a TransformerBridge saves."""
+    d_vocab, d_model = _sizes(found, "embed.weight", 2, path)
+    n_ctx, _ = _sizes(found, "pos_embed.weight", 2, path)
+    width, _ = _sizes(found, "blocks.0.attn.q.weight", 2, path)
+    d_mlp, _ = _sizes(found, "blocks.0.mlp.in.weight", 2, path)
+    heads, names = _heads(width, path), _bridge_names(_layers(found))
+    shape = Shape(_layers(found), d_model, heads, LINEAR_HEAD, d_mlp, n_ctx, d_vocab)
+    expected = _to_linear(OthelloGPT.skeleton(shape, path).state_dict(), names)
+    theirs = fitting(_with_norms(found, expected), expected, path)
+    return OthelloGPT.of_weights(_from_linear(theirs, names, heads), shape)
+
+
+# ------------------------------------------------------------------ minGPT
+
+
+def _mingpt_names(n_layers: int) -> dict[str, str]:
+    return _linear_names(
+        n_layers,
+        embed="tok_emb",
+        position="pos_emb",
+        final="ln_f",
+        unembed="head",
+        attention=("query", "key", "value", "proj"),
+        mlp=("0", "2"),
+    )
+
+
 def _mingpt_state(weights: Mapping[str, Tensor], n_layers: int) -> Weights:
-    names = _mingpt_names(n_layers)
-    return {names[name]: _to_mingpt_layout(name, weights[name]) for name in names}
+    state = _to_linear(weights, _mingpt_names(n_layers))
+    return state | {"pos_emb": state["pos_emb"].unsqueeze(0)}
 
 
 def _mingpt_shape(n_layers: int, d_model: int, n_ctx: int, d_vocab: int) -> Shape:
     """The published proportions: what a file does not say."""
-    n_heads, d_mlp = d_model // MINGPT_HEAD, 4 * d_model
-    return Shape(n_layers, d_model, n_heads, MINGPT_HEAD, d_mlp, n_ctx, d_vocab)
+    n_heads, d_mlp = d_model // LINEAR_HEAD, 4 * d_model
+    return Shape(n_layers, d_model, n_heads, LINEAR_HEAD, d_mlp, n_ctx, d_vocab)
 
 
 def _to_mingpt(model: OthelloGPT) -> Weights:
@@ -270,17 +359,11 @@ def _to_mingpt(model: OthelloGPT) -> Weights:
 def _from_mingpt(found: Weights, path: Path) -> OthelloGPT:
     d_vocab, d_model = _sizes(found, "tok_emb.weight", 2, path)
     _, n_ctx, _ = _sizes(found, "pos_emb", 3, path)
-    if d_model % MINGPT_HEAD:
-        raise CheckpointError(
-            f"{path} should have a d_model that divides into heads of {MINGPT_HEAD}, the only ones "
-            f"read from minGPT files; it is {d_model}"
-        )
+    heads = _heads(d_model, path)
     shape = _mingpt_shape(_layers(found), d_model, n_ctx, d_vocab)
     expected = _mingpt_state(OthelloGPT.skeleton(shape, path).state_dict(), shape.n_layers)
     theirs = fitting(found, expected, path)
-    weights = {
-        ours: _from_mingpt_layout(ours, theirs[name], shape.n_heads)
-        for ours, name in _mingpt_names(shape.n_layers).items()
-    }
+    theirs["pos_emb"] = theirs["pos_emb"].squeeze(0)
+    weights = _from_linear(theirs, _mingpt_names(shape.n_layers), heads)
     weights["unembed.b_U"] = torch.zeros(d_vocab)
     return OthelloGPT.of_weights(weights, shape)

@@ -21,7 +21,7 @@ def load_model(name_or_path: str) -> nn.Module:
     """A model that maps tokens int64 [B, T <= 59] to logits float32 [B, T, 61].
 
     Takes a recipe's name (compiled on the spot), a baseline's name, "reference" for the trained
-    model that the project holds, or the path of a checkpoint in any format of
+    model that the project holds, or the path of a checkpoint, file or folder, in any format of
     :mod:`comparison.trained.checkpoints`. Raises UnknownModelError or CheckpointError.
     """
     if name_or_path in RECIPES:
@@ -33,7 +33,7 @@ def load_model(name_or_path: str) -> nn.Module:
             raise UnknownModelError("the trained model 'reference' is not part of the project yet")
         return reference.load_reference()
     path = Path(name_or_path)
-    if not path.is_file():
+    if not path.is_file() and not path.is_dir():
         known = ", ".join([*RECIPES, *BASELINES])
         raise UnknownModelError(f"{name_or_path!r} is neither a file nor one of {known}")
     model = checkpoints.load(path)

@@ -164,6 +164,17 @@ class Settings:
         if len(set(self.averages)) < len(self.averages):
             raise TrainingError("an average is named twice")
 
+    def until(self, step: int) -> "Settings":
+        """These settings for a run that ends after so many steps, at least one."""
+        phases = []
+        for phase in self.phases:
+            steps = min(step, phase.steps)
+            phases.append(replace(phase, games=steps * phase.batch))
+            step -= steps
+            if not step:
+                break
+        return replace(self, phases=tuple(phases))
+
     def continues(self, saved: "Settings") -> str | None:
         """The name of a setting that a run with ``saved`` cannot go on with; None if there is none.
 

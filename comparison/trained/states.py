@@ -1,16 +1,19 @@
 """What a run leaves on the disk: the state it continues from, and its log."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from torch import Tensor
 
+from comparison.showing.figures import Curve
 from comparison.trained.settings import Settings, TrainingError
 from extracted_rules.othello.files import read_metadata, read_tensors, whole_file, write_tensors
 
 STATE, LOG, MODEL = "state.safetensors", "log.jsonl", "model.safetensors"
+#: How the log calls what is no average.
+WEIGHTS = "weights"
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,11 @@ def read_state(out: Path, *, weights: bool = True) -> State:
         raise TrainingError(f"{path} is no checkpoint of a training run: {error}") from None
 
 
+def finish_folder(seen: int, games: int) -> str:
+    """The folder, inside a run's, of a finish that begins after so many games and takes so many."""
+    return f"finish-{seen}-{games}"
+
+
 @dataclass(frozen=True)
 class Progress:
     """A line of the log.
@@ -82,13 +90,31 @@ class Progress:
         return self.validated[self.exported] if self.validated and self.exported else None
 
 
-def read_log(out: Path) -> list[Progress]:
-    """The log of the run in a folder. Raises TrainingError for a folder without one."""
+def read_log(path: Path) -> list[Progress]:
+    """A log, or that of the run in a folder. Raises TrainingError for anything else."""
+    path = path / LOG if path.is_dir() else path
     try:
-        lines = (out / LOG).read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").splitlines()
         return [Progress(**json.loads(line)) for line in lines]
     except (OSError, ValueError, TypeError) as error:
-        raise TrainingError(f"{out / LOG} is no log of a training run: {error}") from None
+        raise TrainingError(f"{path} is no log of a training run: {error}") from None
+
+
+def curves(log: Sequence[Progress], name: str = "", before: int = 0) -> list[Curve]:
+    """A log's validations as lines of a figure, one for the weights, drawn dashed, and for each
+    average. ``before``: games that are added to those seen, of a run that this one goes on from."""
+    checked = [line for line in log if line.validated]
+    found: list[Curve] = []
+    for kind in dict.fromkeys(kind for line in checked for kind in line.validated or {}):
+        points = [
+            (before + line.games, *line.validated[kind])
+            for line in checked
+            if line.validated and kind in line.validated
+        ]
+        games, illegal, excess = (list(column) for column in zip(*points, strict=True))
+        words = f"{name}: {kind}" if name else kind
+        found.append(Curve(words, games, illegal, excess, len(found), dashed=kind == WEIGHTS))
+    return found
 
 
 def write_log(out: Path, lines: list[Progress]) -> None:

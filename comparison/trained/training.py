@@ -28,9 +28,11 @@ from comparison.trained.states import (
     LOG,
     MODEL,
     STATE,
+    WEIGHTS,
     Progress,
     State,
     append_to_log,
+    finish_folder,
     read_log,
     read_state,
     with_prefix,
@@ -264,10 +266,10 @@ def _validate(
     return found
 
 
-def _metadata(settings: Settings, games: int, exported: str) -> dict[str, str]:
-    """What a trained model's file says of itself."""
-    words = f"trained on {games:,} random games, {settings.targets} targets"
-    if settings.finish and games == settings.games:
+def _metadata(settings: Settings, step: int, exported: str) -> dict[str, str]:
+    """What a model's file says of itself after so many steps."""
+    words = f"trained on {settings.seen(step):,} random games, {settings.targets} targets"
+    if settings.finish and step == settings.steps:
         words += f", the rate taken down to nothing over the last {settings.finish:,}"
     if exported != WEIGHTS:
         words += f"; the {exported} of its weights"
@@ -277,12 +279,8 @@ def _metadata(settings: Settings, games: int, exported: str) -> dict[str, str]:
         "recipe": "trained",
         "description": words,
         "settings": json.dumps(asdict(settings)),
-        "games": str(games),
+        "step": str(step),
     }
-
-
-#: How the log calls what is no average.
-WEIGHTS = "weights"
 
 
 def train(
@@ -385,7 +383,7 @@ def train(
                 model.train()
                 best = min(found, key=lambda name: found[name][1])
                 line = replace(line, validated=found, exported=best)
-                candidates[best].metadata = _metadata(settings, line.games, best)
+                candidates[best].metadata = _metadata(settings, done, best)
                 candidates[best].save(out / MODEL)
             append_to_log(out, line)
             report(line)
@@ -409,7 +407,7 @@ def begin_finish(out: Path, games: int) -> tuple[Settings, Path]:
     """
     state = read_state(out)
     settings = state.settings.finishing(state.step, games)
-    folder = out / f"finish-{settings.seen(state.step)}-{games}"
+    folder = out / finish_folder(settings.seen(state.step), games)
     if (folder / STATE).exists():
         raise TrainingError(f"{folder} holds this finish already; resume it there")
     folder.mkdir(exist_ok=True)

@@ -55,7 +55,7 @@ def test_a_run_is_begun_resumed_prolonged_and_finished(
     assert "was trained with seed = 1, not 2; resume with the same" in capsys.readouterr().err
     assert run("--finish", "8") == 0
     finished = OthelloGPT.load(Path("run/finish-40-8/model.safetensors"))
-    assert finished.metadata["games"] == "48"
+    assert "trained on 48 random games" in finished.metadata["description"]
     assert "over the last 8" in finished.metadata["description"]
     assert read_state(Path("run"), weights=False).step == 8
     capsys.readouterr()
