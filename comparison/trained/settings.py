@@ -202,12 +202,6 @@ class Settings:
             raise TrainingError(
                 "only a run at a constant rate can be finished, and this one's falls already"
             )
-        phases: list[Phase] = []
-        for phase in self.phases:
-            done = min(step, phase.steps)
-            step -= done
-            phases.append(replace(phase, games=done * phase.batch))
-            if (not step and done < phase.steps) or phase is self.phases[-1]:
-                break
-        last = replace(phases[-1], games=phases[-1].games + games)
-        return replace(self, phases=(*phases[:-1], last), finish=games)
+        *phases, last = self.until(step).phases
+        last = replace(last, games=last.games + games)
+        return replace(self, phases=(*phases, last), finish=games)
