@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 from comparison.trained.settings import Settings, TrainingError
 from handbuilt.transformer import OthelloGPT
 
-#: Bytes that no cache holds are not multiplied: a product of a layer's size, timed so long.
+#: To choose a precision, matrices of so many rows and columns are multiplied for so long.
 PROBE_SIZE, PROBE_SECONDS = 512, 0.5
 
 
@@ -60,10 +60,21 @@ def _as_matrix(name: str, tensor: Tensor) -> Tensor:
     return tensor.transpose(0, 1).flatten(1)
 
 
+def _shared_matrix(name: str, weight: nn.Parameter) -> nn.Parameter:
+    """A weight's matrix, contiguous; the weight becomes a view of its memory."""
+    matrix = _as_matrix(name, weight.detach()).contiguous()
+    if name.endswith(("W_Q", "W_K", "W_V")):
+        heads, d_model, d_head = weight.shape
+        weight.data = matrix.view(d_model, heads, d_head).transpose(0, 1)
+    else:
+        weight.data = matrix.view(weight.shape)
+    return nn.Parameter(matrix)
+
+
 class Optimizers:
     """AdamW for all weights, or Muon for the blocks' matrices and AdamW for the rest.
 
-    Matrices decay; biases, gains, embeddings and the unembedding do not.
+    The blocks' matrices decay; biases, gains, embeddings and the unembedding do not.
     """
 
     def __init__(self, model: OthelloGPT, settings: Settings, precision: str) -> None:
@@ -72,65 +83,50 @@ class Optimizers:
         self.parameters = list(model.parameters())
         named = dict(model.named_parameters())
         matrices = {n: p for n, p in named.items() if n.startswith("blocks.") and ".W_" in n}
-        rest = [p for name, p in named.items() if name not in matrices]
-        self._names = {id(parameter): name for name, parameter in named.items()}
-        #: Muon's own matrices, which share their memory with the model's weights.
-        self._views: list[tuple[str, Tensor, Tensor]] = []
-        self._muon: AbstractContextManager[Any] = nullcontext()
-        self._all: list[torch.optim.Optimizer]
+        rest = [parameter for name, parameter in named.items() if name not in matrices]
+        #: Muon's own matrices by name; they share their memory with the model's weights.
+        self._views: dict[str, tuple[nn.Parameter, nn.Parameter]] = {}
+        self._all: list[torch.optim.Optimizer] = []
+        self._muon_in: AbstractContextManager[Any] = nullcontext()
         groups: list[dict[str, Any]] = [{"params": rest, "weight_decay": 0.0}]
-        rates = [settings.learning_rate]
-        if settings.optimizer == "adamw":
-            groups.insert(
-                0, {"params": list(matrices.values()), "weight_decay": settings.weight_decay}
-            )
-            rates *= 2
-        adamw = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.95), fused=True)
-        self._all = [adamw]
         if settings.optimizer == "muon":
             if not hasattr(torch.optim, "Muon"):
                 raise TrainingError(f"torch {torch.__version__} has no Muon; 2.9 is the first")
-            for name, weight in matrices.items():
-                self._views.append((name, weight, self._shared_matrix(name, weight)))
-                self._names[id(self._views[-1][2])] = name
-            self._all.append(
-                torch.optim.Muon(
-                    [view for _, _, view in self._views],
-                    lr=settings.muon_rate,
-                    momentum=0.95,
-                    weight_decay=settings.weight_decay,
-                    adjust_lr_fn="match_rms_adamw",
-                )
+            self._views = {n: (p, _shared_matrix(n, p)) for n, p in matrices.items()}
+            muon = torch.optim.Muon(
+                [view for _, view in self._views.values()],
+                lr=settings.muon_rate,
+                momentum=0.95,
+                weight_decay=settings.weight_decay,
+                adjust_lr_fn="match_rms_adamw",
             )
+            self._all.append(muon)
             if precision == "float32":
-                self._muon = _InFloat32()
-
-    @staticmethod
-    def _shared_matrix(name: str, weight: nn.Parameter) -> nn.Parameter:
-        """A weight's matrix, contiguous; the weight becomes a view of its memory."""
-        matrix = _as_matrix(name, weight.detach()).contiguous()
-        if name.endswith(("W_Q", "W_K", "W_V")):
-            heads, d_model, d_head = weight.shape
-            weight.data = matrix.view(d_model, heads, d_head).transpose(0, 1)
+                self._muon_in = _InFloat32()
         else:
-            weight.data = matrix.view(weight.shape)
-        return nn.Parameter(matrix)
+            groups.append(
+                {"params": list(matrices.values()), "weight_decay": settings.weight_decay}
+            )
+        rate = settings.learning_rate
+        self._all.append(torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.95), fused=True))
+        self._names = {id(parameter): name for name, parameter in named.items()}
+        self._names |= {id(view): name for name, (_, view) in self._views.items()}
 
     def step(self, step: int) -> None:
         """Apply the gradients with the rates of a step (from 0), then forget them."""
         if self._settings.clip:
             nn.utils.clip_grad_norm_(self.parameters, self._settings.clip)
-        for name, weight, view in self._views:
+        for name, (weight, view) in self._views.items():
             assert weight.grad is not None
             view.grad = _as_matrix(name, weight.grad)
         rate = self._settings.rate(step)
         for optimizer in self._all:
             for group in optimizer.param_groups:
                 group["lr"] = rate * optimizer.defaults["lr"]
-        with self._muon:
+        with self._muon_in:
             for optimizer in self._all:
                 optimizer.step()
-        for parameter in (*self.parameters, *(view for _, _, view in self._views)):
+        for parameter in (*self.parameters, *(view for _, view in self._views.values())):
             parameter.grad = None
 
     def state(self) -> dict[str, Tensor]:
@@ -145,8 +141,8 @@ class Optimizers:
         """What :meth:`state` gave. Raises KeyError."""
         for optimizer, parameter in self._stepped():
             name = self._names[id(parameter)]
-            muon = optimizer.__class__.__name__ == "Muon"
-            keys = ("momentum_buffer",) if muon else ("step", "exp_avg", "exp_avg_sq")
+            adamw = isinstance(optimizer, torch.optim.AdamW)
+            keys = ("step", "exp_avg", "exp_avg_sq") if adamw else ("momentum_buffer",)
             optimizer.state[parameter] = {
                 key: tensors[f"{key}.{name}"].to(parameter.device) for key in keys
             }

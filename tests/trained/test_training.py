@@ -39,18 +39,18 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 sys.path.insert(0, {root!r})
-from tests.trained.test_training import CPU, SETTINGS
+from tests.trained.test_training import CPU, MUON, SETTINGS
 from comparison.trained import training
 training.VALIDATION_GAMES = 8
 torch.set_num_threads(1)
 if {distributed}:
     dist.init_process_group("gloo")
-training.train(SETTINGS, Path({out!r}), CPU, resume=True, save_every=1)
+training.train({settings}, Path({out!r}), CPU, resume=True, save_every=1)
 """
 
 
-def script(out: Path, distributed: bool = False) -> str:
-    return SCRIPT.format(root=ROOT, out=str(out), distributed=distributed)
+def script(out: Path, settings: str = "SETTINGS", distributed: bool = False) -> str:
+    return SCRIPT.format(root=ROOT, out=str(out), settings=settings, distributed=distributed)
 
 
 def weights(model: OthelloGPT) -> torch.Tensor:
@@ -201,15 +201,18 @@ def test_a_full_disk_costs_nothing_that_was_saved(tmp_path: Path) -> None:
     torch.testing.assert_close(weights(resumed), weights(undisturbed), atol=1e-4, rtol=1e-3)
 
 
-def test_two_processes_train_like_one(tmp_path: Path) -> None:
-    alone = train(SETTINGS, tmp_path / "one", CPU)
+@pytest.mark.parametrize("name", ["SETTINGS", "MUON"])
+def test_two_processes_train_like_one(name: str, tmp_path: Path) -> None:
+    train({"SETTINGS": SETTINGS, "MUON": MUON}[name], tmp_path / "one", CPU)
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-        "--no-python", sys.executable, "-c", script(tmp_path / "two", distributed=True),
+        "--no-python", sys.executable, "-c", script(tmp_path / "two", name, distributed=True),
     ]  # fmt: skip
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     subprocess.run(command, check=True, env=environment, timeout=120)
-    together = OthelloGPT.load(tmp_path / "two" / "model.safetensors")
+    alone, together = (
+        OthelloGPT.load(tmp_path / out / "model.safetensors") for out in ("one", "two")
+    )
     torch.testing.assert_close(weights(together), weights(alone), atol=1e-4, rtol=1e-3)
 
 
@@ -252,7 +255,7 @@ def test_muon_sees_attention_as_one_matrix() -> None:
     training.initialise(model, 1)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     optimizers = Optimizers(model, MUON, "float32")
-    adamw, muon = optimizers._all
+    muon, adamw = optimizers._all
     assert {tuple(p.shape) for p in muon.param_groups[0]["params"]} == {
         (32, 32),
         (32, 64),
