@@ -18,7 +18,7 @@ compare: $(INSTALLED)  ## the table, the report and the figures, on 600 random g
 test: lint  ## what CI runs
 	$(BIN)/pytest
 
-test-interop: $(INSTALLED)  ## against the real TransformerLens, which it installs
+test-interop: $(INSTALLED)  ## against TransformerLens, nnsight and huggingface_hub, which it installs
 	$(BIN)/pip install --quiet --disable-pip-version-check $(TORCH) --editable '.[interop]'
 	$(BIN)/pytest tests/trained/test_interop.py
 

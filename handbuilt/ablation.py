@@ -6,8 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from handbuilt.interpreter import NEVER
-from handbuilt.strengths import CLAIMING, LENGTHS, VOICES, Strengths
+from handbuilt.strengths import CLAIMING, LENGTHS, NEVER, VOICES, Strengths
 
 
 class UnknownRuleError(ValueError):

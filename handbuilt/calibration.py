@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from extracted_rules.othello.files import read_tensors, write_tensors
 from extracted_rules.othello.game import Replay, random_games, replay, stream_seed
 from extracted_rules.othello.notation import CONTEXT, SQUARE_OF_TOKEN
-from handbuilt.interpreter import Interpreter, Trace, parity
+from handbuilt.interpreter import Interpreter, Trace
+from handbuilt.interpreter.plies import parity
 from handbuilt.strengths import Strengths, dump, fitted, load_strengths
 
 #: A square's logit is kept from minus infinity, so that one bad square cannot drown a batch.

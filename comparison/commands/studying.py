@@ -8,7 +8,7 @@ import torch
 import typer
 
 from comparison.commands.shared import app, check_writable
-from comparison.trained.states import curves, read_log
+from comparison.trained.states import LOG, curves, read_log
 from extracted_rules.othello.game import random_games
 from extracted_rules.othello.game_files import load_games
 
@@ -66,7 +66,8 @@ def curve_command(
     earlier = read_log(before) if before else []
     drawn = [replace(c, colour=None) for c in curves(earlier, before.stem if before else "")]
     for number, path in enumerate(logs):
-        name = (path.resolve() if path.is_dir() else path).stem
+        folder = path.resolve() if path.is_dir() else path.resolve().parent
+        name = folder.name if path.is_dir() or path.name == LOG else path.stem
         seen = earlier[-1].games if earlier and number == 0 else 0
         drawn += [
             replace(curve, colour=len(drawn) % 7) for curve in curves(read_log(path), name, seen)

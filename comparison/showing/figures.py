@@ -1,7 +1,6 @@
 """Figures: error rates with intervals, boards with discs and scores, overlap of error sets."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from comparison.measuring.bench import Result
 from comparison.measuring.error_sets import KINDS, Overlap
+from comparison.showing.curves import Curve
 from extracted_rules.othello.files import whole_file
 from extracted_rules.othello.notation import COLUMNS, LABELS, N_SQUARES, SQUARE_OF_TOKEN
 
@@ -282,20 +282,6 @@ def accuracy_by_scalars(points: Sequence[tuple[int, float, float, float]], path:
     axes.grid(alpha=0.25, which="both")
     axes.legend(frameon=False)
     _save(figure, path)
-
-
-@dataclass(frozen=True)
-class Curve:
-    """What validation found in the course of training. games: seen so far; illegal: top-1 illegal
-    rates; excess: excess cross-entropies, nats. colour: a number into MODEL_COLOURS, None for
-    grey."""
-
-    name: str
-    games: list[int]
-    illegal: list[float]
-    excess: list[float]
-    colour: int | None = None
-    dashed: bool = False
 
 
 def training_curve(curves: Sequence[Curve], path: Path) -> None:

@@ -10,7 +10,7 @@ of the rules needs another folder.
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from comparison.showing.report import cells, markdown, measured_once
 from extracted_rules.othello.files import whole_file
 from extracted_rules.othello.game import replay
 from extracted_rules.othello.notation import CONTEXT
-from handbuilt.interpreter import LOOK_LAYER, Facts, Interpreter, Layer, Trace
+from handbuilt.interpreter import LOOK_LAYER, Interpreter, Trace
 from handbuilt.strengths import Strengths, dump, load_strengths
 
 #: The recipe that looks for passes.
@@ -68,15 +68,12 @@ class TrueSides(Interpreter):
         self.movers = torch.empty(0)
 
     def __call__(self, tokens: Tensor, at: Tensor | None = None) -> Trace:
-        self.movers = replay(tokens).movers[:, : tokens.shape[1]].to(self.dtype)
+        self.movers = replay(tokens).movers[:, : tokens.shape[1]].to(self.strengths.run.dtype)
+        self.movers[:, 0] = 0  # nobody hears by its side
         return super().__call__(tokens, at)
 
-    def _attend(
-        self, layer: int, last: Layer, facts: Facts, opening: Tensor, later: Tensor
-    ) -> Layer:
-        if layer >= self.layer:
-            last = replace(last, side=self.movers * later)
-        return super()._attend(layer, last, facts, opening, later)
+    def sides(self, layer: int, found: Tensor) -> Tensor:
+        return self.movers if layer >= self.layer else found
 
 
 def _shown(games: Tensor, name: str) -> Iterable[Tensor]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from comparison.showing.figures import Curve
+from comparison.showing.curves import Curve
 from comparison.trained.settings import Settings, TrainingError
 from extracted_rules.othello.files import read_metadata, read_tensors, whole_file, write_tensors
 

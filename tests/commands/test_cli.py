@@ -12,6 +12,7 @@ from comparison.commands import cli, measuring, training
 from comparison.measuring.probes import Probes
 from comparison.showing import examples
 from comparison.trained import reference
+from comparison.trained.checkpoints import FORMATS
 from handbuilt import OthelloGPT, Shape, build
 
 PNG = b"\x89PNG"
@@ -61,7 +62,7 @@ def test_build_writes_a_model_that_evaluates(
     assert "the move closes C4-F4" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("form", ["safetensors", "transformer-lens", "mingpt"])
+@pytest.mark.parametrize("form", FORMATS)
 def test_export_writes_what_other_commands_read(
     form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -74,6 +75,16 @@ def test_export_writes_what_other_commands_read(
     assert "top-1 illegal %" in capsys.readouterr().out
     assert run("describe", str(out), monkeypatch=monkeypatch) == 2
     assert "not hand-built" in capsys.readouterr().err
+
+
+def test_a_folder_of_a_hand_built_model_is_described(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("export", "logic", "--format", "huggingface", "--out", str(tmp_path / "logic"))
+    for _ in range(2):  # an earlier export is replaced
+        assert run(*arguments, monkeypatch=monkeypatch) == 0
+    assert run("describe", str(tmp_path / "logic"), "belief.D3", monkeypatch=monkeypatch) == 0
+    assert "D3 before the move" in capsys.readouterr().out
 
 
 def test_a_model_that_guesses_nothing_is_not_drawn(
@@ -187,6 +198,9 @@ def test_recorded_games_can_be_measured(
         (["export", "logic", "--format", "onnx", "--out", "x"], "no format is called 'onnx'"),
         (["export", "logic", "--format", "mingpt", "--out", "/nowhere/x"], "/nowhere is no folder"),
         (["export", "pyproject.toml", "--format", "mingpt", "--out", "x"], "not a readable"),
+        (["export", ".", "--format", "mingpt", "--out", "x"], "it has no config.json"),
+        (["export", "logic", "--format", "huggingface", "--out", "."], "holds something else"),
+        (["export", "logic", "--format", "huggingface", "--out", "pyproject.toml"], "no folder"),
         (["probe", "bigram", "--out", "x.safetensors"], "bigram is a baseline"),
         (["probe", "logic", "--out", "/nowhere/x.safetensors"], "/nowhere is no folder"),
         (["probe", "logic", "--out", "probes.png"], "probes are safetensors"),

@@ -191,7 +191,7 @@ def test_dropping_a_length_silences_everything_of_that_length() -> None:
 
 def test_the_interpreter_stays_on_one_device(monkeypatch: pytest.MonkeyPatch) -> None:
     """On the device without data, whatever is made elsewhere raises an error."""
-    monkeypatch.setattr("handbuilt.interpreter.amplitude", lambda kernel: 20.0)
+    monkeypatch.setattr("handbuilt.interpreter.reading.amplitude", lambda kernel: 20.0)
     strengths = starting_point().apply(lambda x: x.float().to("meta"))
     games = torch.zeros(2, 59, dtype=torch.int64, device="meta")
     for at in (None, torch.zeros(2, 3, dtype=torch.int64, device="meta")):

@@ -19,18 +19,13 @@ from extracted_rules.othello.patterns import (
 )
 from handbuilt import OthelloGPT, build
 from handbuilt.ablation import knock_out
-from handbuilt.compiler import HEADROOM, compile_rules, most_near
-from handbuilt.interpreter import (
-    LOOK_LAYER,
-    STEP,
-    Facts,
-    Interpreter,
-    Layer,
-    Trace,
-    bracket_lengths,
-    bracket_weights,
-    lateness,
-)
+from handbuilt.compiler import compile_rules
+from handbuilt.compiler.claims import HEADROOM
+from handbuilt.compiler.first_guess import most_near
+from handbuilt.interpreter import LOOK_LAYER, Facts, Interpreter, Layer, Trace
+from handbuilt.interpreter.brackets import bracket_lengths, bracket_weights, line_evidence
+from handbuilt.interpreter.passes import STEP, lines_elsewhere
+from handbuilt.interpreter.plies import lateness
 from handbuilt.recipes import RECIPES, UnknownRecipeError
 from handbuilt.space import Layout
 from handbuilt.strengths import VOICES, load_strengths
@@ -152,20 +147,18 @@ def test_lines_elsewhere_are_the_movers_other_legal_moves(games: Tensor) -> None
     """On boards that are known for sure, as a reader of the rules would count them."""
     logic, tokens = load_strengths("logic"), games[:, :59].long()
     sure = torch.tensor([0.5, 0.0, 0.0], dtype=torch.float64)
-    rules = Interpreter(
-        replace(
-            logic,
-            other_bias=logic.again_bias,
-            other_run=-sure[:, None].expand_as(logic.other_run),
-            other_end=sure.expand_as(logic.other_end),
-            other_line=torch.ones_like(logic.other_line),
-        )
+    rules = replace(
+        logic,
+        other_bias=logic.again_bias,
+        other_run=-sure[:, None].expand_as(logic.other_run),
+        other_end=sure.expand_as(logic.other_end),
+        other_line=torch.ones_like(logic.other_line),
     )
     played, facts = replay(games), Facts.of(tokens, torch.float64)
     board = played.boards[:, :59].double() * played.movers[:, :59, None]
     nothing = facts.placed * 0
     state = Layer(board, *[nothing] * 6)
-    found = rules._lines_elsewhere(state, facts)
+    found = lines_elsewhere(rules, state, facts)
     legal = played.legal[:, :59].clone()
     legal.scatter_(2, SQUARE_OF_TOKEN[tokens][..., None], False)
     assert (found[:, 1:] > 0.5).equal(legal.any(-1)[:, 1:])
@@ -237,7 +230,7 @@ def test_gates_are_larger_than_the_evidence_they_silence(
                 evidence = evidence + values @ weights.T
             assert float(evidence.max()) < GATE
     found, last = trace.layers[LOOK_LAYER], trace.layers[LOOK_LAYER - 1]
-    lines = Interpreter(s)._lines(s.other_run, s.other_end, (found.belief, last.settled))
+    lines = line_evidence(s.other_run, s.other_end, (found.belief, last.settled))
     assert float((lines + s.other_bias[lengths]).max()) < GATE
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from handbuilt.interpreter import lag_kernel, parity
+from handbuilt.interpreter.plies import lag_kernel, parity
 from handbuilt.space import Layout
 from handbuilt.transformer import LayerNorm, OthelloGPT, Shape
 from handbuilt.weights import (

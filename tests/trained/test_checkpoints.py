@@ -1,9 +1,12 @@
-"""Foreign checkpoints: exact round trips, minGPT's own forward pass, and files that are broken."""
+"""Checkpoints: exact round trips, others' forward passes, folders, and files that are broken."""
 
 import io
+import json
 import os
 import random
+import shutil
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,16 +15,19 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from comparison import load_model
-from comparison.trained import checkpoints
+from comparison.trained import checkpoints, huggingface
 from comparison.trained.checkpoints import FORMATS, ExportError, export
 from comparison.trained.models import UnknownModelError
 from extracted_rules.othello.notation import SQUARE_OF_TOKEN
 from handbuilt import OthelloGPT, Shape
+from handbuilt.space import Layout
 from handbuilt.transformer import CheckpointError
 from tests.handbuilt.test_transformer import TINY, random_model, some_tokens
 
 #: minGPT's proportions, as narrow as they come.
 NARROW = Shape(n_layers=2, d_model=128, n_heads=2, d_head=64, d_mlp=512)
+#: Formats that are a file; the other is a folder.
+FILES = [form for form in FORMATS if form != "huggingface"]
 
 
 def unbiased(shape: Shape = NARROW) -> OthelloGPT:
@@ -52,7 +58,7 @@ def test_round_trips_are_exact(form: str, tmp_path: Path) -> None:
     assert_same(model, load_model(str(tmp_path / "again")))
 
 
-@pytest.mark.parametrize("form", FORMATS[:2])
+@pytest.mark.parametrize("form", FORMATS[:3])
 def test_shapes_of_all_proportions_survive_where_the_format_says_them(
     form: str, tmp_path: Path
 ) -> None:
@@ -65,8 +71,10 @@ def test_a_file_holds_no_more_than_the_weights(tmp_path: Path) -> None:
     model = unbiased()
     weights = sum(4 * p.numel() for p in model.parameters())
     for form in FORMATS:
-        export(model, form, tmp_path / form)
-        assert (tmp_path / form).stat().st_size < weights + 2 * 4 * 59**2 + 40_000
+        path = tmp_path / form
+        export(model, form, path)
+        size = sum(file.stat().st_size for file in (path.iterdir() if path.is_dir() else [path]))
+        assert size < weights + 2 * 4 * 59**2 + 40_000
 
 
 # ------------------------------------------------------------------ minGPT, as published
@@ -212,6 +220,202 @@ def test_another_eps_cannot_be_said(tmp_path: Path) -> None:
         export(model, "transformer-lens", tmp_path / "x")
 
 
+def bridge_state(theirs: MinGPT) -> dict[str, Tensor]:
+    """The same weights under the names that TransformerLens 4 saves, and an unembedding bias."""
+    renamed = {
+        "tok_emb": "embed",
+        "ln_f": "ln_final",
+        "head": "unembed",
+        "query": "q",
+        "key": "k",
+        "value": "v",
+        "proj": "o",
+        "0": "in",
+        "2": "out",
+    }
+    state = {"unembed.bias": torch.linspace(-1, 1, 61)}
+    for name, tensor in theirs.state_dict().items():
+        head, *parts = name.split(".")
+        last = [renamed.get(part, part) if head == "blocks" else part for part in parts[1:]]
+        state[".".join([renamed.get(head, head), *parts[:1], *last])] = tensor
+    state["pos_embed.weight"] = state.pop("pos_emb")[0]
+    return {name: tensor for name, tensor in state.items() if "mask" not in name}
+
+
+@pytest.mark.parametrize("folded", [False, True])
+@torch.inference_mode()
+def test_what_transformerlens_4_saves_computes_the_same_here(folded: bool, tmp_path: Path) -> None:
+    theirs, path = min_gpt(), tmp_path / "bridge.pth"
+    state = bridge_state(theirs)
+    if folded:
+        for norm in (module for module in theirs.modules() if isinstance(module, nn.LayerNorm)):
+            norm.reset_parameters()
+        state = {name: t for name, t in state.items() if ".ln" not in f".{name}"}
+    torch.save(state, path)
+    expected = theirs(some_tokens()) + state["unembed.bias"]
+    torch.testing.assert_close(load_model(str(path))(some_tokens()), expected, atol=1e-5, rtol=1e-5)
+
+
+# ------------------------------------------------------------------ folders of the Hugging Face Hub
+
+
+def hand_built() -> OthelloGPT:
+    """A random model that carries what a compiled one does."""
+    model = random_model()
+    layout = Layout(model.shape)
+    layout.directions.add("belief", ("D3",), "{} before the move")
+    model.metadata.update(description="Rules – and\nno data.", layout=layout.to_json())
+    return model
+
+
+def test_a_folder_says_what_the_model_says_of_itself(tmp_path: Path) -> None:
+    model, folder = hand_built(), tmp_path / "model"
+    export(model, "huggingface", folder)
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "README.md",
+        "config.json",
+        "model.safetensors",
+    ]
+    loaded = load_model(str(folder))
+    assert_same(model, loaded)
+    assert loaded.metadata == model.metadata
+    assert Layout.of(loaded).describe("belief.D3")[1].strip() == "D3 before the move"
+    config = json.loads((folder / "config.json").read_text())
+    assert config["shape"] == vars(TINY)
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert card.startswith("---\nlibrary_name: handbuilt-othello-gpt\n")
+    assert "Every weight is computed from rules" in card
+    assert "Recipe random: Rules – and no data.\n" in card
+    assert "| heads | 2 of 8 |" in card
+    assert "Every weight" not in huggingface.card(random_model())
+    assert "Recipe" not in huggingface.card(OthelloGPT(TINY))
+
+
+def test_an_export_takes_the_place_of_an_earlier_one_alone(tmp_path: Path) -> None:
+    folder, link = tmp_path / "model", tmp_path / "link"
+    folder.mkdir()
+    link.symlink_to(folder)
+    for seed, path in enumerate((folder, folder, link)):
+        export(random_model(seed=seed), "huggingface", path)
+        assert_same(random_model(seed=seed), load_model(str(folder)))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "model"]
+    (folder / "notes.txt").write_text("mine")
+    with pytest.raises(OSError, match=r"it holds something else, 'notes\.txt'"):
+        export(random_model(), "huggingface", folder)
+    (folder / "notes.txt").unlink()
+    (folder / "config.json").write_text('{"architectures": ["GPT2LMHeadModel"]}')
+    with pytest.raises(OSError, match=r"it is no earlier export; .* of another architecture"):
+        export(random_model(), "huggingface", folder)
+    (folder / "config.json").unlink()
+    with pytest.raises(OSError, match=r"it is no earlier export; .* has no config"):
+        export(random_model(), "huggingface", folder)
+    with pytest.raises(OSError, match="it is no folder"):
+        export(random_model(), "huggingface", folder / "README.md")
+    with pytest.raises(OSError, match=r"cannot write .*nowhere"):
+        export(random_model(), "huggingface", tmp_path / "nowhere" / "model")
+    assert sorted(path.name for path in folder.iterdir()) == ["README.md", "model.safetensors"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "model"]
+
+
+def configured(**change: object) -> str:
+    config = {"architectures": ["OthelloGPT"], "shape": vars(TINY), "metadata": {}}
+    return json.dumps({**config, **change})
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ("", "config.json is no readable JSON"),
+        ("\0", "config.json is no readable JSON"),
+        ("[" * 100_000, "config.json is no readable JSON"),
+        ("[1]", "should hold a JSON object, found list"),
+        ("{}", "config.json holds no Othello-GPT shape"),
+        (
+            configured(architectures=["GPT2LMHeadModel"]),
+            r"another architecture, \['GPT2LMHeadModel",
+        ),
+        (configured(architectures=None), "another architecture, None"),
+        (configured(shape=[]), "holds no Othello-GPT shape"),
+        (configured(shape={"d_model": "16"}), "holds no Othello-GPT shape"),
+        (configured(shape={"d_model": 2**30}), "holds no Othello-GPT shape"),
+        (configured(shape={**vars(TINY), "ln_eps": 1}), "holds no Othello-GPT shape"),
+        (configured(shape={**vars(TINY), "line\nbreak": 1}), "holds no Othello-GPT shape"),
+        (
+            configured(shape={**vars(TINY), "d_mlp": 31}),
+            r"safetensors is not this model: blocks\.0\.mlp\.W_in should be \(16, 31\), found",
+        ),
+        (configured(shape={**vars(TINY), "n_ctx": 20}), r"W_pos should be \(20, 16\), found"),
+        (configured(metadata=["recipe"]), "metadata that is texts by name"),
+        (configured(metadata={"recipe": 3}), "metadata that is texts by name"),
+        (configured(metadata={"recipe": "\ud800"}), "metadata that is texts by name"),
+    ],
+)
+def test_a_configuration_of_something_else_is_one_sentence(
+    config: str, message: str, tmp_path: Path
+) -> None:
+    export(random_model(), "huggingface", tmp_path / "model")
+    (tmp_path / "model" / "config.json").write_text(config)
+    with pytest.raises(CheckpointError, match=message) as refused:
+        load_model(str(tmp_path / "model"))
+    assert "\n" not in str(refused.value)
+    assert str(tmp_path / "model") in str(refused.value)
+
+
+def torn(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def huge(path: Path) -> None:
+    os.truncate(path, checkpoints.MAX_BYTES + 1)
+
+
+def short(path: Path) -> None:
+    """The weights and the configuration of a model that reads too few moves."""
+    shutil.rmtree(path.parent)
+    export(random_model(Shape(**{**vars(TINY), "n_ctx": 20})), "huggingface", path.parent)
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (Path.unlink, "model.safetensors cannot be read: No such file or directory"),
+        (torn, "model.safetensors is not a readable safetensors file"),
+        (huge, "model.safetensors has 1,073,741,825 bytes"),
+        (lambda path: torch.save(lens_state(), path), "not a readable safetensors file"),
+        (lambda path: save_file({"x": torch.zeros(3)}, path), "should be"),
+        (short, "a model of Othello games reads 59 of 61"),
+    ],
+)
+def test_weights_that_are_not_there_are_one_sentence(
+    harm: Callable[[Path], None], message: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    export(random_model(), "huggingface", folder)
+    harm(folder / "model.safetensors")
+    with pytest.raises(CheckpointError, match=message) as refused:
+        load_model(str(folder))
+    assert "\n" not in str(refused.value)
+    assert str(folder) in str(refused.value)
+
+
+def test_a_damaged_folder_is_refused_or_harmless(tmp_path: Path) -> None:
+    """Bits flipped anywhere in the configuration: the same weights or CheckpointError."""
+    model, folder, draw = hand_built(), tmp_path / "model", random.Random(6)
+    export(model, "huggingface", folder)
+    whole, refused = (folder / "config.json").read_bytes(), 0
+    for _ in range(80):
+        damaged = bytearray(whole)
+        damaged[draw.randrange(len(whole))] ^= 1 << draw.randrange(8)
+        (folder / "config.json").write_bytes(damaged)
+        try:
+            loaded = load_model(str(folder)).state_dict()
+        except CheckpointError:
+            refused += 1
+        else:
+            assert all(loaded[name].equal(t) for name, t in model.state_dict().items())
+    assert refused > 20
+
+
 # ------------------------------------------------------------------ broken files
 
 
@@ -288,6 +492,15 @@ def test_a_pickle_is_never_run(zipped: bool, tmp_path: Path) -> None:
             {**min_gpt().state_dict(), "tok_emb.weight": torch.zeros(61, 100)},
             "heads of 64.* is 100",
         ),
+        (
+            {**bridge_state(min_gpt()), "blocks.0.attn.q.weight": torch.zeros(100, 128)},
+            "heads of 64.* is 100",
+        ),
+        (
+            {**bridge_state(min_gpt()), "blocks.1.attn.o.weight": torch.zeros(128, 64)},
+            r"blocks\.1\.attn\.o\.weight should be \(128, 128\), found \(128, 64\)",
+        ),
+        ({"embed.weight": torch.zeros(61, 16)}, r"pos_embed\.weight should have 2 axes"),
         ({**min_gpt().state_dict(), "pos_emb": torch.zeros(59, 128)}, "pos_emb should have 3 axes"),
         ({**min_gpt().state_dict(), "pos_emb": torch.zeros(2, 59, 128)}, "pos_emb should be"),
     ],
@@ -323,8 +536,10 @@ def test_what_is_no_model_file_at_all(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(checkpoints, "MAX_BYTES", 2**19)
     with pytest.raises(CheckpointError, match="unpacks to 1,048,576 bytes"):
         load_model(str(path))
-    with pytest.raises(UnknownModelError, match="neither a file nor"):
+    with pytest.raises(CheckpointError, match=r"is no folder of a model: it has no config\.json"):
         load_model(str(tmp_path))
+    with pytest.raises(UnknownModelError, match="neither a file nor"):
+        load_model(str(tmp_path / "nothing"))
 
 
 def test_huge_files_are_not_read(tmp_path: Path) -> None:
@@ -362,7 +577,7 @@ def written(form: str, path: Path) -> bytes:
     return path.read_bytes()
 
 
-@pytest.mark.parametrize("form", [*FORMATS, "bare pickle"])
+@pytest.mark.parametrize("form", [*FILES, "bare pickle"])
 def test_damage_is_refused_or_harmless(form: str, tmp_path: Path) -> None:
     """Cut short anywhere, or with bits flipped anywhere: finite weights or CheckpointError."""
     path, draw = tmp_path / "model", random.Random(6)
@@ -397,7 +612,7 @@ def test_foreign_safetensors_are_one_sentence(tmp_path: Path) -> None:
 
 
 def test_unwritable_places_leave_what_is_there(tmp_path: Path) -> None:
-    for form in FORMATS:
+    for form in FILES:
         with pytest.raises(OSError, match="cannot write"):
             export(unbiased(), form, tmp_path / "nowhere" / "model.pth")
         with pytest.raises(OSError, match="no ordinary file"):

@@ -5,8 +5,17 @@ from math import log
 import torch
 
 from extracted_rules.othello.patterns import PAIRS
-from handbuilt.interpreter import NEVER
-from handbuilt.strengths import AXES, CLAIMING, LAGS, LENGTHS, MEMORIES, VOICES, Strengths, shape_of
+from handbuilt.strengths.definition import (
+    AXES,
+    CLAIMING,
+    LAGS,
+    LENGTHS,
+    MEMORIES,
+    NEVER,
+    VOICES,
+    Strengths,
+    shape_of,
+)
 
 
 def spread_out(n: dict[str, float]) -> Strengths:

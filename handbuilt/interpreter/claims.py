@@ -1,0 +1,57 @@
+"""Layers 0 to 6: what brackets claim of the move, what is told of that, and what is settled."""
+
+import torch
+from torch import Tensor, nn
+
+from handbuilt.interpreter.brackets import ray_weights
+from handbuilt.interpreter.facts import Facts, along, onto
+from handbuilt.interpreter.plies import lateness
+from handbuilt.interpreter.state import Layer
+from handbuilt.strengths import Strengths
+
+
+def claim(s: Strengths, layer: int, heard: Layer, facts: Facts) -> Layer:
+    """Claims, flips, message, and what is settled."""
+    fires = _brackets(s, layer, heard, facts)
+    claimed = (fires * s.claim[layer]).sum(-2)
+    run = claimed.flip(-1).cumsum(-1).flip(-1)
+    flips = onto(nn.functional.pad(run, (0, 1)), facts.rays)
+    held = (fires * s.holds[layer]).sum(-2)
+    ends = onto(nn.functional.pad(held, (1, 0)), facts.rays)
+    ends = ends + held.sum((-1, -2))[..., None] * facts.placed
+    return Layer(
+        belief=heard.belief,
+        need=heard.need,
+        side=heard.side,
+        claims=claimed.sum((-1, -2)),
+        flips=flips,
+        settled=_settle(s, layer, heard, facts),
+        message=s.flip[layer] * flips + ends,
+    )
+
+
+def _brackets(s: Strengths, layer: int, heard: Layer, facts: Facts) -> Tensor:
+    """[B, T, 8, voices, 6]: how much each neuron fires for a bracket from the move, by length."""
+    evidence = torch.zeros(())
+    for source, values in enumerate(heard.sources):
+        weights = ray_weights(s.run[layer, :, :, source], s.end[layer, :, :, source])
+        on_rays = along(values, facts.rays)
+        evidence = evidence + torch.einsum("btdk,vnk->btdvn", on_rays, weights)
+        # The move's own square is an end too; what is believed of it comes from its brackets.
+        own = (values * facts.placed).sum(-1)
+        evidence = evidence + own[..., None, None, None] * s.end[layer, :, :, source]
+    bar = s.bias[layer] + s.forgive[layer] * heard.need[..., None, None]
+    late = lateness(len(facts.later)).to(bar.device)
+    bar = bar + (s.late[layer] * late[:, None])[..., None].to(bar)
+    return (evidence + bar[:, :, None]).clamp(min=0) * facts.possible[..., None, :]
+
+
+def _settle(s: Strengths, layer: int, heard: Layer, facts: Facts) -> Tensor:
+    """[B, T, 64]: the belief and what was settled one layer ago, clipped to -1..1."""
+    settled = torch.zeros(())
+    for weight, values in zip(s.settle[layer], heard.sources, strict=True):
+        settled = settled + weight * values
+    known = facts.later[:, None]
+    if layer == 0:
+        known = known * (facts.occupied - facts.placed)
+    return settled.clamp(-1, 1) * known

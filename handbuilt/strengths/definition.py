@@ -1,0 +1,203 @@
+"""What the strengths of a recipe are: every number by name, with the axes it varies over.
+
+All squares and directions share their strengths.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from extracted_rules.othello.patterns import PAIRS
+
+#: Layers that claim flips; the last one only reads and counts.
+CLAIMING = 7
+#: Lengths of a run: 1 to 6 discs.
+LENGTHS = 6
+#: Classes of a run's discs, by the distance to the nearer end.
+DEPTHS = 3
+LAGS = 58
+#: The readings of a disc that a neuron combines: "belief", the fresh read; "settled", what was
+#: clipped one layer ago; "message", what the position itself told one layer ago.
+SOURCES = ("belief", "settled", "message")
+#: Neurons that hear one bracket. "claim" adds its discs up; the others take back what exceeds
+#: certainty, so that discs beyond doubt do not make up for doubtful ones: "cap" where all discs do,
+#: "run-cap" where the run does, "end-cap" where the end does. They stand for the clip of every
+#: single disc that one hidden layer has no room for.
+VOICES = ("claim", "cap", "run-cap", "end-cap")
+#: The longest run that each voice of `calibrated` is fitted for, by layer: as many neurons as fit.
+REACH: tuple[tuple[int, ...], ...] = (
+    (6, 3, 3, 1),
+    (6, 3, 4, 3),
+    (6, 3, 4, 3),
+    (6, 2, 0, 0),
+    (6, 3, 4, 3),
+    (6, 3, 4, 3),
+    (6, 3, 1, 1),
+)
+#: Neurons of layer 7 that hear one line: what it adds to the count, and the cap on that.
+LINE_VOICES = ("line", "line-cap")
+#: How layer 0 remembers what moves have likely turned: two tables, each faded in its own way.
+MEMORIES = ("near", "past")
+#: What reading heads hear of a position.
+TOLD = ("flips", "board")
+#: The parts of a bracket that hold discs.
+PARTS = ("run", "end")
+
+#: Log-odds against what no evidence is to make likely.
+NEVER = 30.0
+
+#: Axis names, and how many entries each has.
+AXES: dict[str, int] = {
+    "layer": CLAIMING,
+    "reading layer": CLAIMING,
+    "lag": LAGS,
+    "voice": len(VOICES),
+    "line voice": len(LINE_VOICES),
+    "length": LENGTHS,
+    "depth": DEPTHS,
+    "source": len(SOURCES),
+    "memory": len(MEMORIES),
+    "pair": len(PAIRS),
+    "told": len(TOLD),
+    "part": len(PARTS),
+}
+
+
+def _over(*axes: str, says: str) -> Tensor:
+    """A field that varies over these axes."""
+    return field(metadata={"axes": axes, "says": says})  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class Strengths:
+    """How strongly each rule speaks. Tensors float64 (float32 and requiring gradients in a fit).
+
+    Index 0 of "reading layer" is layer 1, as layer 0 reads moves alone (``owner``, ``near``).
+    """
+
+    owner: Tensor = _over(
+        "lag", says="layer 0: log of the weight of a disc put down this many plies ago"
+    )
+    near_kernel: Tensor = _over(
+        "memory", "lag", says="layer 0: the same for what a move says of the discs around it"
+    )
+    near_now: Tensor = _over(
+        "memory",
+        says="layer 0: what is added to this very move's weight, which is what attention is left",
+    )
+    near: Tensor = _over(
+        "memory", "pair", says="what a move on one square says of a disc on it or another"
+    )
+    start: Tensor = _over(says="the start board fades by this much a ply (a logarithm)")
+    opening_fade: Tensor = _over(says="the board after the first move fades so, a logarithm")
+    opening: Tensor = _over("reading layer", says="how much of that board a layer reads")
+    flips_kernel: Tensor = _over(
+        "reading layer", "lag", says="log of the weight of flips reported this many plies ago"
+    )
+    board_kernel: Tensor = _over(
+        "reading layer", "lag", says="the same for discs put down and boards settled"
+    )
+    board_share: Tensor = _over("reading layer", says="weight of a settled board beside a new disc")
+    overclaim: Tensor = _over(
+        "reading layer", "told", says="how much fainter is heard who claims too much"
+    )
+    needy: Tensor = _over(
+        "reading layer", "told", says="how much louder, or below 0 fainter, who is in need"
+    )
+    bias: Tensor = _over("layer", "voice", "length", says="where a bracket's neuron starts to fire")
+    forgive: Tensor = _over("layer", "voice", "length", says="how much the need lowers that bar")
+    late: Tensor = _over("layer", "voice", says="how much more of that at the last move")
+    run: Tensor = _over(
+        "layer", "voice", "length", "source", "depth", says="weight of a disc between the ends"
+    )
+    end: Tensor = _over("layer", "voice", "length", "source", says="weight of the far end's disc")
+    claim: Tensor = _over("layer", "voice", "length", says="what a neuron adds to the claims")
+    holds: Tensor = _over("layer", "voice", "length", says="what it tells about the bracket's ends")
+    flip: Tensor = _over("layer", says="the message about a flipped disc, for one claim")
+    settle: Tensor = _over("layer", "source", says="weights of what is clipped when settling")
+    need_start: Tensor = _over(says="the need before anything is claimed")
+    need_kept: Tensor = _over("reading layer", says="slope of the new need in the old one")
+    need_claims: Tensor = _over("reading layer", says="slope of the need in the claims, downwards")
+    need_bias: Tensor = _over("reading layer", says="bias of the need")
+    other_bias: Tensor = _over(
+        "length", says="layer 3: where a line that parity's side had elsewhere starts to count"
+    )
+    other_run: Tensor = _over("length", "source", "depth", says="layer 3: a disc between its ends")
+    other_end: Tensor = _over("length", "source", says="layer 3: the disc at its end")
+    other_line: Tensor = _over("length", says="layer 3: what such a line adds to their number")
+    stuck: Tensor = _over(
+        says="log-odds that parity's side had no move, if no line is found, at the last move"
+    )
+    stuck_early: Tensor = _over(says="how much less they are at the first move than at the last")
+    stuck_others: Tensor = _over(says="how much each line elsewhere lowers them")
+    stuck_claims: Tensor = _over(says="how much the claims of the move itself lower them")
+    stuck_need: Tensor = _over(says="how much the need, which makes claims louder, raises them")
+    after: Tensor = _over("source", says="layer 6: weights of the board after the move, to settle")
+    after_placed: Tensor = _over(says="layer 6: weight of the new disc in that")
+    line_bias: Tensor = _over("length", says="layer 6: where a legal line starts to count")
+    line_late: Tensor = _over(says="layer 6: how much more evidence at the last move")
+    line_run: Tensor = _over("length", "source", "depth", says="layer 6: a disc between the ends")
+    line_end: Tensor = _over("length", "source", says="layer 6: the disc at the end")
+    line_placed: Tensor = _over("part", says="layer 6: weight of the new disc in a line")
+    line: Tensor = _over("length", says="layer 6: what a line adds to the count")
+    last_bias: Tensor = _over("line voice", "length", says="layer 7: as line_bias")
+    last_late: Tensor = _over("line voice", says="as line_late")
+    last_run: Tensor = _over("line voice", "length", "source", "depth", says="as line_run")
+    last_end: Tensor = _over("line voice", "length", "source", says="as line_end")
+    last_placed: Tensor = _over("line voice", "part", says="as line_placed")
+    last_line: Tensor = _over("line voice", "length", says="as line")
+    again_bias: Tensor = _over("length", says="layer 7: lines for the mover, should the other pass")
+    again_scale: Tensor = _over("length", says="how steep these are, against last_run and last_end")
+    again_line: Tensor = _over("length", says="what they add to the count")
+    first_count: Tensor = _over(says="how much of layer 6's count stays")
+    surplus: Tensor = _over(says="how much of its surplus is taken back")
+    surplus_from: Tensor = _over(says="from where on it is surplus")
+    logit: Tensor = _over(says="logit of one line")
+
+    def only_fitted(self) -> "Strengths":
+        """The same strengths with zeros where a fit may not move them."""
+        return Strengths(
+            **{
+                f.name: getattr(self, f.name) * fitted(f.name).to(torch.float64)
+                for f in fields(self)
+            }
+        )
+
+    def apply(self, change: Callable[[Tensor], Tensor]) -> "Strengths":
+        """The same strengths with every tensor changed."""
+        return Strengths(**{f.name: change(getattr(self, f.name)) for f in fields(self)})
+
+
+def shape_of(name: str) -> tuple[int, ...]:
+    """The shape of a field."""
+    axes = next(f.metadata["axes"] for f in fields(Strengths) if f.name == name)
+    return tuple(AXES[axis] for axis in axes)
+
+
+@cache
+def fitted(name: str) -> Tensor:
+    """bool, of a field's shape: True where a fit may move the number; the others stay 0."""
+    axes = next(f.metadata["axes"] for f in fields(Strengths) if f.name == name)
+    at = {
+        axis: torch.arange(AXES[axis]).view([-1 if a == axis else 1 for a in axes]) for axis in axes
+    }
+    read = torch.ones(shape_of(name), dtype=torch.bool)
+    if "depth" in at:  # a short run has no inner discs
+        read &= at["depth"] <= at["length"] // 2
+    if "voice" in at:  # a voice that a layer has no room for hears nothing
+        reach = torch.tensor(REACH)[at["layer"], at["voice"]]
+        read &= at.get("length", torch.zeros(())) < reach
+    if "source" in at and "layer" in at:  # layer 0 has told nothing before
+        read &= (at["layer"] > 0) | (at["source"] < SOURCES.index("message"))
+    if name in ("other_run", "other_end"):  # the board before the move knows nothing of its flips
+        read &= at["source"] < SOURCES.index("message")
+    if name in ("flips_kernel", "board_kernel"):  # position 0 tells nothing
+        read &= at["lag"] < LAGS - 1
+    if name == "settle":  # layer 6 settles by ``after``
+        read &= at["layer"] < CLAIMING - 1
+    if name in ("need_kept", "need_claims", "need_bias"):  # nobody asks for layer 7's need
+        read &= at["reading layer"] < CLAIMING - 1
+    return read

@@ -1,0 +1,152 @@
+"""Who may import whom: one direction, no circles; and the tree in the README is the one on disk."""
+
+import ast
+from collections.abc import Collection
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import extracted_rules.game
+import extracted_rules.othello.game
+
+ROOT = Path(__file__).parents[1]
+#: Each package may import those before it, and itself.
+PACKAGES = ("extracted_rules", "handbuilt", "comparison")
+#: The rooms of ``comparison``, and the other rooms that modules of each import.
+ROOMS = {
+    "measuring": set(),
+    "showing": {"measuring"},
+    "trained": {"measuring", "showing"},
+    "studies": {"measuring", "showing"},
+    "commands": {"measuring", "trained", "showing", "studies"},
+}
+
+
+def on_disk() -> dict[str, Path]:
+    """Every module's file by its full name; a package's own module is its ``__init__``."""
+    found = {}
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            found[".".join(parts).removesuffix(".__init__")] = path
+    return found
+
+
+def imported(importer: str, source: str, modules: Collection[str]) -> set[str]:
+    """Which of the modules a source imports, wherever in it: in functions and for types, too.
+
+    Whoever imports a.b.c also runs a and a.b before it, but for a module that lies inside them.
+    """
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{importer} imports by a relative name"
+            module = str(node.module)
+            inside = {f"{module}.{alias.name}" for alias in node.names}
+            found |= {name if name in modules else module for name in inside}
+    ours = {name for name in found if name.split(".")[0] in PACKAGES}
+    assert ours <= set(modules), f"{importer} imports {ours - set(modules)}, which is not there"
+    for name in list(ours):
+        parents = (name.rsplit(".", n)[0] for n in range(1, name.count(".") + 1))
+        ours |= {p for p in parents if not f"{importer}.".startswith(f"{p}.")}
+    return ours
+
+
+@pytest.fixture(scope="module")
+def edges() -> dict[str, set[str]]:
+    """Every module, and the modules that it imports."""
+    modules = on_disk()
+    return {
+        name: imported(name, path.read_text(encoding="utf-8"), modules)
+        for name, path in modules.items()
+    }
+
+
+def circle(graph: dict[str, set[str]]) -> list[str]:
+    """Names that lead back to the first one, or nothing."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def test_imports_are_found_wherever_they_stand() -> None:
+    source = """
+import torch, handbuilt.space
+from handbuilt import rules
+if TYPE_CHECKING:
+    from comparison.room.one import Thing
+def late():
+    from comparison.room import two
+    from comparison.room import value
+"""
+    room = {"comparison.room", "comparison.room.one", "comparison.room.two"}
+    named = {"handbuilt.space", "handbuilt.rules"} | room
+    modules = {"handbuilt", "comparison", "comparison.room.three"} | named
+    assert imported("handbuilt.other", source, modules | {"handbuilt.other"}) == named | {
+        "comparison"
+    }
+    assert imported("comparison.room.three", source, modules) == named | {"handbuilt"}
+    with pytest.raises(AssertionError, match="not there"):
+        imported("handbuilt.space", "import handbuilt.nothing", modules)
+    assert not circle({"a": {"b", "c"}, "b": {"c"}, "c": set()})
+    assert set(circle({"a": {"b"}, "b": {"c"}, "c": {"b"}})) == {"b", "c"}
+
+
+def test_packages_import_in_one_direction(edges: dict[str, set[str]]) -> None:
+    """The rules of the game know no model, and what is built by hand knows nothing trained."""
+    for importer, names in edges.items():
+        allowed = PACKAGES[: PACKAGES.index(importer.split(".")[0]) + 1]
+        assert {name.split(".")[0] for name in names} <= set(allowed), importer
+
+
+def test_no_modules_import_in_a_circle(edges: dict[str, set[str]]) -> None:
+    assert not circle(edges)
+
+
+def test_rooms_of_the_comparison_import_as_written_here(edges: dict[str, set[str]]) -> None:
+    folders = [path.parent for path in (ROOT / "comparison").glob("*/__init__.py")]
+    found: dict[str, set[str]] = {folder.name: set() for folder in folders}
+    for importer, names in edges.items():
+        _, *room = importer.split(".")[:2]
+        if room and room[0] in found:
+            others = {name.split(".")[1] for name in names if name.startswith("comparison.")}
+            found[room[0]] |= others - {room[0]}
+    assert found == ROOMS
+    assert not circle(found)
+
+
+def drawn(text: str) -> dict[str, list[str]]:
+    """Names of modules by folder, as the first fenced block under the heading draws them.
+
+    A line is ``folder/path/   name, name``; a line without a folder goes on with the one before.
+    """
+    block = text.split("\n## Where things are\n")[1].split("```")[1]
+    tree: dict[str, list[str]] = {}
+    here: list[str] = []
+    for line in block.splitlines()[1:]:
+        folder, slash, names = line.rpartition("/")
+        if slash:
+            here = tree.setdefault(folder.strip(), [])
+        here += [name.strip() for name in names.split(",") if name.strip()]
+    return {folder: sorted(names) for folder, names in tree.items()}
+
+
+def test_the_readme_draws_the_tree_on_disk() -> None:
+    tree: dict[str, list[str]] = {}
+    for path in on_disk().values():
+        names = tree.setdefault(path.parent.relative_to(ROOT).as_posix(), [])
+        names += [path.stem] if path.stem not in ("__init__", "__main__") else []
+    there = {folder: sorted(names) for folder, names in tree.items()}
+    assert drawn((ROOT / "README.md").read_text(encoding="utf-8")) == there
+
+
+def test_the_game_keeps_its_old_address() -> None:
+    for name in extracted_rules.game.__all__:
+        moved = getattr(extracted_rules.othello.game, name)
+        assert getattr(extracted_rules.game, name) is moved
+    assert {"random_games", "replay"} <= set(extracted_rules.game.__all__)
