@@ -48,9 +48,9 @@ BLOCK = 8192
 VALIDATION_GAMES = 256
 #: Any fixed threshold: validation reports the illegal rate and the excess cross-entropy, not F1.
 VALIDATION_TAU = 0.01
-#: An average that keeps d a step forgets its beginning in 1 / (1 - d) steps; until the run is long
-#: against that, it keeps less, so that it never reaches back further than nine tenths of the run.
-AVERAGE_LAG = 10
+#: An average that keeps d of itself a step reaches back 1 / (1 - d) steps. While the run is short
+#: against that, it keeps (1 + step) / (AVERAGE_LAG + step), which reaches back a third of the run.
+AVERAGE_LAG = 4
 
 
 def initialise(model: OthelloGPT, seed: int) -> None:

@@ -362,7 +362,7 @@ def test_an_average_is_what_it_says(tmp_path: Path) -> None:
     for share in MUON.averages:
         expected = weights(start)
         for number, now in enumerate(seen):
-            kept = min(share, (1 + number) / (10 + number))
+            kept = min(share, (1 + number) / (4 + number))
             expected = kept * expected + (1 - kept) * now
         names = [name for name, _ in start.named_parameters()]
         found = torch.cat([state[f"average {share:g}/{name}"].flatten() for name in names])
