@@ -42,7 +42,7 @@ def load(path: Path) -> OthelloGPT:
     """Read a model in any of FORMATS; what the file holds decides which. Raises CheckpointError."""
     if path.is_dir():
         described, weights = huggingface.read_config(path), path / huggingface.WEIGHTS
-        _start(weights)
+        _start(weights)  # raises if it is missing or too large
         return huggingface.read_weights(weights, described)
     if _start(path) not in TORCH_STARTS:
         return OthelloGPT.load(path)

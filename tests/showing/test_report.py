@@ -1,0 +1,84 @@
+"""What tables and pictures say: who errs less, where models differ, rates of zero."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from comparison.measuring.bench import Result
+from comparison.measuring.error_sets import PLIES, ErrorSet
+from comparison.measuring.measures import Measures
+from comparison.showing.curves import Curve
+from comparison.showing.examples import _where_they_differ
+from comparison.showing.figures import error_by_ply, training_curve
+from comparison.showing.report import factor_headings, factor_rows
+
+PNG = b"\x89PNG"
+GAMES = 200
+
+
+def result(name: str, top: list[tuple[int, int]], legal: list[tuple[int, int]] = ()) -> Result:
+    """A model with errors at (game, ply), of the likeliest move and of the legal set."""
+
+    def rows(where: list[tuple[int, int]]) -> Tensor:
+        table = torch.zeros(len(where), 5, dtype=torch.int64)
+        table[:, 0] = torch.tensor([game * PLIES + ply for game, ply in where])
+        return table
+
+    found = Result(name, 0.01, games=GAMES)
+    positions = torch.full((GAMES,), 59)
+    kinds = {"top-1": rows(top), "set": rows(list(legal))}
+    found.errors = ErrorSet("made up", positions, kinds, ["pass-free", "at a pass"])
+    return found
+
+
+def test_the_table_says_who_errs_less_and_by_what_factor() -> None:
+    often = result("often", [(game, 30) for game in range(100)])
+    seldom = result("seldom", [(game, 30) for game in range(0, 100, 20)])
+    never, alike = result("never", []), result("alike", [(g, 30) for g in range(95)])
+    assert factor_headings([often, seldom]) == ["positions that are", "seldom"]
+    rows = {row[0]: row[1:] for row in factor_rows([often, seldom, never, alike])}
+    assert list(rows) == ["all", "pass-free", "plies 21-40"]
+    assert rows["all"][0].startswith("20 × less [8.")
+    assert rows["all"][1].startswith("none, ≥ 2")
+    assert rows["all"][2].startswith("about as often [0.7")
+    (more,) = {row[0]: row[1:] for row in factor_rows([seldom, often])}["all"]
+    assert more.startswith("20 × more [8.")
+    assert factor_rows([never, often])[0][1].endswith("× more, the other none")
+
+
+def test_the_example_is_where_the_first_two_models_differ() -> None:
+    both, only_b = (3, 20), (7, 41)
+    a, b = result("a", [both]), result("b", [both, only_b])
+    third = result("c", [(0, 5)])
+    where, rule = _where_they_differ([a, b, third])
+    assert where == (7, 40)
+    assert rule == (
+        "The first position of the bench where exactly one of a and b errs: the likeliest move "
+        "is illegal"
+    )
+    where, rule = _where_they_differ([a, result("b", [both], [(9, 12)])])
+    assert where == (9, 11)
+    assert rule.endswith("the legal set is wrong")
+    assert _where_they_differ([b])[0] == (3, 19)
+    assert "no model errs" in _where_they_differ([result("x", []), result("y", [])])[1]
+
+
+@pytest.mark.parametrize("illegal", [0, 3])
+def test_rates_of_zero_are_drawn(illegal: int, tmp_path: Path) -> None:
+    found = Result("model", 0.01, games=GAMES)
+    for ply in range(2, 61):
+        measures = found.strata.setdefault("ply", {}).setdefault(str(ply), Measures())
+        errors = torch.zeros(GAMES, dtype=torch.int64)
+        errors[: illegal * (ply % 2)] = 1
+        measures.illegal.add(errors, torch.ones(GAMES, dtype=torch.int64))
+    error_by_ply([found], tmp_path / "zeros.png")
+    assert (tmp_path / "zeros.png").read_bytes().startswith(PNG)
+
+
+def test_curves_of_no_validation_and_of_several_are_drawn(tmp_path: Path) -> None:
+    curve = Curve("run", [10, 100], [0.1, 0.0], [0.5, 0.2], 0)
+    for number, curves in enumerate(([], [curve], [curve, Curve("before", [5], [0.2], [0.9])])):
+        training_curve(curves, tmp_path / f"{number}.png")
+        assert (tmp_path / f"{number}.png").read_bytes().startswith(PNG)
