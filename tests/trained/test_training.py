@@ -66,7 +66,7 @@ def _few_validation_games(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "VALIDATION_GAMES", 8)
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
     """The same sums in the same order on every machine of a kind, and no waiting for each other."""
     threads = torch.get_num_threads()
@@ -75,7 +75,6 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-@pytest.mark.usefixtures("_one_thread")
 @pytest.mark.parametrize("targets", ["legal", "sampled"])
 def test_a_tiny_model_learns(tmp_path: Path, targets: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Uniform guessing among 60 squares costs 2.1 nats more than it must; 2,000 games halve that.
@@ -222,7 +221,6 @@ MUON = replace(
 )  # fmt: skip
 
 
-@pytest.mark.usefixtures("_one_thread")
 def test_muon_learns_more_in_the_same_steps(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
