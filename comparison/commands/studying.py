@@ -62,6 +62,8 @@ def curve_command(
     """How do training runs come along? What validation found by games seen, in one picture."""
     from comparison.showing.figures import training_curve
 
+    if out.suffix != ".png":
+        raise OSError(f"cannot write {out}: the picture is a .png")
     check_writable(out)
     earlier = read_log(before) if before else []
     drawn = [replace(c, colour=None) for c in curves(earlier, before.stem if before else "")]
@@ -69,9 +71,8 @@ def curve_command(
         folder = path.resolve() if path.is_dir() else path.resolve().parent
         name = folder.name if path.is_dir() or path.name == LOG else path.stem
         seen = earlier[-1].games if earlier and number == 0 else 0
-        drawn += [
-            replace(curve, colour=len(drawn) % 7) for curve in curves(read_log(path), name, seen)
-        ]
+        found = curves(read_log(path), name, seen)
+        drawn += [replace(c, colour=len(drawn) + i) for i, c in enumerate(found)]
     training_curve(drawn, out)
     print(f"wrote {out}")
 

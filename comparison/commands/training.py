@@ -40,8 +40,11 @@ from comparison.trained.settings import (
     parse_phases,
 )
 from comparison.trained.states import STATE, Progress, curves, read_log, read_state
-from comparison.trained.training import begin_finish, describe_start, joined, train
+from comparison.trained.training import begin_finish, check_continues, describe_start, joined, train
 from extracted_rules.othello.notation import CONTEXT
+
+#: Options of `train` that say how it is run, and decide nothing about its outcome.
+HOW = ("device", "threads", "save_every", "validate_every", "compiled")
 
 
 @app.command("train")
@@ -88,7 +91,9 @@ def train_command(
             "one on the validation games is the run's model."
         ),
     ] = "",
-    seed: Annotated[int, typer.Option(help="Seed of weights and games.")] = Settings.seed,
+    seed: Annotated[
+        int, typer.Option(help="Seed of weights and games; another one for what is begun --from.")
+    ] = Settings.seed,
     precision: Annotated[
         str, typer.Option(help="bfloat16, float32, or auto: what multiplies faster here.")
     ] = Settings.precision,
@@ -113,7 +118,7 @@ def train_command(
     ] = False,
     device: Device = "auto",
     threads: Annotated[
-        int | None, typer.Option(help="Threads of the CPU; by default all.", min=1)
+        int | None, typer.Option(help="Threads of the CPU; by default all.", min=1, max=1024)
     ] = None,
     save_every: Annotated[int, typer.Option(help="Steps between checkpoints.", min=1)] = 500,
     validate_every: Annotated[
@@ -135,9 +140,18 @@ def train_command(
         for name in context.params
         if (source := context.get_parameter_source(name)) and source.name == "COMMANDLINE"
     }
+    if finish and resume:
+        raise TrainingError("--finish begins a finish; a killed one is resumed in its own folder")
+    saved = None
+    if finish or (resume and (out / STATE).exists()):
+        saved = read_state(out, weights=False).settings
+    elif resume and not given - {"out", "resume", *HOW}:
+        raise TrainingError(f"{out} holds no checkpoint to go on from")
+    elif resume:
+        notes.print(f"no checkpoint in {out}: a new run begins")
     began = othello_gpt(start, "a run begins from an Othello-GPT") if start else None
     settings = Settings(
-        phases=_phases(phases, games, batch, given),
+        phases=_phases(phases, games, batch, given, saved),
         targets=targets,
         optimizer=optimizer,
         learning_rate=learning_rate,
@@ -152,22 +166,17 @@ def train_command(
         precision=precision,
         start=describe_start(start, began) if start and began else "",
     )
-    if finish and resume:
-        raise TrainingError("--finish begins a finish; a killed one is resumed in its own folder")
-    if finish:
-        saved, out = begin_finish(out, finish)
-    elif resume and (out / STATE).exists():
-        saved = read_state(out, weights=False).settings
-    else:
-        saved = settings
-    # What was not asked for is as the checkpoint has it.
-    names = {"games": "phases", "batch": "phases", "average": "averages"}
-    asked = {names.get(name, name) for name in given}
-    kept = {name: value for name, value in vars(saved).items() if name not in asked or finish}
-    settings = replace(settings, **kept)
+    if saved:  # what was not asked for is as the checkpoint has it
+        names = {"games": "phases", "batch": "phases", "average": "averages"}
+        asked = {names.get(name, name) for name in given - {"finish"}}
+        kept = {name: value for name, value in vars(saved).items() if name not in asked}
+        settings = replace(settings, **kept)
+        check_continues(settings, saved, out)
     if threads:
         torch.set_num_threads(threads)
     with joined(resolve_device(device)) as where, progress_bars() as progress:
+        if finish:
+            settings, out = begin_finish(out, finish)
         task = progress.add_task("training", total=settings.steps)
         validated = ""
 
@@ -195,10 +204,18 @@ def train_command(
         )
 
 
-def _phases(phases: str | None, games: int, batch: int, given: set[str]) -> tuple[Phase, ...]:
-    """The parts of a run. Raises TrainingError."""
+def _phases(
+    phases: str | None, games: int, batch: int, given: set[str], saved: Settings | None
+) -> tuple[Phase, ...]:
+    """The parts of a run; a run of one part that is prolonged keeps its batch. Raises
+    TrainingError."""
     if phases is None:
-        return (Phase(CONTEXT, batch, games),)
+        plies = CONTEXT
+        if saved and len(saved.phases) == 1:
+            plies = saved.phases[0].plies
+            batch = batch if "batch" in given else saved.phases[0].batch
+            games = games if "games" in given else saved.phases[0].games
+        return (Phase(plies, batch, games),)
     if given & {"games", "batch"}:
         raise TrainingError("--phases says how many games there are and how many a step")
     return parse_phases(phases)

@@ -8,7 +8,7 @@ import csv
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from math import inf
+from math import inf, isnan
 from pathlib import Path
 
 import torch
@@ -197,26 +197,44 @@ class Factor:
     times: Estimate
 
 
+#: From so many games with errors on, clustering below 1 is believed, down to LEAST_CLUSTERING: that
+#: two models err together makes it small.
+ENOUGH_GAMES, LEAST_CLUSTERING = 20, 0.02
+
+
 def factors(a: ErrorSet, b: ErrorSet, kind: str) -> list[Factor]:
     """By stratum: all positions, by pass state, by stage of the game. Raises BenchMismatchError.
 
     B's share of both models' errors is a ratio over games, with Wilson's interval at the sample
-    size that clustering leaves (:meth:`Ratio.rate`), so it stays honest where one of them makes no
-    error; the factor is share / (1 - share). It is NaN where neither errs.
+    size that clustering leaves (:meth:`Ratio.rate`); the factor is share / (1 - share). Where the
+    games cannot tell how errors cluster (one model has none, or all lie in one game), a game's
+    errors count as one. The factor is NaN where neither errs.
     """
     _check_same_bench(a, b)
-    masks = [_by_stratum(errors.rows[kind], a.strata) for errors in (a, b)]
+    by_stratum = [_by_stratum(errors.rows[kind], errors.strata) for errors in (a, b)]
+    names = dict.fromkeys(name for masks in by_stratum for name in masks)
     found = []
-    for stratum in masks[0]:
+    for stratum in names:
         counts = [
-            torch.bincount(errors.of_kind(kind)[mask[stratum]] // PLIES, minlength=len(a.positions))
-            for errors, mask in zip((a, b), masks, strict=True)
+            torch.bincount(where[masks[stratum]] // PLIES, minlength=len(a.positions))
+            if stratum in masks
+            else torch.zeros_like(a.positions)
+            for where, masks in zip((a.of_kind(kind), b.of_kind(kind)), by_stratum, strict=True)
         ]
         share = Ratio()
         share.add(counts[1], counts[0] + counts[1])
-        times = (_odds(p) for p in vars(share.rate()).values())
-        found.append(Factor(stratum, int(counts[0].sum()), int(counts[1].sum()), Estimate(*times)))
+        estimate = share.rate(_clustering(share))
+        times = Estimate(*(_odds(p) for p in vars(estimate).values()))
+        found.append(Factor(stratum, int(counts[0].sum()), int(counts[1].sum()), times))
     return found
+
+
+def _clustering(share: Ratio) -> float:
+    if not share.y:
+        return 1.0
+    if isnan(share.clustering):
+        return share.yy / share.y  # Kish: as if all errors of a game were one
+    return max(LEAST_CLUSTERING if share.games >= ENOUGH_GAMES else 1.0, share.clustering)
 
 
 def _odds(share: float) -> float:

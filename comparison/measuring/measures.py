@@ -7,7 +7,7 @@ a ratio estimator, from six running sums.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from math import inf, nan, sqrt
+from math import inf, isnan, nan, sqrt
 
 import torch
 from torch import Tensor
@@ -74,20 +74,26 @@ class Ratio:
         """As :meth:`mean`, for a quantity between 0 and 1."""
         return self.mean((0.0, 1.0))
 
-    def rate(self) -> Estimate:
+    @property
+    def clustering(self) -> float:
+        """How many times the variance of independent positions; NaN where there is no telling."""
+        independent = self.value * (1 - self.value) / self.y if self.y else 0.0
+        return self.variance / independent if independent else nan
+
+    def rate(self, clustering: float | None = None) -> Estimate:
         """For a share of positions: Wilson's interval, at the sample size that the clustering of
-        errors within games leaves. It stays honest at 0 errors."""
+        errors within games leaves, by default what it is found to be, but at least 1. It stays
+        honest at 0 errors."""
         n, p = self.y, self.value
         if not n:
             return Estimate(p, p, p)
-        independent = p * (1 - p) / n
-        clustering = (
-            max(1.0, self.variance / independent) if independent and self.games > 1 else 1.0
-        )
+        if clustering is None:
+            clustering = 1.0 if isnan(self.clustering) else max(1.0, self.clustering)
         n /= clustering
         centre = (p + Z95**2 / (2 * n)) / (1 + Z95**2 / n)
         half = Z95 / (1 + Z95**2 / n) * sqrt(p * (1 - p) / n + Z95**2 / (4 * n**2))
-        return Estimate(p, max(0.0, centre - half), min(1.0, centre + half))
+        low, high = max(0.0, centre - half), min(1.0, centre + half)
+        return Estimate(p, low if p > 0 else 0.0, high if p < 1 else 1.0)
 
 
 @dataclass

@@ -62,7 +62,9 @@ def _where_they_differ(results: Sequence[Result]) -> tuple[tuple[int, int], str]
             game, ply = divmod(int(where[times == 1][0]), PLIES)
             whose = f"exactly one of {names} errs" if len(sets) > 1 else f"{names} errs"
             return (game, ply - 1), f"The first position of the bench where {whose}: the {says}"
-    return (0, 30), "A position of the bench's first game: no model errs anywhere"
+    there = sum(len(errors.of_kind("set")) for errors in sets)
+    says = "err at the same positions" if there else "do not err"
+    return (0, 30), f"A position of the bench's first game, as {names} {says}"
 
 
 @torch.inference_mode()

@@ -1,6 +1,7 @@
 """Figures: error rates with intervals, boards with discs and scores, overlap of error sets."""
 
 from collections.abc import Sequence
+from math import inf
 from pathlib import Path
 
 import matplotlib
@@ -46,7 +47,8 @@ def error_by_ply(results: Sequence[Result], path: Path) -> None:
     instead of a band, one dashed line says what it may be at most.
     """
     figure, axes = plt.subplots(figsize=(9, 4.8))
-    floor, zero = 1e-4, 5e-5
+    floor = min(1e-4, 0.5 / results[0].games)  # no rate of a ply but zero lies below it
+    zero = floor / 2
     at_most = 0.0
     for result, colour in zip(results, MODEL_COLOURS * 3, strict=False):
         by_ply = {int(ply): m for ply, m in result.strata["ply"].items() if m.positions}
@@ -69,7 +71,7 @@ def error_by_ply(results: Sequence[Result], path: Path) -> None:
         axes.text(60.8, at_most, words, ha="right", va="bottom", fontsize=8, color="0.3")
     axes.axhline(floor, color="0.6", lw=0.8, ls=":")
     axes.set(yscale="log", ylim=(0.8 * zero, 1.05), xlim=(1, 61))
-    ticks = {zero: "none", floor: "0.01 %", 1e-3: "0.1 %", 1e-2: "1 %", 1e-1: "10 %", 1: "100 %"}
+    ticks = {zero: "none", 1e-4: "0.01 %", 1e-3: "0.1 %", 1e-2: "1 %", 1e-1: "10 %", 1: "100 %"}
     axes.set_yticks(list(ticks), list(ticks.values()))
     axes.minorticks_off()
     axes.set(xlabel="ply of the move to predict", ylabel="top-1 illegal rate")
@@ -134,7 +136,8 @@ def legality_heat_map(
         if legal[top]:
             axes.add_patch(Circle((column + 0.5, row + 0.5), 0.3, fill=False, ec="0.1", lw=1.6))
         else:
-            axes.plot(column + 0.5, row + 0.5, marker="x", ms=13, color="0.1", mew=2.2)
+            for colour, width in (("white", 5.0), ("0.1", 2.2)):  # to be seen on discs, too
+                axes.plot(column + 0.5, row + 0.5, marker="x", ms=13, color=colour, mew=width)
     mappable = ScalarMappable(Normalize(-limit, limit), plt.get_cmap(DIVERGING))
     bar = figure.colorbar(mappable, ax=panels[0].tolist(), shrink=0.75, pad=0.01)
     bar.set_label("log p − log tau (nats)")
@@ -285,16 +288,25 @@ def accuracy_by_scalars(points: Sequence[tuple[int, float, float, float]], path:
 
 
 def training_curve(curves: Sequence[Curve], path: Path) -> None:
-    """Validation by games seen, both axes logarithmic."""
+    """Validation by games seen, both axes logarithmic; a rate of zero is a gap."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
     for curve in curves:
-        colour = "0.55" if curve.colour is None else MODEL_COLOURS[curve.colour]
+        colour = "0.55"
+        if curve.colour is not None:
+            colour = MODEL_COLOURS[curve.colour % len(MODEL_COLOURS)]
         style = {"color": colour, "ls": "--" if curve.dashed else "-", "lw": 1.3, "marker": "."}
         percent = [100 * rate or float("nan") for rate in curve.illegal]
-        left.plot(curve.games, percent, ms=4, label=curve.name, **style)
+        left.plot(curve.games, percent, ms=4, label=_plain(curve.name), **style)
         right.plot(curve.games, curve.excess, ms=4, **style)
-    for axes, title in ((left, "top-1 illegal %"), (right, "excess cross-entropy (nats)")):
-        axes.set(xscale="log", yscale="log", xlabel="games seen", title=title)
+    illegal = [rate for curve in curves for rate in curve.illegal]
+    excess = [nats for curve in curves for nats in curve.excess]
+    for axes, title, values in (
+        (left, "top-1 illegal %", illegal),
+        (right, "excess cross-entropy (nats)", excess),
+    ):
+        axes.set(xscale="log", xlabel="games seen", title=title)
+        if any(0 < x < inf for x in values):
+            axes.set(yscale="log")
         axes.xaxis.set_major_formatter(lambda games, _: f"{games:,.0f}")
         axes.yaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_minor_formatter("{x:g}")

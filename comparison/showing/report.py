@@ -136,12 +136,12 @@ def factor_rows(results: Sequence[Result]) -> list[list[str]]:
 
 
 def _in_words(factor: Factor) -> str:
-    """``"12 × less [9.1, 16]"``; "about as often" where the interval leaves it open."""
+    """``"12 × less [9.1, 16]"``; "undecided" where the interval leaves it open."""
     low, high, times = factor.times.low, factor.times.high, factor.times.value
     if not (factor.a or factor.b):
         return "no errors"
     if low <= 1 <= high:
-        return f"about as often [{_times(low)}, {_times(high)}]"
+        return f"undecided [{_times(low)}, {_times(high)}]"
     if not factor.b:
         return f"none, ≥ {_times(1 / high)} × less"
     if not factor.a:

@@ -55,6 +55,8 @@ class Run:
             step = int(model.metadata["step"])
         except (KeyError, TypeError, ValueError):
             raise CheckpointError(f"{path} does not say how it was trained") from None
+        if settings.finish and step < settings.steps:
+            raise CheckpointError(f"the finish in {folder} has not ended; resume it first")
         log = [line for line in read_log(folder) if line.step <= step]
         return cls(rounded(model), settings.until(step), log)
 
@@ -121,7 +123,7 @@ def _card(manifest: Manifest, run: Run, measured: Sequence[Measured], boards: Bo
                   f"{shape.d_head}, d_mlp {shape.d_mlp}, {shape.n_ctx} positions"),
         ("weights", f"{sum(p.numel() for p in run.model.parameters()):,}, kept as float16"),
         ("model", run.model.metadata["description"]),
-        ("games seen", f"{run.settings.games:,} random games, none twice"),
+        ("games seen", f"{run.settings.games:,} random games, none twice in this run"),
         ("begun from", settings.start or "random weights"),
         ("phases", "; ".join(_phase_in_words(phase) for phase in settings.phases)),
         ("targets", f"{settings.targets}: {targets}"),
@@ -195,7 +197,7 @@ def _commands(run: Run, seed: int) -> list[str]:
         phases = (*phases[:-1], replace(phases[-1], games=phases[-1].games - s.finish))
     train = ["handbuilt", "train", "--out", folder, "--phases", shown(phases)]
     if s.start:
-        train += ["--from", s.start.split(" ")[0]]
+        train += ["--from", s.start.split(" (weights ")[0]]
     for name, value in vars(s).items():
         if name not in ("phases", "start", "shape", "finish") and value != vars(usual)[name]:
             option = "average" if name == "averages" else name.replace("_", "-")

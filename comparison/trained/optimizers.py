@@ -12,23 +12,33 @@ from torch.overrides import TorchFunctionMode
 from comparison.trained.settings import Settings, TrainingError
 from handbuilt.transformer import OthelloGPT
 
-#: To choose a precision, matrices of so many rows and columns are multiplied for so long.
-PROBE_SIZE, PROBE_SECONDS = 512, 0.5
+#: To choose a precision, chains of so many products of matrices of this size are timed for so long.
+PROBE_CHAIN, PROBE_SIZES, PROBE_SECONDS = 16, {"cpu": 512, "cuda": 4096}, 0.5
+#: bfloat16 is worth its rounding where it is so many times as fast.
+WORTH = 1.25
 
 
 def choose_precision(device: torch.device) -> tuple[str, str]:
-    """What this device multiplies faster, "bfloat16" or "float32", and a sentence that says so."""
-    rates = {}
-    for dtype in (torch.float32, torch.bfloat16):
-        matrix = torch.ones(PROBE_SIZE, PROBE_SIZE, dtype=dtype, device=device)
-        products, began = 0, time.perf_counter()
-        while (seconds := time.perf_counter() - began) < PROBE_SECONDS or products < 2:
-            float((matrix @ matrix)[0, 0])  # waits for a GPU
-            products += 1
-        rates[str(dtype).removeprefix("torch.")] = products / seconds
-    best = max(rates, key=lambda name: rates[name])
-    ratio = rates["bfloat16"] / rates["float32"]
+    """What this device should compute in, "bfloat16" or "float32", and a sentence that says why."""
+    single, half = (_products_a_second(device, d) for d in (torch.float32, torch.bfloat16))
+    best = "bfloat16" if half > WORTH * single else "float32"
+    ratio = half / single
     return best, f"{best}: bfloat16 multiplies {ratio:.2g} times as fast as float32 on {device}"
+
+
+def _products_a_second(device: torch.device, dtype: torch.dtype) -> float:
+    size = PROBE_SIZES[device.type]
+    # A projection: its powers are itself, so that no chain overflows.
+    matrix = torch.full((size, size), 1 / size, dtype=dtype, device=device)
+    product = matrix @ matrix
+    float(product[0, 0])  # waits for a GPU, here and below
+    chains, began = 0, time.perf_counter()
+    while (seconds := time.perf_counter() - began) < PROBE_SECONDS or not chains:
+        for _ in range(PROBE_CHAIN):
+            product = matrix @ product
+        float(product[0, 0])
+        chains += 1
+    return chains * PROBE_CHAIN / seconds
 
 
 class _InFloat32(TorchFunctionMode):
@@ -138,14 +148,15 @@ class Optimizers:
         }
 
     def load_state(self, tensors: dict[str, Tensor]) -> None:
-        """What :meth:`state` gave. Raises KeyError."""
+        """What :meth:`state` gave. Raises KeyError or ValueError."""
         for optimizer, parameter in self._stepped():
             name = self._names[id(parameter)]
             adamw = isinstance(optimizer, torch.optim.AdamW)
             keys = ("step", "exp_avg", "exp_avg_sq") if adamw else ("momentum_buffer",)
-            optimizer.state[parameter] = {
-                key: tensors[f"{key}.{name}"].to(parameter.device) for key in keys
-            }
+            moments = {key: tensors[f"{key}.{name}"].to(parameter.device) for key in keys}
+            if any(m.dim() and m.shape != parameter.shape for m in moments.values()):
+                raise ValueError(f"{name} has moments of another shape")
+            optimizer.state[parameter] = moments
 
     def _stepped(self) -> Iterable[tuple[torch.optim.Optimizer, Tensor]]:
         for optimizer in self._all:

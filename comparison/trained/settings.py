@@ -1,8 +1,8 @@
 """What decides the outcome of a training run, and is recorded with it."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from math import cos, isfinite, pi
 from typing import Any
 
 from extracted_rules.othello.notation import CONTEXT
@@ -42,7 +42,10 @@ def parse_phases(text: str) -> tuple[Phase, ...]:
     phases = []
     for part in text.split(","):
         try:
-            phases.append(Phase(*(int(number) for number in part.split(":"))))
+            numbers = [int(number) for number in part.split(":")]
+            if min(numbers) < 1:
+                raise ValueError
+            phases.append(Phase(*numbers))
         except (TypeError, ValueError):
             raise TrainingError(
                 f"{part!r} is no phase: plies, games a step and games in all, as in 16:256:30720"
@@ -62,7 +65,7 @@ def shown(value: object) -> str:
     """A setting as the command line takes it."""
     if isinstance(value, tuple):
         return ",".join(shown(part) for part in value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return str(value)
 
 
 @dataclass(frozen=True)
@@ -132,7 +135,7 @@ class Settings:
         seen = self.seen(step + 1)
         rate = min(1.0, seen / max(self.warmup_games, 1))
         if self.schedule == "cosine":
-            rate *= 0.55 + 0.45 * math.cos(math.pi * seen / self.games)
+            rate *= 0.55 + 0.45 * cos(pi * seen / self.games)
         if self.finish:
             rate *= min(1.0, (self.games - self.seen(step)) / self.finish)
         return rate
@@ -152,7 +155,7 @@ class Settings:
                 raise TrainingError(
                     f"a phase has 1 to {min(CONTEXT, self.shape.n_ctx)} plies, not {phase.plies}"
                 )
-            if phase.batch < 1 or phase.steps < 1:
+            if phase.steps < 1:
                 raise TrainingError(f"{phase.games} games are less than one batch of {phase.batch}")
             if phase.batch % world:
                 raise TrainingError(
@@ -161,8 +164,13 @@ class Settings:
         for average in self.averages:
             if not 0 < average < 1:
                 raise TrainingError(f"an average keeps a share between 0 and 1, not {average:g}")
-        if len(set(self.averages)) < len(self.averages):
+        if len({f"{average:g}" for average in self.averages}) < len(self.averages):
             raise TrainingError("an average is named twice")
+        for name, value in vars(self).items():
+            if isinstance(value, float) and not isfinite(value):
+                raise TrainingError(f"{name} should be a number, not {value}")
+        if not 0 <= self.seed < 2**63:
+            raise TrainingError(f"a seed is a number from 0 to 2^63 - 1, not {self.seed}")
 
     def until(self, step: int) -> "Settings":
         """These settings for a run that ends after so many steps, at least one."""
@@ -197,11 +205,15 @@ class Settings:
 
     def finishing(self, step: int, games: int) -> "Settings":
         """These settings for a run that leaves the constant rate after ``step`` steps and takes it
-        down to nothing over ``games`` more. Raises TrainingError."""
+        down to nothing over ``games`` more, or as many as whole steps take. Raises
+        TrainingError."""
         if self.finish or self.schedule != "constant":
             raise TrainingError(
                 "only a run at a constant rate can be finished, and this one's falls already"
             )
         *phases, last = self.until(step).phases
+        games -= games % last.batch
+        if not games:
+            raise TrainingError(f"a finish takes at least one step, of {last.batch} games")
         last = replace(last, games=last.games + games)
         return replace(self, phases=(*phases, last), finish=games)

@@ -91,10 +91,13 @@ class Progress:
 
 
 def read_log(path: Path) -> list[Progress]:
-    """A log, or that of the run in a folder. Raises TrainingError for anything else."""
+    """A log, or that of the run in a folder; a last line that was cut off is left out.
+
+    Raises TrainingError for anything else.
+    """
     path = path / LOG if path.is_dir() else path
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        *lines, _ = path.read_text(encoding="utf-8").split("\n")
         return [Progress(**json.loads(line)) for line in lines]
     except (OSError, ValueError, TypeError) as error:
         raise TrainingError(f"{path} is no log of a training run: {error}") from None

@@ -162,6 +162,20 @@ def _share() -> tuple[int, int]:
     return dist.get_rank(), dist.get_world_size()
 
 
+def _precision(asked: str, device: torch.device, say: Callable[[str], None]) -> str:
+    """What is computed in: for "auto" what the first process finds faster."""
+    rank, world = _share()
+    if asked != "auto":
+        return asked
+    chosen = [""]
+    if rank == 0:
+        chosen[0], words = choose_precision(device)
+        say(words)
+    if world > 1:
+        dist.broadcast_object_list(chosen)
+    return chosen[0]
+
+
 def _sum_gradients(parameters: list[nn.Parameter]) -> None:
     """Add every gradient up over processes; the loss is divided by the total count already."""
     gradients = [p.grad for p in parameters if p.grad is not None]
@@ -191,7 +205,8 @@ def _predictor(model: OthelloGPT, dropout: float, precision: str, compiled: bool
     def run(tokens: Tensor) -> Tensor:
         return model.run_with_hook(tokens, keep)
 
-    inner = torch.compile(run) if compiled else run
+    # Not dynamic: a resumed run, which begins with a later phase, is to have the same kernels.
+    inner = torch.compile(run, dynamic=False) if compiled else run
 
     def predict(tokens: Tensor) -> Tensor:
         half = precision == "bfloat16"
@@ -258,7 +273,7 @@ def _validate(
     the fixed validation games: those that are in training."""
     games = list(random_games(VALIDATION_GAMES, 0, purpose="validation", device=device))
     for tokens in games:
-        tokens[:, plies + 1 :] = NO_MOVE
+        tokens[:, plies:] = NO_MOVE
     found = {}
     for name, model in models.items():
         overall = evaluate("training", model, games, VALIDATION_TAU, keep_errors=False).overall
@@ -309,23 +324,19 @@ def train(
     rank, world = _share()
     settings.check(world)
     saved = read_state(out) if resume and (out / STATE).exists() else None
-    if (out / STATE).exists() and not saved:
+    if saved:
+        check_continues(settings, saved.settings, out)
+    elif (out / STATE).exists():
         raise TrainingError(f"{out} holds a run already; resume it or choose another folder")
-    if saved and (name := settings.continues(saved.settings)):
-        raise TrainingError(
-            f"{out / STATE} was trained with {name} = {shown(vars(saved.settings)[name])}, not "
-            f"{shown(vars(settings)[name])}; resume with the same settings"
-        )
+    elif (out / MODEL).exists():
+        raise TrainingError(f"{out} holds a model already; choose another folder")
     model = OthelloGPT(settings.shape)
     initialise(model, settings.seed)
     if start and start.shape != settings.shape:
         raise TrainingError(f"a model of another shape cannot be begun from: {start.shape}")
     if start:
         model.load_state_dict(start.state_dict())
-    precision = settings.precision
-    if precision == "auto":
-        precision, words = choose_precision(device)
-        say(words)
+    precision = _precision(settings.precision, device, say)
     model.to(device)
     averages = {f"average {share:g}": OthelloGPT(settings.shape).to(device).eval()
                 for share in settings.averages}  # fmt: skip
@@ -337,8 +348,9 @@ def train(
             optimizers.load_state(saved.part("optimizer"))
         for name, average in averages.items():
             average.load_state_dict(saved.part(name) if saved else model.state_dict())
-    except (KeyError, RuntimeError) as error:
-        raise TrainingError(f"{out / STATE} is no checkpoint of a training run: {error}") from None
+    except (KeyError, RuntimeError, ValueError) as error:
+        why = str(error).split("\n", 1)[0]
+        raise TrainingError(f"{out / STATE} is no checkpoint of a training run: {why}") from None
     del saved
     if rank == 0:
         out.mkdir(parents=True, exist_ok=True)
@@ -366,6 +378,7 @@ def train(
         saves, validates = (
             last or done % n == 0 for n in (save_every, validate_every or save_every)
         )
+        line = None
         if rank == 0 and (last or done % log_every == 0 or validates):
             line = Progress(
                 step=done,
@@ -383,34 +396,51 @@ def train(
                 model.train()
                 best = min(found, key=lambda name: found[name][1])
                 line = replace(line, validated=found, exported=best)
-                candidates[best].metadata = _metadata(settings, done, best)
-                candidates[best].save(out / MODEL)
-            append_to_log(out, line)
-            report(line)
-            since, games_since = time.perf_counter(), 0
         if rank == 0 and saves:
             tensors = with_prefix("model", model.state_dict())
             tensors |= with_prefix("optimizer", optimizers.state())
             for name, average in averages.items():
                 tensors |= with_prefix(name, average.state_dict())
             write_state(out, State(settings, done, tensors))
+        if line:  # what it tells comes last: whatever happens there, the state is safe
+            if line.exported:
+                exported = candidates[line.exported]
+                exported.metadata = _metadata(settings, done, line.exported)
+                exported.save(out / MODEL)
+            append_to_log(out, line)
+            report(line)
+            since, games_since = time.perf_counter(), 0
     _fuse_attention(model.eval(), False)
     return model
+
+
+def check_continues(settings: Settings, saved: Settings, out: Path) -> None:
+    """Raise TrainingError if the run in a folder, with the settings ``saved``, has others."""
+    if name := settings.continues(saved):
+        raise TrainingError(
+            f"{out / STATE} was trained with {name} = {shown(vars(saved)[name])}, not "
+            f"{shown(vars(settings)[name])}; resume with the same settings"
+        )
 
 
 def begin_finish(out: Path, games: int) -> tuple[Settings, Path]:
     """Prepare a finish of a run at a constant rate: over ``games`` more, its rate falls to nothing.
 
     Gives the finish's settings and its folder, inside the run's, whose state and log it begins
-    with; ``train`` resumes it. The run stays as it was and may go on. Raises TrainingError, and
-    OSError for a folder that cannot be made.
+    with; ``train`` resumes it. The run stays as it was and may go on. Under torchrun, all processes
+    call this. Raises TrainingError, and OSError for a folder that cannot be made.
     """
-    state = read_state(out)
+    rank, world = _share()
+    state = read_state(out, weights=rank == 0)
     settings = state.settings.finishing(state.step, games)
-    folder = out / finish_folder(settings.seen(state.step), games)
-    if (folder / STATE).exists():
-        raise TrainingError(f"{folder} holds this finish already; resume it there")
-    folder.mkdir(exist_ok=True)
-    write_log(folder, [line for line in read_log(out) if line.step <= state.step])
-    write_state(folder, replace(state, settings=settings))
+    folder = out / finish_folder(settings.games - settings.finish, settings.finish)
+    if rank == 0:
+        log = [line for line in read_log(out) if line.step <= state.step]
+        if (folder / STATE).exists():
+            raise TrainingError(f"{folder} holds this finish already; resume it there")
+        folder.mkdir(exist_ok=True)
+        write_log(folder, log)
+        write_state(folder, replace(state, settings=settings))
+    if world > 1:
+        dist.barrier()
     return settings, folder

@@ -53,6 +53,10 @@ def test_a_run_is_begun_resumed_prolonged_and_finished(
     capsys.readouterr()
     assert run("--resume", "--seed", "2") == 2
     assert "was trained with seed = 1, not 2; resume with the same" in capsys.readouterr().err
+    assert run("--finish", "8", "--seed", "2") == 2
+    assert "was trained with seed = 1, not 2; resume with the same" in capsys.readouterr().err
+    assert run("--finish", "3") == 2
+    assert "a finish takes at least one step, of 4 games" in capsys.readouterr().err
     assert run("--finish", "8") == 0
     finished = OthelloGPT.load(Path("run/finish-40-8/model.safetensors"))
     assert "trained on 48 random games" in finished.metadata["description"]
@@ -66,6 +70,20 @@ def test_a_run_is_begun_resumed_prolonged_and_finished(
     with pytest.raises(SystemExit):
         cli.main()
     assert "only a run at a constant rate can be finished" in capsys.readouterr().err
+
+
+def test_a_run_of_one_phase_is_prolonged_by_games(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = partial(train, monkeypatch=monkeypatch)
+    assert run("--resume") == 2
+    assert "run holds no checkpoint to go on from" in capsys.readouterr().err
+    assert run("--resume", "--games", "8", "--batch", "4", *RECIPE) == 0
+    assert "no checkpoint in run: a new run begins" in capsys.readouterr().err
+    assert run("--resume", "--games", "16") == 0
+    assert read_state(Path("run"), weights=False).step == 4
+    assert run("--resume", "--batch", "8") == 2
+    assert "with phases = 59:4:16, not 59:8:16" in capsys.readouterr().err
 
 
 def test_a_run_from_a_model(
@@ -101,6 +119,10 @@ def test_a_run_from_a_model(
         (("--phases", "16:8"), "'16:8' is no phase"),
         (("--phases", "61:8:8"), "a phase has 1 to 59 plies, not 61"),
         (("--phases", "59:8:8", "--games", "8"), "--phases says how many games there are"),
+        (("--phases", "59:0:8"), "'59:0:8' is no phase"),
+        (("--learning-rate", "inf"), "learning_rate should be a number, not inf"),
+        (("--seed", "99999999999999999999"), "a seed is a number from 0 to 2^63 - 1"),
+        (("--average", ".99999991,.99999992"), "an average is named twice"),
         (("--average", "much"), "'much' are no shares"),
         (("--average", "1.5"), "an average keeps a share between 0 and 1, not 1.5"),
         (("--optimizer", "sgd"), "optimizer: adamw or muon, not 'sgd'"),

@@ -36,13 +36,13 @@ def result(name: str, top: list[tuple[int, int]], legal: list[tuple[int, int]] =
 def test_the_table_says_who_errs_less_and_by_what_factor() -> None:
     often = result("often", [(game, 30) for game in range(100)])
     seldom = result("seldom", [(game, 30) for game in range(0, 100, 20)])
-    never, alike = result("never", []), result("alike", [(g, 30) for g in range(95)])
+    never, alike = result("never", []), result("alike", [(g, 30) for g in range(4, 103)])
     assert factor_headings([often, seldom]) == ["positions that are", "seldom"]
     rows = {row[0]: row[1:] for row in factor_rows([often, seldom, never, alike])}
     assert list(rows) == ["all", "pass-free", "plies 21-40"]
     assert rows["all"][0].startswith("20 × less [8.")
     assert rows["all"][1].startswith("none, ≥ 2")
-    assert rows["all"][2].startswith("about as often [0.7")
+    assert rows["all"][2].startswith("undecided [0.")
     (more,) = {row[0]: row[1:] for row in factor_rows([seldom, often])}["all"]
     assert more.startswith("20 × more [8.")
     assert factor_rows([never, often])[0][1].endswith("× more, the other none")
@@ -62,7 +62,9 @@ def test_the_example_is_where_the_first_two_models_differ() -> None:
     assert where == (9, 11)
     assert rule.endswith("the legal set is wrong")
     assert _where_they_differ([b])[0] == (3, 19)
-    assert "no model errs" in _where_they_differ([result("x", []), result("y", [])])[1]
+    assert _where_they_differ([result("x", []), result("y", [])])[1].endswith("x and y do not err")
+    same = [result(name, [both], [both]) for name in "xy"]
+    assert _where_they_differ(same)[1].endswith("x and y err at the same positions")
 
 
 @pytest.mark.parametrize("illegal", [0, 3])
@@ -77,8 +79,10 @@ def test_rates_of_zero_are_drawn(illegal: int, tmp_path: Path) -> None:
     assert (tmp_path / "zeros.png").read_bytes().startswith(PNG)
 
 
-def test_curves_of_no_validation_and_of_several_are_drawn(tmp_path: Path) -> None:
+def test_curves_are_drawn_whatever_validation_found(tmp_path: Path) -> None:
     curve = Curve("run", [10, 100], [0.1, 0.0], [0.5, 0.2], 0)
-    for number, curves in enumerate(([], [curve], [curve, Curve("before", [5], [0.2], [0.9])])):
+    perfect = Curve("_a$b$", [10], [0.0], [float("nan")], 99)
+    before = Curve("before", [5], [0.2], [0.9])
+    for number, curves in enumerate(([], [curve], [perfect], [curve, before])):
         training_curve(curves, tmp_path / f"{number}.png")
         assert (tmp_path / f"{number}.png").read_bytes().startswith(PNG)

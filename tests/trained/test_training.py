@@ -16,6 +16,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from comparison.measuring import bench
 from comparison.trained import optimizers, training
 from comparison.trained.optimizers import Optimizers
 from comparison.trained.settings import Phase, Settings, TrainingError, parse_phases
@@ -279,11 +280,36 @@ def test_muon_sees_attention_as_one_matrix() -> None:
     assert (turned - turned.diagonal().diag()).abs().max() < 0.1
 
 
+def test_muon_computes_in_the_runs_precision() -> None:
+    """Against Newton and Schulz's steps in float64: bfloat16 shows, float32 does not."""
+    changes = {}
+    for precision in ("float32", "bfloat16"):
+        model = OthelloGPT(TINY)
+        weight = model.blocks[0].mlp.W_in
+        for parameter in model.parameters():
+            parameter.grad = torch.randn(
+                parameter.shape, generator=torch.Generator().manual_seed(3)
+            )
+        gradient = weight.grad.double()
+        Optimizers(model, MUON, precision).step(MUON.steps)
+        changes[precision] = -weight.detach().double() / (MUON.muon_rate * 0.2 * 64**0.5)
+    x = gradient / gradient.norm()
+    for _ in range(5):
+        gram = x @ x.T
+        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+    assert (changes["float32"] - x).abs().max() < 1e-5
+    assert 1e-4 < (changes["bfloat16"] - x).abs().max() < 0.1
+
+
 def test_precision_is_what_multiplies_faster(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(optimizers, "PROBE_SECONDS", 0.01)
     precision, words = optimizers.choose_precision(CPU)
-    assert precision in ("float32", "bfloat16")
-    assert words.startswith(f"{precision}: bfloat16 multiplies ")
+    ratio = float(words.removeprefix(f"{precision}: bfloat16 multiplies ").split(" times")[0])
+    assert precision == ("bfloat16" if ratio > 1.25 else "float32")
+    for half, chosen in ((2.0, "bfloat16"), (1.1, "float32"), (0.01, "float32")):
+        rates = {torch.float32: 1.0, torch.bfloat16: half}
+        monkeypatch.setattr(optimizers, "_products_a_second", lambda _, dtype, r=rates: r[dtype])
+        assert optimizers.choose_precision(CPU)[0] == chosen
 
 
 def test_phases_switch_where_they_should() -> None:
@@ -390,7 +416,8 @@ def test_a_finish_leaves_the_run_as_it_was(tmp_path: Path) -> None:
     train(MUON, other, CPU)
     ours, theirs = (tensors(out / "state.safetensors") for out in (run, other))
     assert all(tensor.equal(theirs[name]) for name, tensor in ours.items())
-    _, again = begin_finish(run, 64)
+    settings, again = begin_finish(run, 70)  # as many as whole steps take
+    assert settings.finish == 64
     assert again == run / "finish-384-64"
     with pytest.raises(TrainingError, match="holds this finish already"):
         begin_finish(run, 64)
@@ -399,7 +426,7 @@ def test_a_finish_leaves_the_run_as_it_was(tmp_path: Path) -> None:
 
 
 def test_a_start_gives_the_models_logits_at_step_0(tmp_path: Path) -> None:
-    """In every format that is read; the record names the model and its weights."""
+    """The record names the model and its weights."""
     began = OthelloGPT(TINY, {"description": "a model of old"})
     training.initialise(began, 5)
     began.save(tmp_path / "old.safetensors")
@@ -429,8 +456,9 @@ def test_a_start_gives_the_models_logits_at_step_0(tmp_path: Path) -> None:
         ("16:256:many", "'16:256:many' is no phase"),
         ("", "'' is no phase"),
         ("60:16:32", "a phase has 1 to 59 plies, not 60"),
-        ("0:16:32", "a phase has 1 to 59 plies, not 0"),
-        ("59:0:32", "32 games are less than one batch of 0"),
+        ("59:0:32", "'59:0:32' is no phase"),
+        ("0:16:32", "'0:16:32' is no phase"),
+        ("59:16:-32", "'59:16:-32' is no phase"),
         ("59:64:32", "32 games are less than one batch of 64"),
     ],
 )
@@ -442,13 +470,48 @@ def test_phases_that_make_no_sense_are_one_sentence(
     assert not (tmp_path / "x").exists()
 
 
+def test_only_plies_in_training_are_validated(tmp_path: Path) -> None:
+    """Eight games, seven plies of each: the first move is seen, not predicted."""
+    models = {"model": OthelloGPT(TINY).eval()}
+    seen: list[int] = []
+
+    def count(*arguments: Any, **options: Any) -> Any:
+        result = bench.evaluate(*arguments, **options)
+        seen.append(result.overall.positions)
+        return result
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "evaluate", count)
+        for plies in (7, 59):
+            training._validate(models, plies, CPU)
+    assert seen[0] == 8 * 7
+    assert seen[1] > 8 * 57
+
+
+def test_a_cut_off_line_of_the_log_and_a_lost_state(tmp_path: Path) -> None:
+    """A half-written line does not stand in the way; a model is not overwritten for want of a
+    state."""
+    train(MUON, tmp_path, CPU)
+    with (tmp_path / "log.jsonl").open("a") as file:
+        file.write('{"step": 21, "ga')
+    longer = replace(MUON, phases=(MUON.phases[0], Phase(59, 16, 272)))
+    train(longer, tmp_path, CPU, resume=True)
+    assert [line["step"] for line in log(tmp_path)] == [20, 21]
+    (tmp_path / "state.safetensors").unlink()
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    for resume in (False, True):
+        with pytest.raises(TrainingError, match="holds a model already"):
+            train(MUON, tmp_path, CPU, resume=resume)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 def test_other_settings_cannot_be_resumed(tmp_path: Path) -> None:
     train(MUON, tmp_path, CPU)
     before = (tmp_path / "state.safetensors").read_bytes()
     for change, message in (
         ({"optimizer": "adamw"}, "with optimizer = muon, not adamw"),
         ({"averages": (0.9,)}, "with averages = 0.9,0.5, not 0.9"),
-        ({"muon_rate": 1.0}, "with muon_rate = 0.01, not 1"),
+        ({"muon_rate": 1.0}, r"with muon_rate = 0\.01, not 1\.0"),
         ({"phases": MUON.phases[:1]}, "with phases = 6:32:128,59:16:256, not 6:32:128"),
         ({"phases": (Phase(6, 32, 128), Phase(59, 16, 128))}, "with phases = "),
         ({"phases": (Phase(6, 32, 160), Phase(59, 16, 256))}, "with phases = "),
