@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from comparison.commands import cli, measuring, training
+from comparison.commands import measuring, training
 from comparison.measuring.probes import Probes
 from comparison.showing import examples
 from comparison.trained import reference
 from comparison.trained.checkpoints import FORMATS
 from handbuilt import OthelloGPT, Shape, build
+from tests.command_line import run
 
 PNG = b"\x89PNG"
 TINY = Shape(n_layers=1, d_model=8, n_heads=1, d_head=8, d_mlp=8)
@@ -24,14 +25,6 @@ def _small_and_without_a_trained_model(monkeypatch: pytest.MonkeyPatch) -> None:
     for group in (measuring, training):
         monkeypatch.setattr(group, "THRESHOLD_GAMES", 40)
     monkeypatch.setattr(reference, "FOLDER", Path("nowhere"))
-
-
-def run(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Run the command line in this process and give back its exit code."""
-    monkeypatch.setattr(sys, "argv", ["handbuilt", *arguments])
-    with pytest.raises(SystemExit) as stopped:
-        cli.main()
-    return int(stopped.value.code or 0)
 
 
 def test_build_writes_a_model_that_evaluates(

@@ -1,19 +1,18 @@
 """`handbuilt train` as a person types it: defaults, resuming, finishing, mistakes."""
 
 import json
-import sys
 from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
-from comparison.commands import cli
 from comparison.commands import training as commands
 from comparison.trained import training
 from comparison.trained.settings import Settings
 from comparison.trained.states import read_log, read_state
 from handbuilt import OthelloGPT, Shape
+from tests.command_line import run as handbuilt
 
 TINY = Shape(n_layers=1, d_model=16, n_heads=2, d_head=8, d_mlp=16)
 RECIPE = (
@@ -30,10 +29,7 @@ def _tiny(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def train(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(sys, "argv", ["handbuilt", "train", "--out", "run", *arguments])
-    with pytest.raises(SystemExit) as stopped:
-        cli.main()
-    return int(stopped.value.code or 0)
+    return handbuilt("train", "--out", "run", *arguments, monkeypatch=monkeypatch)
 
 
 def test_a_run_is_begun_resumed_prolonged_and_finished(
@@ -65,10 +61,10 @@ def test_a_run_is_begun_resumed_prolonged_and_finished(
     capsys.readouterr()
     assert run("--finish", "8", "--resume") == 2
     assert "a killed one is resumed in its own folder" in capsys.readouterr().err
-    monkeypatch.setattr(sys, "argv", ["handbuilt", "train", "--out", "run/finish-40-8"])
-    sys.argv += ["--finish", "8"]
-    with pytest.raises(SystemExit):
-        cli.main()
+    assert (
+        handbuilt("train", "--out", "run/finish-40-8", "--finish", "8", monkeypatch=monkeypatch)
+        == 2
+    )
     assert "only a run at a constant rate can be finished" in capsys.readouterr().err
 
 
@@ -106,9 +102,7 @@ def test_a_run_from_a_model(
     ):
         assert run(*arguments) == 2
         assert message in capsys.readouterr().err
-    sys.argv = ["handbuilt", "train", "--out", "new", "--from", "x.st"]
-    with pytest.raises(SystemExit):
-        cli.main()
+    assert handbuilt("train", "--out", "new", "--from", "x.st", monkeypatch=monkeypatch) == 2
     assert "a model of another shape cannot be begun from" in capsys.readouterr().err
     assert not Path("new").exists()
 

@@ -1,6 +1,5 @@
 """What a layer's parts read and write is found in the weights, and drawn."""
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from comparison.showing.anatomy import (
 )
 from handbuilt import OthelloGPT, Shape, build
 from handbuilt.space import Layout, LayoutError
+from tests.command_line import run
 
 
 @pytest.fixture(scope="module")
@@ -140,10 +140,7 @@ def test_mistakes_on_the_command_line_are_one_sentence_and_exit_code_2(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["handbuilt", "describe", *arguments])
-    with pytest.raises(SystemExit) as stopped:
-        cli.main()
-    assert stopped.value.code == 2
+    assert run("describe", *arguments, monkeypatch=monkeypatch) == 2
     said = capsys.readouterr().err
     assert message in said
     assert said.count("\n") == 1
@@ -154,10 +151,7 @@ def test_the_command_line_draws_a_layer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "layer.png"
-    arguments = ["handbuilt", "describe", "logic", "--layer", "3", "--out", str(out)]
-    monkeypatch.setattr(sys, "argv", arguments)
-    with pytest.raises(SystemExit) as stopped:
-        cli.main()
-    assert not stopped.value.code
+    arguments = ("describe", "logic", "--layer", "3", "--out", str(out))
+    assert run(*arguments, monkeypatch=monkeypatch) == 0
     assert "heads flips-mine, flips-theirs: message -> belief" in capsys.readouterr().out
     assert out.read_bytes().startswith(b"\x89PNG")

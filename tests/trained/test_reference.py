@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 import torch
 
 from comparison import load_model
-from comparison.commands import cli, measuring, training
+from comparison.commands import measuring, training
 from comparison.measuring.probes import Probes
 from comparison.trained import reference
 from comparison.trained.reference import Manifest, load_reference, rounded, write_shards
@@ -18,17 +17,11 @@ from comparison.trained.settings import Phase, Settings
 from comparison.trained.training import initialise, train
 from extracted_rules.othello.files import whole_folder
 from handbuilt.transformer import CheckpointError, OthelloGPT, Shape
+from tests.command_line import run
 
 TINY = Shape(n_layers=1, d_model=16, n_heads=2, d_head=8, d_mlp=16)
 #: So small that the tiny model fills several shards.
 SHARD_BYTES = 4000
-
-
-def run(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(sys, "argv", ["handbuilt", *arguments])
-    with pytest.raises(SystemExit) as stopped:
-        cli.main()
-    return int(stopped.value.code or 0)
 
 
 @pytest.fixture(scope="module")
