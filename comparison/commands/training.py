@@ -227,6 +227,7 @@ def adopt_command(
     hardware: Annotated[
         str, typer.Option(help="What it was trained on, for its card.")
     ] = "not recorded",
+    note: Annotated[str, typer.Option(help="What else its card should say, in Markdown.")] = "",
     games: Games = 2000,
     seed: Seed = 1,
     file: Annotated[
@@ -261,7 +262,7 @@ def adopt_command(
         step = counter(progress, "probes", probe_games)
         probes = fit_probes(model, probe_games, seed, step)
         boards = probe_accuracy(model, probes, benches[0][1][0][:BOARD_GAMES])
-    write_reference(reference.FOLDER, trained, hardware, measured, probes, boards)
+    write_reference(reference.FOLDER, trained, hardware, note, measured, probes, boards)
     console.print(
         f"wrote {reference.FOLDER}: evaluate, compare and probe know this model as {REFERENCE}",
         highlight=False, markup=False, soft_wrap=True,

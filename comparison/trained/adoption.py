@@ -80,6 +80,7 @@ def write_reference(
     folder: Path,
     run: Run,
     hardware: str,
+    note: str,
     measured: Sequence[Measured],
     probes: Probes,
     boards: BoardAccuracy,
@@ -108,11 +109,17 @@ def write_reference(
             "share of boards",
             partial / "boards.png",
         )
-        text = _card(manifest, run, measured, boards)
+        text = _card(manifest, run, note, measured, boards)
         (partial / "CARD.md").write_text(text, encoding="utf-8")
 
 
-def _card(manifest: Manifest, run: Run, measured: Sequence[Measured], boards: BoardAccuracy) -> str:
+def _card(
+    manifest: Manifest,
+    run: Run,
+    note: str,
+    measured: Sequence[Measured],
+    boards: BoardAccuracy,
+) -> str:
     settings, shape = run.settings, manifest.shape
     targets = {
         "sampled": "the move that was played",
@@ -124,10 +131,10 @@ def _card(manifest: Manifest, run: Run, measured: Sequence[Measured], boards: Bo
         ("weights", f"{sum(p.numel() for p in run.model.parameters()):,}, kept as float16"),
         ("model", run.model.metadata["description"]),
         ("games seen", f"{run.settings.games:,} random games, none twice in this run"),
-        ("begun from", settings.start or "random weights"),
         ("phases", "; ".join(_phase_in_words(phase) for phase in settings.phases)),
         ("targets", f"{settings.targets}: {targets}"),
-        ("seed", f"{settings.seed} (weights, and games of the purpose \"training\")"),
+        ("seed", f"{settings.seed} ({'' if settings.start else 'weights, and '}games of the "
+                 "purpose \"training\")"),
         ("optimiser", _optimizer_in_words(settings)),
         ("precision", ", ".join(sorted({line.precision for line in run.log}))),
         ("hardware", f"{manifest.hardware}; {run.hours:.2f} hours of steps"),
@@ -140,9 +147,9 @@ def _card(manifest: Manifest, run: Run, measured: Sequence[Measured], boards: Bo
         "be compared with the hand-built models: "
         '`comparison.load_model("reference")`, `handbuilt compare logic reference`.',
         markdown(("", ""), facts),
-        "The run, up to what another device or number of threads rounds otherwise:\n\n\n".join(
-            ("```", *_commands(run, manifest.probes["seed"]), "```")
-        ),
+        "The run, up to what another device or number of threads rounds otherwise:",
+        "\n".join(("```", *_commands(run, manifest.probes["seed"]), "```")),
+        *([note] if note else []),
         "![Validation by games seen](training.png)",
         "## Figures",
         f"Of the float16 weights computed in float32, with tau {manifest.tau:.4g}, chosen once "

@@ -120,13 +120,22 @@ def test_an_adopted_model_has_the_figures_on_its_card(
     games = tmp_path / "games.txt"
     games.write_text("f5d6c3d3c4f4f6\nf5d6c3d3\n")
     code = run(
-        "adopt", str(trained), "--hardware", "an abacus", "--games", "12", "--seed", "5",
-        "--file", str(games), "--probe-games", "20", "--device", "cpu", monkeypatch=monkeypatch,
+        "adopt", str(trained), "--hardware", "an abacus", "--note", "A *note*.",
+        "--games", "12", "--seed", "5", "--file", str(games), "--probe-games", "20",
+        "--device", "cpu", monkeypatch=monkeypatch,
     )  # fmt: skip
     assert code == 0
     card, manifest = (home / "CARD.md").read_text(), Manifest.read(home)
-    for fact in ("an abacus", "64 random games", "the move that was played", "seed 5"):
+    for fact in (
+        "an abacus",
+        "\n\nA *note*.\n\n",
+        "64 random games",
+        "the move that was played",
+        "seed 5",
+    ):
         assert fact in card
+    again = "handbuilt train --out run --phases 59:16:64 --warmup-games 16 --precision float32"
+    assert f"\n```\n{again}\nhandbuilt adopt run --seed 5\n```\n" in card
     assert [m["command"] for m in manifest.measured] == [
         "handbuilt evaluate reference --games 12 --seed 5 --device cpu",
         "handbuilt evaluate reference --file games.txt --device cpu",
