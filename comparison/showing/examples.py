@@ -27,13 +27,15 @@ from handbuilt.transformer import OthelloGPT
 def draw_example(
     games: Sequence[Tensor], models: dict[str, nn.Module], results: Sequence[Result], path: Path
 ) -> str:
-    """Draw one position of the bench as every model sees it; gives back how it was chosen."""
+    """Draw one position of the bench as the first two models see it, and all further ones that are
+    no baselines; gives back how it was chosen."""
     (number, seen), rule = _where_they_differ(results)
     game = torch.cat(list(games))[number][None]
     seen = min(seen, int((game != 0).sum()))
     played = replay(game)
     panels = []
-    for result in results:
+    others = [r for r in results[2:] if isinstance(models[r.model], OthelloGPT)]
+    for result in (*results[:2], *others):
         logits = models[result.model](game[:, :CONTEXT].long())[0, seen - 1, 1:].double()
         odds = logits.log_softmax(-1) - torch.tensor(result.tau, dtype=torch.float64).log()
         panels.append((result.model, odds.cpu()))

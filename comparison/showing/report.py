@@ -152,8 +152,8 @@ def _in_words(factor: Factor) -> str:
 
 
 def _times(x: float) -> str:
-    """Two digits, as in 0.93, 1.4, 13, 280."""
-    return "∞" if x == inf else f"{x:.2f}" if x < 0.995 else f"{float(f'{x:.2g}'):,g}"
+    """As in 0.93, 1.42, 2.8, 13, 280: below 2 it matters how near to 1 it is."""
+    return "∞" if x == inf else f"{x:.2f}" if x < 2 else f"{float(f'{x:.2g}'):,g}"
 
 
 OVERLAP_HEADINGS = ("A", "B", "kind", "both", "only A", "only B", "Jaccard", "odds ratio")
