@@ -26,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 # Piped output is no terminal and has no width of its own: a table should still be whole there.
-console = Console(width=None if sys.stdout.isatty() else 140)
+console = Console(width=None if sys.stdout.isatty() else 170)
 notes = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
 
 Games = Annotated[int, typer.Option(help="Number of random games.", min=1)]
