@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from comparison.commands.shared import app, check_writable, console, othello_gpt
+from comparison.commands.shared import app, check_picture, check_writable, console, othello_gpt
 from comparison.trained import huggingface
 from comparison.trained.checkpoints import FORMATS, export
 from comparison.trained.models import load_model
@@ -59,9 +59,7 @@ def _describe_layer(name: str, place: str | None, layer: int, out: Path | None) 
     if place is not None:
         raise LayoutError("name a place or a layer, not both")
     if out is not None:
-        check_writable(out)
-        if out.suffix != ".png":
-            raise OSError(f"cannot write {out}: the picture is a .png")
+        check_picture(out)
     model = othello_gpt(name, "it has no layers to describe")
     parts = anatomy.layer_anatomy(model, layer)
     lines = parts.lines()

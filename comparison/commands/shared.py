@@ -49,6 +49,13 @@ def check_writable(path: Path) -> None:
         raise OSError(f"cannot write {path}: its folder is not writable")
 
 
+def check_picture(path: Path) -> None:
+    """As :func:`check_writable`, for a picture: raises OSError for a name that is no PNG's, too."""
+    check_writable(path)
+    if path.suffix != ".png":
+        raise OSError(f"cannot write {path}: the picture is a .png")
+
+
 @contextmanager
 def progress_bars() -> Iterator[Progress]:
     columns = (

@@ -7,7 +7,7 @@ from typing import Annotated
 import torch
 import typer
 
-from comparison.commands.shared import app, check_writable
+from comparison.commands.shared import app, check_picture
 from comparison.trained.states import LOG, curves, read_log
 from extracted_rules.othello.game import random_games
 from extracted_rules.othello.game_files import load_games
@@ -62,9 +62,7 @@ def curve_command(
     """How do training runs come along? What validation found by games seen, in one picture."""
     from comparison.showing.figures import training_curve
 
-    if out.suffix != ".png":
-        raise OSError(f"cannot write {out}: the picture is a .png")
-    check_writable(out)
+    check_picture(out)
     earlier = read_log(before) if before else []
     drawn = [replace(c, colour=None) for c in curves(earlier, before.stem if before else "")]
     for number, path in enumerate(logs):
