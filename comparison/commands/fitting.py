@@ -1,5 +1,6 @@
 """``handbuilt calibrate | ablate``: the strengths of the rules, fitted and knocked out."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -16,13 +17,13 @@ from comparison.commands.shared import (
     counter,
     progress_bars,
 )
-from comparison.measuring.bench import choose_threshold, evaluate, resolve_device
+from comparison.explaining.knock_outs import knocked_out
+from comparison.measuring.bench import resolve_device
 from extracted_rules.othello.files import whole_file
-from handbuilt.ablation import KNOCK_OUTS, knock_out
+from handbuilt.ablation import KNOCK_OUTS, named
 from handbuilt.calibration import CalibrationError, Plan, Progress, calibrate, starting_point
-from handbuilt.compiler import compile_rules
 from handbuilt.recipes import RECIPES, UnknownRecipeError
-from handbuilt.strengths import AXES, FOLDER, dump, load_strengths
+from handbuilt.strengths import AXES, FOLDER, dump
 
 
 @app.command("calibrate")
@@ -84,27 +85,17 @@ def ablate_command(
     where = resolve_device(device)
     if recipe not in RECIPES:
         raise UnknownRecipeError(f"no recipe is called {recipe!r}; there is {', '.join(RECIPES)}")
-    intact, asked = load_strengths(recipe), list(dict.fromkeys(rules or KNOCK_OUTS))
-    cases = [("none", "the whole recipe", intact)]
-    for rule in asked:
-        without = knock_out(intact, rule)
-        cases.append((rule, KNOCK_OUTS[rule][0], without))
+    asked = named(rules or KNOCK_OUTS)
     bench, source = bench_games(games, None, seed, False, where)
-    rows, found = [], []
     with progress_bars() as progress:
-        # One threshold for all, the intact recipe's: what is lost shows as it would in use.
-        whole = compile_rules(intact)[0].eval().to(where)
-        step = counter(progress, "threshold", games)
-        tau = choose_threshold(whole, seed, where, games, progress=step)
-        for rule, says, strengths in cases:
-            model = compile_rules(strengths)[0].eval().to(where)
-            step = counter(progress, rule, games)
-            result = evaluate(rule, model, bench, tau, source, progress=step, keep_errors=False)
-            _, illegal, f1, _, excess = cells(result.overall)
-            rows.append([rule, says, illegal, f1, excess])
-            found.append({"rule": rule, "says": says, **result.overall.as_dict()})
-    title = f"{recipe} without a rule: {games:,} games ({source}), tau {tau:.2g}"
+        bar = partial(counter, progress)
+        found = knocked_out(recipe, asked, bench, source, seed, bar, where)
+    rows = []
+    for knocked in found:
+        _, illegal, f1, _, excess = cells(knocked.result.overall)
+        rows.append([knocked.rule, knocked.says, illegal, f1, excess])
+    title = f"{recipe} without a rule: {games:,} games ({source}), tau {found[0].result.tau:.2g}"
     _, illegal, f1, _, excess = HEADINGS
     console.print(as_table(title, ("dropped", "that is"), rows, (illegal, f1, excess)))
     if json:
-        write_json(found, json)
+        write_json([knocked.as_dict() for knocked in found], json)

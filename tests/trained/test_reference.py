@@ -11,7 +11,7 @@ import torch
 from comparison import load_model
 from comparison.commands import measuring, training
 from comparison.measuring.probes import Probes
-from comparison.trained import reference
+from comparison.trained import companions, reference
 from comparison.trained.reference import Manifest, load_reference, rounded, write_shards
 from comparison.trained.settings import Phase, Settings
 from comparison.trained.training import initialise, train
@@ -94,9 +94,10 @@ def test_damage_is_one_sentence(folder: Path) -> None:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the project's model goes in a test, with little to measure."""
     monkeypatch.setattr(reference, "FOLDER", tmp_path / "reference_model")
-    for group in (measuring, training):
-        monkeypatch.setattr(group, "THRESHOLD_GAMES", 20)
-        monkeypatch.setattr(group, "BOARD_GAMES", 8)
+    for module in (companions, training):
+        monkeypatch.setattr(module, "THRESHOLD_GAMES", 20)
+    for module in (measuring, training):
+        monkeypatch.setattr(module, "BOARD_GAMES", 8)
     return tmp_path / "reference_model"
 
 

@@ -38,20 +38,18 @@ SCRIPT = """
 import sys
 from pathlib import Path
 import torch
-import torch.distributed as dist
 sys.path.insert(0, {root!r})
 from tests.trained.test_training import CPU, MUON, SETTINGS
 from comparison.trained import training
 training.VALIDATION_GAMES = 8
 torch.set_num_threads(1)
-if {distributed}:
-    dist.init_process_group("gloo")
-training.train({settings}, Path({out!r}), CPU, resume=True, save_every=1)
+with training.joined(CPU):
+    training.train({settings}, Path({out!r}), CPU, resume=True, save_every=1)
 """
 
 
-def script(out: Path, settings: str = "SETTINGS", distributed: bool = False) -> str:
-    return SCRIPT.format(root=ROOT, out=str(out), settings=settings, distributed=distributed)
+def script(out: Path, settings: str = "SETTINGS") -> str:
+    return SCRIPT.format(root=ROOT, out=str(out), settings=settings)
 
 
 def weights(model: OthelloGPT) -> torch.Tensor:
@@ -206,7 +204,7 @@ def test_two_processes_train_like_one(name: str, tmp_path: Path) -> None:
     train({"SETTINGS": SETTINGS, "MUON": MUON}[name], tmp_path / "one", CPU)
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-        "--no-python", sys.executable, "-c", script(tmp_path / "two", name, distributed=True),
+        "--no-python", sys.executable, "-c", script(tmp_path / "two", name),
     ]  # fmt: skip
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     subprocess.run(command, check=True, env=environment, timeout=120)
