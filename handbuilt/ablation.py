@@ -1,6 +1,6 @@
 """Knocking rules out: the same recipe with a rule family, a length or a layer silenced."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import torch
@@ -69,8 +69,16 @@ KNOCK_OUTS: dict[str, tuple[str, Callable[[Strengths], Strengths]]] = {
 }
 
 
+def named(rules: Iterable[str]) -> list[str]:
+    """Rules by name, each once. Raises UnknownRuleError."""
+    wanted = list(dict.fromkeys(rules))
+    for rule in wanted:
+        if rule not in KNOCK_OUTS:
+            raise UnknownRuleError(f"no rule is called {rule!r}; there is {', '.join(KNOCK_OUTS)}")
+    return wanted
+
+
 def knock_out(strengths: Strengths, rule: str) -> Strengths:
     """The strengths without a rule. Raises UnknownRuleError."""
-    if rule not in KNOCK_OUTS:
-        raise UnknownRuleError(f"no rule is called {rule!r}; there is {', '.join(KNOCK_OUTS)}")
-    return KNOCK_OUTS[rule][1](strengths)
+    (known,) = named([rule])
+    return KNOCK_OUTS[known][1](strengths)

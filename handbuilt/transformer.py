@@ -9,6 +9,7 @@ activations the names of its hooks (``blocks.3.mlp.hook_post``).
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from html import escape
 from pathlib import Path
 
 import torch
@@ -227,6 +228,22 @@ class OthelloGPT(nn.Module):
             x = block(x, _within(hook, f"blocks.{layer}"))
         logits: Tensor = self.unembed(self.ln_final(x, _within(hook, "ln_final")))
         return logits.float()
+
+    def _repr_html_(self) -> str:
+        """For notebooks: what the model is, and its sizes."""
+        numbers = sum(parameter.numel() for parameter in self.parameters())
+        rows = {
+            "recipe": self.metadata.get("recipe", "unknown"),
+            "description": self.metadata.get("description", ""),
+            "shape": ", ".join(f"{name} {size}" for name, size in asdict(self.shape).items()),
+            "parameters": f"{numbers:,}",
+        }
+        cells = "".join(
+            f"<tr><th>{name}</th><td style='text-align:left'>{escape(text)}</td></tr>"
+            for name, text in rows.items()
+            if text
+        )
+        return f"<b>OthelloGPT</b><table>{cells}</table>"
 
     def _check(self, tokens: Tensor) -> None:
         if tokens.dtype != torch.int64:

@@ -201,7 +201,10 @@ def replay(tokens: Tensor, faults: dict[int, IllegalGameError] | None = None) ->
     mover = torch.full((games,), BLACK, dtype=torch.int8, device=device)
     blacks, whites, movers, legals, passes, flips = [], [], [], [], [], []
     found: dict[int, IllegalGameError] = {} if faults is None else faults
-    for ply in range(MAX_PLIES + 1):
+    # Behind the longest game's last move nothing changes any more.
+    some = (padded != 0).any(0).nonzero()
+    plies = int(some[-1]) + 1 if len(some) else 0
+    for ply in range(plies + 1):
         turn = _Turn.resolve(mine, theirs)
         mover[turn.exchanged] *= -1
         passed = torch.zeros(games, dtype=torch.bool, device=device)
@@ -211,7 +214,7 @@ def replay(tokens: Tensor, faults: dict[int, IllegalGameError] | None = None) ->
         movers.append(torch.where(turn.legal != 0, mover, 0))
         legals.append(turn.legal)
         passes.append(passed)
-        if ply == MAX_PLIES:
+        if ply == plies:
             break
         move = played[:, ply]
         for fault in _faults(turn, move, padded, ply):
@@ -225,15 +228,16 @@ def replay(tokens: Tensor, faults: dict[int, IllegalGameError] | None = None) ->
         raise found[min(found)]
 
     def stack(by_ply: list[Tensor]) -> Tensor:
-        return torch.stack(by_ply, 1)
+        return torch.stack(by_ply + by_ply[-1:] * (MAX_PLIES - plies), 1)
 
+    flips += [torch.zeros_like(mine)] * (MAX_PLIES - plies)
     black, white = unpack(stack(blacks)), unpack(stack(whites))
     lengths = (padded != 0).sum(-1, keepdim=True)
     reached = torch.arange(MAX_PLIES + 1, device=device) <= lengths
     return Replay(
         tokens=padded,
         boards=black.to(torch.int8) - white.to(torch.int8),
-        flips=unpack(stack(flips)),
+        flips=unpack(torch.stack(flips, 1)),
         movers=stack(movers) * reached,
         legal=unpack(stack(legals)) & reached.unsqueeze(-1),
         passes=stack(passes) & reached,

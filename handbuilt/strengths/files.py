@@ -2,7 +2,8 @@
 
 A recipe's file beside this one is either *short*, a few numbers with a reason each that hold for
 all layers and lengths (``logic.toml``, spread out by ``logic.py``), or *full*, with a table for
-every field of ``Strengths`` (``calibrated.toml``).
+every field of ``Strengths`` (``calibrated.toml``). The numbers of ``extracted`` are in the
+catalogue of the project's trained model.
 """
 
 import tomllib
@@ -12,12 +13,16 @@ from textwrap import wrap
 
 import torch
 
+from extracted_rules import catalogue
 from extracted_rules.othello.notation import LABELS
 from extracted_rules.othello.patterns import PAIRS
 from handbuilt.strengths.definition import AXES, Strengths, shape_of
+from handbuilt.strengths.extracted import from_catalogue
 from handbuilt.strengths.logic import spread_out
 
 FOLDER = Path(__file__).parent
+#: The recipe whose numbers come from a catalogue.
+EXTRACTED = "extracted"
 
 
 class StrengthsError(ValueError):
@@ -71,7 +76,12 @@ def _numbers(value: object, indent: int = 0) -> str:
 
 
 def load_strengths(recipe: str) -> Strengths:
-    """The strengths of a recipe that has a file here, float64. Raises StrengthsError."""
+    """The strengths of a recipe that has a file here, float64, or of `extracted`.
+
+    Raises StrengthsError, or CatalogueError for `extracted`.
+    """
+    if recipe == EXTRACTED:
+        return from_catalogue(catalogue.read(catalogue.REFERENCE), load_strengths("logic"))
     path = FOLDER / f"{recipe}.toml"
     try:
         numbers = tomllib.loads(path.read_text(encoding="utf-8"))

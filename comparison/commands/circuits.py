@@ -1,0 +1,35 @@
+"""``handbuilt circuits``: what a catalogue says of heads and whole layers."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from comparison.commands.shared import app, check_picture, console
+from extracted_rules import catalogue
+
+
+@app.command("circuits")
+def circuits_command(
+    paths: Annotated[list[Path], typer.Argument(metavar="CATALOGUE", help="What `extract` wrote.")],
+    out: Annotated[
+        Path | None, typer.Option(help="A PNG to draw all catalogues' lag kernels in.")
+    ] = None,
+) -> None:
+    """Roles of heads, and what rules explain of layers; lag kernels of several models at once."""
+    from comparison.showing import circuits
+    from comparison.showing.report import as_table
+
+    if out is not None:
+        check_picture(out)
+    known = [catalogue.read(path) for path in paths]
+    for one in known:
+        title = f"{one.header.model}: heads by what they look at"
+        rows = circuits.head_rows(one)
+        console.print(as_table(title, ("layer",), rows, circuits.HEAD_HEADINGS))
+        title = f"{one.header.model}: what brackets and patterns explain of layers' writes"
+        rows = circuits.layer_rows(one)
+        console.print(as_table(title, ("layer",), rows, circuits.LAYER_HEADINGS))
+    if out is not None:
+        circuits.draw_kernels(known, out)
+        console.print(f"wrote {out}", highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,159 @@
+"""``handbuilt extract | rules``: find the rules in a model, and read what was found."""
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import Progress
+from rich.table import Table
+
+from comparison.commands.shared import (
+    Device,
+    app,
+    check_picture,
+    check_writable,
+    console,
+    counter,
+    othello_gpt,
+    progress_bars,
+)
+from comparison.explaining import extraction
+from comparison.measuring.bench import resolve_device
+from comparison.measuring.probes import PROBE_GAMES, Probes, fingerprint, fit_probes
+from comparison.trained import reference
+from comparison.trained.models import REFERENCE
+from extracted_rules import catalogue
+from extracted_rules.catalogue import RULES, Neuron
+from extracted_rules.conditions import in_words
+from extracted_rules.othello.notation import square_of
+from handbuilt.space import LayoutError
+from handbuilt.transformer import OthelloGPT
+
+#: Rules in a list, and those drawn in one picture, unless more are asked for.
+LISTED = 20
+
+
+@app.command("extract")
+def extract_command(
+    model: Annotated[str, typer.Argument(help="A recipe, or any Othello-GPT's checkpoint.")],
+    out: Annotated[Path, typer.Option(help="Where to write the catalogue (.jsonl).")],
+    probes: Annotated[
+        Path | None, typer.Option(help="Probes of the model, as `probe` writes; else fitted first.")
+    ] = None,
+    games: Annotated[
+        int, typer.Option(help="Random games in which rules are found.")
+    ] = extraction.FINDING_GAMES,
+    checking: Annotated[
+        int, typer.Option(help="Other random games on which they are checked.")
+    ] = extraction.CHECKING_GAMES,
+    seed: Annotated[int, typer.Option(help="Seed of all these games.")] = 1,
+    layer: Annotated[int | None, typer.Option(help="Look at this layer only.")] = None,
+    control: Annotated[
+        bool, typer.Option(help="Look at a model with the same weights in random order instead.")
+    ] = False,
+    device: Device = "auto",
+) -> None:
+    """Find the rules that neurons, heads and layers follow. Killed, it goes on where it was."""
+    check_writable(out)
+    settings = extraction.Settings(games, checking, seed)
+    settings.check()
+    loaded = othello_gpt(model, "it has no neurons to look at").to(resolve_device(device))
+    name = model if "/" not in model else Path(model).stem
+    if control:
+        loaded, name = extraction.random_control(loaded, seed), f"{name}, weights in random order"
+    if layer is not None and not 0 <= layer < loaded.shape.n_layers:
+        raise LayoutError(f"layer {layer} does not exist; there are {loaded.shape.n_layers}")
+    given = Probes.load(probes, loaded) if probes else None
+    if given is None and model == REFERENCE and not control:
+        given = Probes.load(reference.FOLDER / reference.PROBES, loaded)
+    work = out.with_name(f"{out.name}.work")
+    work.mkdir(exist_ok=True)
+    layers = None if layer is None else range(layer, layer + 1)
+    with progress_bars() as progress:
+        read_by = given or _fitted_probes(loaded, work, progress)
+        found = extraction.extract(
+            loaded,
+            name,
+            read_by,
+            settings,
+            work,
+            lambda part, total: counter(progress, part, total),
+            layers,
+        )
+    catalogue.write(found, out)
+    shutil.rmtree(work)
+    console.print(_overview(found))
+    console.print(f"wrote {out}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _fitted_probes(model: OthelloGPT, work: Path, progress: Progress) -> Probes:
+    """Probes of a model that has none, kept in ``work``."""
+    # Named by the model, so that another one's are never mistaken for them.
+    kept = work / f"probes-{fingerprint(model)[:16]}.safetensors"
+    if kept.exists():
+        return Probes.load(kept, model)
+    probes = fit_probes(model, progress=counter(progress, "probes", PROBE_GAMES))
+    probes.save(kept)
+    return probes
+
+
+def _overview(found: catalogue.Catalogue) -> Table:
+    """How many neurons of each layer follow which kind of rule."""
+    layers = sorted({neuron.layer for neuron in found.neurons})
+    title = found.header.model
+    table = Table("neurons in layer", *(str(layer) for layer in layers), "all", title=title)
+    for rule in RULES:
+        counts = [
+            sum(n.rule == rule for n in found.neurons if n.layer == layer) for layer in layers
+        ]
+        table.add_row(rule, *map(str, counts), str(sum(counts)))
+    for least in (0.5, 0.9, 0.99):
+        counts = [sum(n.f1 > least for n in found.neurons if n.layer == layer) for layer in layers]
+        table.add_row(f"F1 > {least}", *map(str, counts), str(sum(counts)))
+    return table
+
+
+@app.command("rules")
+def rules_command(
+    path: Annotated[Path, typer.Argument(metavar="CATALOGUE", help="What `extract` wrote.")],
+    neuron: Annotated[
+        str | None, typer.Argument(help="Explain this neuron (such as 3.n17) instead.")
+    ] = None,
+    layer: Annotated[int | None, typer.Option(help="Rules of this layer.")] = None,
+    square: Annotated[str | None, typer.Option(help="Rules that name this square.")] = None,
+    kind: Annotated[str | None, typer.Option(help=f"One of: {', '.join(RULES)}.")] = None,
+    min_f1: Annotated[float, typer.Option(help="F1 on other games, at least.")] = 0.0,
+    most: Annotated[int, typer.Option(help="List at most so many.", min=1)] = LISTED,
+    out: Annotated[Path | None, typer.Option(help="A PNG to draw the rules in.")] = None,
+) -> None:
+    """List, filter, explain and draw the rules of a catalogue."""
+    if out is not None:
+        check_picture(out)
+    known = catalogue.read(path)
+    if neuron is not None:
+        chosen = [known.neuron(neuron)]
+        for line in catalogue.words(chosen[0]):
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+    else:
+        asked = None if square is None else square_of(square)
+        matching = catalogue.select(known.neurons, layer, asked, kind, min_f1)
+        chosen = matching[:most]
+        if layer is None and square is None and kind is None and not min_f1:
+            console.print(_overview(known))
+        console.print(_listed(chosen, f"{len(matching):,} neurons, the best {len(chosen)}"))
+    if out is not None:
+        from comparison.showing import rule_boards
+
+        rule_boards.draw_rules(chosen, f"Rules of {known.header.model}", out)
+        console.print(f"wrote {out}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _listed(neurons: list[Neuron], title: str) -> Table:
+    table = Table("neuron", "rule", "active where", "F1", "control", "r2", title=title)
+    for n in neurons:
+        says = in_words(n.rule, n.parts) if n.parts else RULES[n.rule]
+        numbers = (n.f1 if n.other else None, n.control.f1 if n.control else None, n.r2)
+        shown = ["" if number is None else f"{number:.3f}" for number in numbers]
+        table.add_row(n.place, n.rule, says, *shown)
+    return table

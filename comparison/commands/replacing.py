@@ -1,0 +1,93 @@
+"""``handbuilt replace``: take parts of a model out, put a catalogue's rules in."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from comparison.commands.shared import (
+    Device,
+    app,
+    console,
+    counter,
+    othello_gpt,
+    progress_bars,
+)
+from comparison.explaining import fitted, necessity, replacement
+from comparison.measuring.bench import resolve_device
+from comparison.measuring.probes import fingerprint
+from extracted_rules import catalogue
+from extracted_rules.othello.files import whole_file
+
+#: Games on which replaced models are measured.
+GAMES = 96
+#: Games on which a rule's neurons are taken out, and patterns for which they are.
+NECESSITY_GAMES, NECESSITY_PATTERNS = 64, 48
+
+
+@app.command("replace")
+def replace_command(
+    model: Annotated[str, typer.Argument(help="The model: a recipe or a checkpoint's path.")],
+    path: Annotated[Path, typer.Argument(metavar="CATALOGUE", help="What `extract` wrote of it.")],
+    games: Annotated[int, typer.Option(help="Random games to measure on.", min=2)] = GAMES,
+    fitting: Annotated[
+        int, typer.Option(help="Random games for means, maps, and for probes.", min=32)
+    ] = fitted.FIT_GAMES,
+    seed: Annotated[int, typer.Option(help="Seed of all these games.")] = 1,
+    out: Annotated[Path, typer.Option(help="Folder for table, picture and figures.")] = Path(
+        "out/replace"
+    ),
+    device: Device = "auto",
+) -> None:
+    """What share of each part of a model do its rules account for? Killed, it goes on."""
+    from comparison.showing import replacing
+    from comparison.showing.report import as_table, markdown
+
+    known = catalogue.read(path)
+    loaded = othello_gpt(model, "it has no parts to replace").to(resolve_device(device))
+    replacement.check_fits(known, fingerprint(loaded))
+    out.mkdir(parents=True, exist_ok=True)
+    # Another model, catalogue or seed is measured elsewhere.
+    depends_on = replacement.digest(path.read_bytes(), known.header.fingerprint, fitting, seed)
+    work = out / f"work-{depends_on}"
+    work.mkdir(exist_ok=True)
+    with progress_bars() as progress:
+        step = counter(progress, "fit", 2 * fitting)
+        fit = fitted.fit_replacements(loaded, known, seed, (fitting, fitting), step)
+        step = counter(progress, "replace", games)
+        found = replacement.replacement_test(loaded, fit, games, seed, work, step)
+        step = counter(progress, "take out", NECESSITY_GAMES * NECESSITY_PATTERNS)
+        lost = necessity.necessity_test(
+            loaded, fit, known, NECESSITY_GAMES, seed, NECESSITY_PATTERNS, step
+        )
+    title = f"{model}: parts replaced by rules ({games} random games, seed {seed})"
+    text = [title]
+    for measure in replacing.MEASURES:
+        rows, headings = (
+            replacing.replacement_rows(found, measure),
+            replacing.replacement_headings(measure),
+        )
+        console.print(as_table(title, ("replaced",), rows, headings))
+        text.append(markdown(("replaced", *headings), rows))
+    if lost:
+        title = "A pattern's neurons taken out, one pattern at a time"
+        rows = replacing.necessity_rows(lost)
+        console.print(as_table(title, ("layers",), rows, replacing.NECESSITY_HEADINGS))
+        text += [title, markdown(("layers", *replacing.NECESSITY_HEADINGS), rows)]
+    with whole_file(out / "replacement.md") as partial:
+        partial.write_text("\n\n".join(text) + "\n", encoding="utf-8")
+    with whole_file(out / "replacement.json") as partial:
+        figures = {
+            "model": model,
+            "games": games,
+            "seed": seed,
+            "neurons with a rule": fit.ruled,
+            "parts": [r.as_dict() for r in found],
+            "necessity": [group.as_dict() for group in lost],
+        }
+        partial.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    replacing.draw_replacement(
+        found, f"{model}: what its rules account for", out / "replacement.png"
+    )
+    console.print(f"wrote {out}", highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,256 @@
+"""What attention heads look at, and what that adds to the board: roles and lag kernels.
+
+A head is *mine* where it looks at moves of the side that made this position's own move (even lags),
+*theirs* where it looks at the other side's (odd lags). What it finds there moves a square's "mine
+less theirs"; a *lag kernel* says by how much, by how many plies ago something happened to the
+square. A disc that was put down or turned has a colour, and so has one that merely stands; all are
+counted as mine or theirs from the reader's side, so that a kernel is positive where attention
+carries the colour on as it was told.
+
+Everything is a sum over games, so memory does not grow with them.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from extracted_rules.catalogue import Finding, Head, Kernel
+from extracted_rules.discovery.collecting import Batch, Surroundings
+from extracted_rules.othello.game import Replay
+from extracted_rules.othello.notation import CONTEXT, N_SQUARES, SQUARE_OF_TOKEN
+
+#: Attention is described from this position on: before it, there are few lags to choose from.
+SETTLED_FROM = 10
+#: A head looks at one side if of its attention to moves behind it this much more goes there than
+#: to the other side ...
+ONE_SIDED = 0.5
+#: ... and at least this much of its attention goes to moves behind it at all.
+LOOKS_BACK = 0.1
+#: A head looks at one place if this much of its attention rests there.
+RESTS = 0.5
+
+#: Squares on the border of the board, and all others: bool [64].
+RIM = torch.tensor([s % 8 in (0, 7) or s // 8 in (0, 7) for s in range(N_SQUARES)])
+WHERE = {"rim": RIM, "inner": ~RIM}
+
+#: What may have happened to a square at a ply: a disc was put down there, turned, or it stands
+#: there for the side that moves next or for the other one, neither put down nor turned just now.
+EVENTS = ("placed", "flipped", "mine", "theirs")
+
+
+class HeadRoles:
+    """Attention patterns of one layer's heads, summed over games."""
+
+    def __init__(self, heads: int) -> None:
+        self.count = torch.zeros(CONTEXT, dtype=torch.float64)
+        self.total = torch.zeros(heads, CONTEXT, CONTEXT, dtype=torch.float64)
+        self.squares = torch.zeros_like(self.total)
+
+    def add(self, pattern: Tensor, there: Tensor) -> None:
+        """pattern: float [B, heads, query, key]; there: bool [B, query], positions that count."""
+        kept = pattern * there[:, None, :, None]
+        queries = kept.shape[2]
+        self.count[:queries] += there.sum(0).cpu()
+        self.total[:, :queries, :queries] += kept.sum(0).cpu()
+        self.squares[:, :queries, :queries] += kept.square().sum(0).cpu()
+
+    def mean(self) -> Tensor:
+        """float64 [heads, query, key]: the mean pattern."""
+        return self.total / self.count.clamp(min=1)[:, None]
+
+    def findings(self, layer: int) -> list[Head]:
+        """What each head looks at; beside it the same of attention spread evenly."""
+        mean = self.mean()
+        # What the rounding of sums leaves below zero is no variance.
+        spread = (self.squares / self.count.clamp(min=1)[:, None] - mean.square()).clamp(min=0)
+        evenly = torch.ones(CONTEXT, CONTEXT, dtype=torch.float64).tril()
+        control = _shares(evenly / evenly.sum(-1, keepdim=True))
+        seen = evenly.bool() & (self.count > 0)[:, None]
+        found = []
+        for head, pattern in enumerate(mean):
+            shares = _shares(pattern)
+            shares["variance across games"] = float(spread[head][seen].mean())
+            by_lag = tuple(_by_lag(pattern).tolist())
+            role = _role(shares)
+            found.append(Head(layer, head, role, shares, control, {"by lag": by_lag}))
+        return found
+
+
+def _shares(pattern: Tensor) -> dict[str, float]:
+    """Where attention [query, key] goes, as shares, on average over settled positions."""
+    query, key = torch.meshgrid(torch.arange(CONTEXT), torch.arange(CONTEXT), indexing="ij")
+    lag, back = query - key, (key > 0) & (query > key)
+    parts = {
+        "even": back & (lag % 2 == 0),
+        "odd": back & (lag % 2 == 1),
+        "itself": lag == 0,
+        "first": key == 0,
+    }
+    rows = pattern[SETTLED_FROM:]
+    shares = {
+        name: float((rows * part[SETTLED_FROM:]).sum(-1).mean()) for name, part in parts.items()
+    }
+    return {**shares, "even less odd": shares["even"] - shares["odd"]}
+
+
+def _role(shares: dict[str, float]) -> str:
+    back = shares["even"] + shares["odd"]
+    if back >= LOOKS_BACK and abs(shares["even less odd"]) >= ONE_SIDED * back:
+        return "mine" if shares["even less odd"] > 0 else "theirs"
+    if shares["first"] >= RESTS:
+        return "first"
+    return "last" if shares["itself"] >= RESTS else "other"
+
+
+def _by_lag(pattern: Tensor) -> Tensor:
+    """[CONTEXT - 1]: mean attention to the position so many plies ago, but for the first one."""
+    return torch.stack([pattern.diagonal(-lag)[1:].mean() for lag in range(CONTEXT - 1)])
+
+
+def board_events(played: Replay) -> Tensor:
+    """int8 [B, 59, events, 64]: what happened to each square at each ply, as EVENTS names it, with
+    the colour of its disc: +1 black, -1 white, 0 where it did not happen."""
+    after = played.boards[:, 1 : CONTEXT + 1]
+    squares = SQUARE_OF_TOKEN.to(after.device)[played.tokens[:, :CONTEXT].long()]
+    placed = torch.nn.functional.one_hot(squares, N_SQUARES + 1)[..., :N_SQUARES].bool()
+    flipped = played.flips[:, :CONTEXT]
+    stands = ~placed & ~flipped
+    next_mover = played.movers[:, 1 : CONTEXT + 1, None]
+    mine, theirs = after == next_mover, after == -next_mover
+    holds = torch.stack([placed, flipped, stands & mine, stands & theirs], 2)
+    return after.unsqueeze(2) * holds
+
+
+class Sums:
+    """Sums of one regression for every lag and square; y has one column a head."""
+
+    def __init__(self, lags: int, features: int, heads: int) -> None:
+        sizes = ((), (features,), (heads,), (features, features), (features, heads), ())
+        self.n, self.x, self.y, self.xx, self.xy, self.yy = (
+            torch.zeros(lags, N_SQUARES, *size, dtype=torch.float64) for size in sizes
+        )
+
+    def add(self, lag: int, x: Tensor, y: Tensor, rows: int) -> None:
+        """x: float [64, features, rows]; y: float [64, heads, rows]; rows: how many count, as the
+        others are 0."""
+        self.n[lag] += rows
+        self.x[lag] += x.sum(-1).cpu()
+        self.y[lag] += y.sum(-1).cpu()
+        self.xx[lag] += (x @ x.transpose(1, 2)).cpu()
+        self.xy[lag] += (x @ y.transpose(1, 2)).cpu()
+        self.yy[lag] += y.sum(1).square().sum(-1).cpu()
+
+    def solve(self, squares: Tensor, features: slice) -> tuple[Tensor, Tensor]:
+        """(slopes [lags, features, heads] shared by some squares, bool [64], around each square's
+        own mean; sums of squares [lags, 2] of the sum over heads: explained, in all)."""
+        n = self.n[:, squares, None].clamp(min=1)
+        x, y = self.x[:, squares, features], self.y[:, squares]
+        xx, xy = self.xx[:, squares, features, features], self.xy[:, squares, features]
+        xx = (xx - x.unsqueeze(-1) * x.unsqueeze(-2) / n[..., None]).sum(1)
+        xy = (xy - x.unsqueeze(-1) * y.unsqueeze(-2) / n[..., None]).sum(1)
+        yy = (self.yy[:, squares] - y.sum(-1).square() / n[..., 0]).sum(1)
+        # What never happened at a lag has no slope; a little ridge makes that 0.
+        ridge = 1e-9 * xx.diagonal(dim1=-2, dim2=-1).amax(-1)[:, None, None] + 1e-12
+        slopes = torch.linalg.solve(xx + ridge * torch.eye(xx.shape[-1], dtype=xx.dtype), xy)
+        explained = (slopes.sum(-1) * xy.sum(-1)).sum(-1)
+        return slopes, torch.stack([explained, yy.clamp(min=0)], -1)
+
+
+class LagKernels:
+    """How much events so many plies ago add to squares' "mine less theirs", in one layer.
+
+    A regression for every lag: of what attention to the position so many plies ago carries (times
+    the values there, along each square's direction) on what happened there. Position 0 is no
+    source: heads rest on it. The *control* is the same with events of other games.
+    """
+
+    def __init__(self, heads: int, events: Sequence[str] = EVENTS) -> None:
+        self.events = tuple(events)
+        # Events first, then those of other games.
+        self.sums = Sums(CONTEXT, 2 * len(events), heads)
+        self._true, self._control = slice(len(events)), slice(len(events), None)
+
+    def add(self, pattern: Tensor, told: Tensor, events: Tensor, reader: Tensor) -> None:
+        """Add some games, of T positions.
+
+        pattern: float [B, heads, T, T]. told: float [B, T, heads, 64], each head's value at a
+        position, through its output weights, along the squares' directions. events: [B, T, events,
+        64], with colours: +1 black, -1 white. reader: [B, T], the colour in whose frame a position
+        reads the board, or 0 to leave it out.
+        """
+        both = torch.cat([events, events.roll(1, 0)], 2).to(told)
+        # Squares first, positions last: what is multiplied lies side by side.
+        happened, values = (t.permute(3, 2, 0, 1).contiguous() for t in (both, told))
+        for lag in range(min(pattern.shape[-1], CONTEXT) - 1):
+            reads = reader[:, lag + 1 :].to(told)
+            source = slice(1, told.shape[1] - lag)
+            weights = pattern.diagonal(-lag, 2, 3)[..., 1:].transpose(0, 1) * (reads != 0)
+            x = (happened[..., source] * reads).flatten(2)
+            y = (values[..., source] * weights).flatten(2)
+            self.sums.add(lag, x, y, int((reads != 0).sum()))
+
+    def by_head(self, where: Tensor) -> Tensor:
+        """float64 [lags, events, heads] over some squares, bool [64]."""
+        return self.sums.solve(where, self._true)[0]
+
+    def findings(self, layer: int) -> list[Kernel]:
+        """The kernels of each event, heads added up, for squares on the rim and for inner ones."""
+        found = []
+        for where, squares in WHERE.items():
+            slopes, explained = self.sums.solve(squares, self._true)
+            chance, by_chance = self.sums.solve(squares, self._control)
+            # Lags at which anything was seen at all.
+            lags = [lag for lag in range(CONTEXT) if bool(self.sums.n[lag].any())]
+            r2 = {
+                "r2": _share(explained[lags].sum(0)),
+                "r2 control": _share(by_chance[lags].sum(0)),
+            }
+            for number, event in enumerate(self.events):
+                kernel, control = (
+                    tuple(s[lags, number].sum(-1).tolist()) for s in (slopes, chance)
+                )
+                found.append(Kernel(layer, event, "both", where, tuple(lags), kernel, control, r2))
+        return found
+
+
+def _share(explained_of_all: Tensor) -> float:
+    explained, total = explained_of_all.tolist()
+    return explained / total if total > 0 else 0.0
+
+
+class HeadCollector:
+    """Roles and lag kernels of one layer's heads, found on the games to find rules in."""
+
+    needs = frozenset({"attn.hook_pattern", "attn.hook_v"})
+
+    def __init__(self, around: Surroundings) -> None:
+        self.around = around
+        self.roles: HeadRoles | None = None
+        self.kernels: LagKernels | None = None
+
+    def add(self, batch: Batch) -> None:
+        """See some games, two at least: each is the control of another."""
+        if batch.checking:
+            return
+        pattern, v = batch.activations["attn.hook_pattern"], batch.activations["attn.hook_v"]
+        heads = pattern.shape[1]
+        self.roles = self.roles or HeadRoles(heads)
+        self.kernels = self.kernels or LagKernels(heads)
+        # Probes tell mine from theirs for the side that moves next.
+        reader = batch.played.movers[:, 1 : CONTEXT + 1]
+        self.roles.add(pattern, reader != 0)
+        towards = self.around.weights["attn.W_O"].to(v) @ self.around.squares.to(v)
+        told = torch.einsum("bthd,hds->bths", v, towards)
+        self.kernels.add(pattern, told, board_events(batch.played), reader)
+
+    def findings(self, progress: Callable[[int], None]) -> list[Finding]:
+        """Roles, then kernels. Raises ValueError if no games were added."""
+        if self.roles is None or self.kernels is None:
+            raise ValueError("no games were added")
+        found: list[Finding] = [
+            *self.roles.findings(self.around.layer),
+            *self.kernels.findings(self.around.layer),
+        ]
+        progress(100)
+        return found

@@ -1,0 +1,84 @@
+"""What was compiled into a hand-built model, and whether an extraction found it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from comparison.explaining.extraction import Settings, extract
+from comparison.measuring.probes import STATES, Probes, fingerprint
+from extracted_rules.catalogue import Catalogue, Neuron, squares_of
+from extracted_rules.conditions import BRACKET_BY_NAME
+from extracted_rules.othello.notation import N_SQUARES, square_of
+from handbuilt.space import Layout
+from handbuilt.transformer import OthelloGPT
+
+#: The kind of rule that each named family of neurons was compiled from; caps follow the same rule,
+#: but are active only where it is beyond doubt.
+FAMILIES = {
+    "bracket": "flip",
+    "line": "line",
+    "settle": "disc",
+    "settle-mine": "disc",
+    "settle-theirs": "disc",
+    "settle-after": "disc",
+}
+
+
+def no_probes(model: OthelloGPT) -> Probes:
+    """Probes that read nothing, for what needs none."""
+    rows = (model.shape.n_layers, model.shape.d_model + 1, N_SQUARES)
+    states = torch.zeros(*rows, len(STATES))
+    return Probes(fingerprint(model), 0, 0, states, torch.zeros(rows))
+
+
+def catalogue_of(
+    model: OthelloGPT, work: Path, games: int, checking: int, layers: range | None = None
+) -> Catalogue:
+    settings = Settings(games, checking, seed=1)
+    return extract(model, "planted", no_probes(model), settings, work, layers=layers)
+
+
+@dataclass
+class Agreement:
+    """How many named neurons of a family there are, and which were found to be something else."""
+
+    neurons: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+    @property
+    def share(self) -> float:
+        return 1 - len(self.wrong) / max(self.neurons, 1)
+
+
+def agreement(model: OthelloGPT, neurons: Iterable[Neuron]) -> dict[str, Agreement]:
+    """By family, whether kind and squares of the rule are those that were compiled."""
+    layout, found = Layout.of(model), {}
+    for neuron in neurons:
+        name = layout.neurons[neuron.layer].name(neuron.neuron)
+        family, _, member = name.partition(".")
+        if family == "unused":
+            kind, right = "unused", neuron.rule == "silent"
+        elif family in FAMILIES:
+            kind = family
+            right = neuron.rule in _kinds(family) and squares_of(neuron) == _squares(member)
+        else:
+            continue
+        counted = found.setdefault(kind, Agreement())
+        counted.neurons += 1
+        if not right:
+            counted.wrong.append(f"{neuron.layer}.{name} is {neuron.rule} {neuron.parts}")
+    return found
+
+
+def _kinds(family: str) -> tuple[str, ...]:
+    # Of a bracket with one end that is never played there is one sense: a single pattern.
+    return (
+        ("line", "line-or-full", "pattern") if FAMILIES[family] == "line" else (FAMILIES[family],)
+    )
+
+
+def _squares(member: str) -> set[int]:
+    bracket = BRACKET_BY_NAME.get(member)
+    return {*bracket.ends, *bracket.run} if bracket else {square_of(member)}

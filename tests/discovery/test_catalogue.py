@@ -1,0 +1,230 @@
+"""The catalogue: nothing is lost in a file, and what is broken is named."""
+
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from extracted_rules import catalogue
+from extracted_rules.catalogue import (
+    RULES,
+    YES_OR_NO,
+    Catalogue,
+    CatalogueError,
+    Finding,
+    Games,
+    Head,
+    Header,
+    Kernel,
+    Layer,
+    Neuron,
+    Score,
+)
+from extracted_rules.conditions import DISC_STATES, SENSES, TREE_FEATURES, in_words
+from extracted_rules.othello.notation import LABELS
+from extracted_rules.othello.patterns import PATTERNS
+
+HEADER = Header(
+    model="planted",
+    fingerprint="0" * 64,
+    sizes=(8, 8, 2048),
+    found_on=Games("discovery", 1, 100, 5900),
+    checked_on=Games("discovery-check", 1, 100, 5900),
+    thresholds={"phi above control": 0.15},
+)
+
+# Larger ones may round to what is no number.
+numbers = st.floats(-1e300, 1e300)
+scores = st.builds(Score, numbers, numbers, numbers, numbers)
+named = st.dictionaries(st.text(max_size=8), numbers, max_size=4)
+tables = st.dictionaries(st.text(max_size=8), st.lists(numbers, max_size=4).map(tuple), max_size=2)
+layers, places = st.integers(0, 99), st.integers(0, 9999)
+labels = st.sampled_from(LABELS)
+parts_of = {
+    "pattern": st.sampled_from([p.name for p in PATTERNS]),
+    "line": st.sampled_from([name for name, senses in SENSES.items() if senses]),
+    "line-or-full": st.sampled_from([name for name, senses in SENSES.items() if senses]),
+    "flip": st.sampled_from(
+        [p.name for p in PATTERNS] + [name for name, senses in SENSES.items() if senses]
+    ),
+    "disc": st.sampled_from([f"{label} {state}" for label in LABELS for state in DISC_STATES]),
+    "blank": labels,
+    "occupied": labels,
+    "played": labels,
+}
+trees = st.recursive(
+    numbers,
+    lambda inner: st.tuples(st.sampled_from(TREE_FEATURES), inner, inner),
+    max_leaves=12,
+)
+
+
+@st.composite
+def neurons(draw: st.DrawFn) -> Neuron:
+    rule = draw(st.sampled_from(list(RULES)))
+    met = rule in YES_OR_NO
+    return Neuron(
+        draw(layers),
+        draw(places),
+        rule,
+        tuple(draw(st.lists(parts_of[rule], min_size=1, max_size=3))) if met else (),
+        draw(numbers) if met else draw(st.none() | numbers),
+        draw(scores) if met else None,
+        draw(scores) if met else None,
+        draw(st.none() | scores),
+        draw(st.none() | places),
+        *(draw(st.none() | numbers) for _ in range(4)),
+        figures=draw(named),
+        logits=draw(named),
+        squares=draw(named),
+        tree=draw(trees) if rule == "tree" else None,
+    )
+
+
+@st.composite
+def kernels(draw: st.DrawFn) -> Kernel:
+    row = draw(st.lists(numbers, max_size=5))
+    lags = tuple(range(len(row)))
+    control = tuple(row) if draw(st.booleans()) else ()
+    return Kernel(
+        draw(layers),
+        draw(st.text(max_size=5)),
+        "both",
+        "rim",
+        lags,
+        tuple(row),
+        control,
+        draw(named),
+    )
+
+
+findings = st.one_of(
+    neurons(),
+    st.builds(Head, layers, places, st.sampled_from(["mine", "other"]), named, named, tables),
+    kernels(),
+    st.builds(Layer, layers, st.text(max_size=8), named, named, tables),
+)
+
+
+@given(findings)
+def test_a_finding_comes_back_as_it_was(finding: Finding) -> None:
+    line = catalogue.to_line(finding)
+    assert "\n" not in line
+    assert catalogue.of_line(line) == finding
+
+
+@settings(max_examples=20)
+@given(found=st.lists(findings, max_size=5), name=st.text(max_size=10))
+def test_a_file_comes_back_as_it_was(
+    found: list[Finding], name: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("catalogue") / "rules.jsonl"
+    written = Catalogue(replace(HEADER, model=name), tuple(found))
+    catalogue.write(written, path)
+    back = catalogue.read(path)
+    assert back.findings == written.findings
+    assert back.header == replace(written.header, counts=catalogue.counts(found))
+
+
+def neuron(number: int, **changes: object) -> Neuron:
+    score = Score(0.9, 0.8, 0.85, 0.84)
+    plain = Neuron(3, number, "flip", ("C4-F4",), 0.1, score, score, support=9, strength=1.0)
+    return replace(plain, **changes)
+
+
+def test_a_full_catalogue_loads_within_a_second(tmp_path: Path) -> None:
+    found = tuple(
+        replace(neuron(number), layer=layer, control=Score(0, 0, 0, 0), r2=0.5, figures={"tree": 1})
+        for layer in range(8)
+        for number in range(2048)
+    )
+    catalogue.write(Catalogue(HEADER, found), tmp_path / "rules.jsonl")
+    began = perf_counter()
+    assert len(catalogue.read(tmp_path / "rules.jsonl").findings) == len(found)
+    # A busy machine gets some time more.
+    assert perf_counter() - began < 3
+
+
+def test_rules_are_selected_by_what_they_say() -> None:
+    weak = Score(0.2, 0.2, 0.2, 0.2)
+    other = replace(neuron(2), layer=4, rule="disc", parts=("A1 mine",), other=weak)
+    tree = Neuron(4, 3, "tree", r2=0.5, tree=("H8 empty", 0.0, 1.0))
+    all_of_them = [other, neuron(1), tree]
+    assert catalogue.select(all_of_them)[0].neuron == 1
+    assert catalogue.select(all_of_them, square=LABELS.index("D4")) == [neuron(1)]
+    assert catalogue.select(all_of_them, square=LABELS.index("H8")) == [tree]
+    assert catalogue.select(all_of_them, layer=4, rule="disc") == [other]
+    assert catalogue.select(all_of_them, min_f1=0.5) == [neuron(1)]
+    with pytest.raises(CatalogueError, match="there is no rule 'wish'"):
+        catalogue.select(all_of_them, rule="wish")
+
+
+def test_rules_are_said_in_words() -> None:
+    text = "\n".join(catalogue.words(neuron(1)))
+    assert text.startswith("3.n1: the move just played turned these discs")
+    assert "one of C4 and F4 was just played and turned D4 and E4 between them" in text
+    assert "precision 0.900" in text
+    tree = Neuron(4, 3, "tree", r2=0.5, tree=("H8 played", 0.0, 1.0))
+    assert "  if H8 was just played:" in catalogue.words(tree)
+    assert in_words("pattern", ("C4.E2",)) == "C4 is empty, D4 and E4 theirs and F4 mine"
+    assert in_words("disc", ("D3 mine before",)) == "D3 is mine before the last move"
+    assert in_words("blank", ("A1", "A2")) == "A1 is empty or A2 is empty"
+
+
+GOOD = '{"neuron":"3.n1","rule":"flip","parts":["C4-F4"],"threshold":0.1,"other":[1,1,1,1]}'
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (GOOD.replace("C4-F4", "C4-F5"), "neuron 3.n1 is broken: 'C4-F5' is no part of a rule"),
+        (GOOD.replace("flip", "wish"), "neuron 3.n1 is broken: there is no rule 'wish'"),
+        (GOOD.replace('"parts":["C4-F4"],', ""), "neuron 3.n1 is broken: a rule 'flip' without"),
+        (GOOD.replace("[1,1,1,1]", "[1,1]"), "neuron 3.n1 is broken: 'other' is no field"),
+        (GOOD.replace("0.1", "NaN"), "neuron 3.n1 is broken: 'threshold' is no field"),
+        (GOOD.replace('"3.n1"', '"x"'), "neuron x is broken"),
+        (GOOD.replace("neuron", "wish"), "a line is no finding"),
+        ('{"neuron":"3.n1","rule":"tree","tree":["D9 mine",0,1]}', "'D9 mine' is no question"),
+        ('{"neuron":"3.n1","rule":"tree"}', "a rule 'tree' without one"),
+        ('{"head":"3.1","role":"wish"}', "head 3.1 is broken: there is no role 'wish'"),
+        ("[1, 2]", "a line is no finding"),
+        ("", "a line is no finding"),
+    ],
+)
+def test_a_broken_rule_is_named(line: str, says: str, tmp_path: Path) -> None:
+    path = tmp_path / "rules.jsonl"
+    catalogue.write(Catalogue(HEADER, (neuron(7),)), path)
+    path.write_text(path.read_text() + line + "\n")
+    with pytest.raises(CatalogueError) as caught:
+        catalogue.read(path)
+    assert says in str(caught.value)
+    assert "line 3" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ('"version":1', '"version":2', "is a catalogue of version 2; this reads 1"),
+        ("othello rules", "recipes", "is no catalogue of rules"),
+        ('"sizes":[8,8,2048]', '"sizes":[8]', "header is broken"),
+        ('"neuron flip":1', '"neuron flip":2', "is not whole"),
+        ("{", "", "is no catalogue of rules"),
+    ],
+)
+def test_another_kind_of_file_is_refused(old: str, new: str, says: str, tmp_path: Path) -> None:
+    path = tmp_path / "rules.jsonl"
+    catalogue.write(Catalogue(HEADER, (neuron(7),)), path)
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(CatalogueError, match=says):
+        catalogue.read(path)
+
+
+def test_no_catalogue_holds_what_is_no_number(tmp_path: Path) -> None:
+    broken = Catalogue(HEADER, (neuron(7, strength=float("nan")),))
+    with pytest.raises(CatalogueError, match=r"neuron 3\.n7 holds a number that is none"):
+        catalogue.write(broken, tmp_path / "rules.jsonl")
+    assert not list(tmp_path.iterdir())

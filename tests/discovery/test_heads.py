@@ -1,0 +1,131 @@
+"""Roles of heads and lag kernels: what was compiled is found, and nothing in other games."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from extracted_rules.discovery.heads import (
+    EVENTS,
+    RIM,
+    WHERE,
+    HeadRoles,
+    LagKernels,
+    board_events,
+)
+from extracted_rules.othello.game import random_games, replay
+from extracted_rules.othello.notation import CONTEXT, PLAYABLE
+from handbuilt.compiler import compile_rules
+from handbuilt.space import Layout
+from handbuilt.strengths import Strengths, load_strengths
+from handbuilt.transformer import OthelloGPT
+
+#: A kernel is compared at these lags: later ones are heard too faintly, and too seldom.
+LAGS = slice(1, 30)
+
+
+@pytest.fixture(scope="module")
+def games() -> Tensor:
+    """Games without a pass that a position sees: the rules' idea of sides is right in them."""
+    games = torch.cat(list(random_games(80, 1, purpose="discovery-test")))
+    return games[~replay(games).passes[:, :60].any(-1)][:32]
+
+
+def planted(recipe: str) -> tuple[OthelloGPT, Layout, Strengths]:
+    """A hand-built model that hears all positions equally loudly, so that attention is its kernel
+    and nothing else."""
+    s = load_strengths(recipe)
+    s = replace(s, overclaim=torch.zeros_like(s.overclaim), needy=torch.zeros_like(s.needy))
+    model, layout = compile_rules(s)
+    return model.eval().requires_grad_(False), layout, s
+
+
+def told_by_names(layout: Layout, s: Strengths, layer: int, stream: Tensor) -> Tensor:
+    """[B, T, 2, 64]: what the flips heads read, and what the board heads read."""
+    here = layout.directions
+    board = float(s.board_share[layer - 1]) * stream[..., here["settled"]]
+    board[..., list(PLAYABLE)] += stream[..., here["placed"]]
+    return torch.stack([stream[..., here["message"]], board], 2)
+
+
+@pytest.mark.parametrize("recipe", ["logic", "calibrated"])
+def test_lag_kernels_are_those_that_were_compiled(recipe: str, games: Tensor) -> None:
+    model, layout, s = planted(recipe)
+    played = replay(games)
+    reader = played.movers[:, :CONTEXT]
+    _, cache = model.run_with_cache(games[:, :CONTEXT].long())
+    for layer in range(1, 8):
+        kernels = LagKernels(8, ("flips", "board"))
+        attention = model.blocks[layer].attn
+        values = attention.W_O[..., layout.directions["belief"]]
+        told = torch.einsum("bthd,hds->bths", cache[f"blocks.{layer}.attn.hook_v"], values)
+        events = told_by_names(layout, s, layer, cache[f"blocks.{layer}.hook_resid_pre"])
+        events = events * reader[..., None, None]
+        pattern = cache[f"blocks.{layer}.attn.hook_pattern"]
+        kernels.add(pattern, told, events, reader)
+        compiled = torch.stack([s.flips_kernel[layer - 1], s.board_kernel[layer - 1]], 1).exp()
+        compiled = compiled[: LAGS.stop - 1]
+        loud = compiled > 0.01 * compiled.amax(0)
+        for where, squares in WHERE.items():
+            found = kernels.by_head(squares).sum(-1)[LAGS]
+            off = ((found - compiled).abs() / compiled)[loud]
+            assert float(off.max()) < 0.05, (layer, where)
+
+
+def test_roles_of_named_heads_are_found(games: Tensor) -> None:
+    model, layout, _ = planted("logic")
+    there = replay(games).movers[:, :CONTEXT] != 0
+    _, cache = model.run_with_cache(games[:, :CONTEXT].long())
+    expected = {"-mine": "mine", "-theirs": "theirs", "renew-belief": "last", "forget-need": "last"}
+    for layer in range(8):
+        roles = HeadRoles(8)
+        roles.add(cache[f"blocks.{layer}.attn.hook_pattern"], there)
+        found = roles.findings(layer)
+        for place in range(layout.heads[layer].used):
+            name = layout.heads[layer].name(place)
+            for end, role in expected.items():
+                # The first guess of layer 0 hears the move itself loudest.
+                if name.endswith(end) and layer:
+                    assert found[place].role == role, (layer, name)
+        if layer == 0:
+            first = layout.heads[0].place("first")
+            assert found[first].role == "first"
+            assert found[first].figures["variance across games"] < 1e-6
+
+
+def test_events_have_the_colours_of_the_board(games: Tensor) -> None:
+    played = replay(games)
+    events = board_events(played)
+    assert events.shape == (len(games), CONTEXT, len(EVENTS), 64)
+    # Every disc is exactly one event of its square: put down, turned, or standing for somebody.
+    assert events.sum(2).equal(played.boards[:, 1 : CONTEXT + 1])
+    assert int(events.abs().sum(2).max()) == 1
+    mover = played.movers[:, :CONTEXT, None]
+    assert bool((events[:, :, 0] * mover >= 0).all())
+    assert bool((events[:, :, 1].abs() == played.flips[:, :CONTEXT]).all())
+
+
+def test_a_kernel_is_found_and_none_in_other_games(games: Tensor) -> None:
+    """One head hears discs turned, twice as loudly on the rim; and noise."""
+    generator = torch.Generator().manual_seed(0)
+    played = replay(games)
+    events = board_events(played)
+    lag = torch.arange(CONTEXT)[:, None] - torch.arange(CONTEXT)
+    kernel = torch.where(lag > 0, 0.9 ** lag.clamp(min=0), 0.0)
+    pattern = torch.stack([kernel, torch.eye(CONTEXT)]).expand(len(games), -1, -1, -1)
+    loud = torch.where(RIM, 2.0, 1.0)
+    noise = 0.1 * torch.randn(len(games), CONTEXT, 64, generator=generator)
+    told = torch.stack([events[:, :, 1] * loud + noise, noise], 2)
+    kernels = LagKernels(2)
+    kernels.add(pattern, told, events, torch.ones(len(games), CONTEXT))  # all read as black
+    for finding in kernels.findings(3):
+        expected = kernel[40, 39 - torch.arange(20)] * (2 if finding.where == "rim" else 1)
+        found, control = (torch.tensor(x)[1:21] for x in (finding.by_lag, finding.control))
+        if finding.event == "flipped":
+            assert float((found - expected).abs().max()) < 0.05
+        else:
+            assert float(found.abs().max()) < 0.05
+        assert float(control.abs().max()) < 0.1
+        assert finding.figures["r2"] > 0.5
+        assert finding.figures["r2 control"] < 0.05

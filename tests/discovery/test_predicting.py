@@ -1,0 +1,143 @@
+"""What rules, kernels and linear maps predict, against plain ways to say the same."""
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from extracted_rules.catalogue import Kernel, Neuron, Score
+from extracted_rules.conditions import SENSES, TREE_FEATURES, Boards
+from extracted_rules.discovery.heads import RIM, board_events
+from extracted_rules.discovery.predicting import (
+    DEPTH,
+    CaseMeans,
+    KernelReading,
+    Linear,
+    Predicted,
+    Rules,
+    board_numbers,
+    frame_events,
+    has_cases,
+)
+from extracted_rules.discovery.regression import Regression
+from extracted_rules.othello.game import random_games, replay
+from extracted_rules.othello.notation import CONTEXT, LABELS, PLAYABLE
+from extracted_rules.othello.patterns import PATTERNS
+
+GOOD = Score(1.0, 1.0, 1.0, 1.0)
+PLAYED = replay(next(random_games(24, 6, purpose="discovery-test")))
+BOARDS = Boards.of(PLAYED, CONTEXT)
+
+patterns = st.sampled_from([p.name for p in PATTERNS])
+brackets = st.sampled_from([name for name, senses in SENSES.items() if senses])
+squares = st.sampled_from([LABELS[s] for s in PLAYABLE])
+discs = st.builds(
+    "{} {}".format, squares, st.sampled_from(["mine", "theirs", "mine before", "theirs before"])
+)
+parts = st.one_of(
+    st.tuples(st.just("pattern"), st.lists(patterns, min_size=1, max_size=4)),
+    st.tuples(st.just("line"), st.lists(brackets, min_size=1, max_size=1)),
+    st.tuples(st.just("flip"), st.lists(patterns | brackets, min_size=1, max_size=3)),
+    st.tuples(st.just("disc"), st.lists(discs, min_size=1, max_size=1)),
+    st.tuples(
+        st.sampled_from(["blank", "occupied", "played"]), st.lists(squares, min_size=1, max_size=2)
+    ),
+)
+
+
+def trees(depth: int) -> st.SearchStrategy[Any]:
+    """Trees whose leaves are all different, once numbered."""
+    if not depth:
+        return st.just(0.0)
+    below = trees(depth - 1)
+    return st.one_of(st.just(0.0), st.tuples(st.sampled_from(TREE_FEATURES), below, below))
+
+
+def numbered(tree: Any, first: int = 0) -> tuple[Any, int]:
+    if isinstance(tree, float):
+        return float(first), first + 1
+    without, after = numbered(tree[1], first)
+    having, last = numbered(tree[2], after)
+    return (tree[0], without, having), last
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(parts, min_size=1, max_size=4), st.lists(trees(DEPTH), max_size=3))
+def test_cases_are_what_conditions_and_trees_say(
+    yes_or_no: list[tuple[str, list[str]]], grown: list[Any]
+) -> None:
+    neurons = [
+        Neuron(0, 2 * n, rule, tuple(names), threshold=0.0, other=GOOD)
+        for n, (rule, names) in enumerate(yes_or_no)
+    ]
+    plain = [numbered(tree)[0] for tree in grown]
+    neurons += [Neuron(0, 100 + n, "tree", tree=tree) for n, tree in enumerate(plain)]
+    assert all(map(has_cases, neurons))
+    rules = Rules(neurons)
+    assert rules.neurons.tolist() == [n.neuron for n in neurons]
+    cases = rules.cases(BOARDS)
+    for column, (rule, names) in enumerate(yes_or_no):
+        assert cases[:, column].bool().equal(BOARDS.holds(rule, tuple(names)))
+    for column, tree in enumerate(plain, start=len(yes_or_no)):
+        leaves = BOARDS.tree_values(tree)
+        # One case a leaf, and one leaf a case.
+        pairs = torch.stack([leaves.long(), cases[:, column]], 1).unique(dim=0)
+        assert len(pairs) == len(pairs[:, 0].unique()) == len(pairs[:, 1].unique())
+
+
+def test_a_neuron_that_follows_its_rule_is_predicted() -> None:
+    neurons = [
+        Neuron(0, 3, "played", ("C4",), threshold=0.0, other=GOOD),
+        Neuron(0, 1, "tree", tree=("D3 mine", 0.0, ("E3 mine", 1.0, 2.0))),
+    ]
+    rules, means = Rules(neurons), CaseMeans(2)
+    cases = rules.cases(BOARDS)
+    activations = 5.0 * (cases == 1) - 2.0 * (cases > 1) + 0.5
+    means.add(cases, activations, BOARDS.ply)
+    clock = torch.arange(CONTEXT)[:, None].expand(-1, 4).float()
+    predicted = Predicted(rules, clock, means.values())(BOARDS)
+    assert (predicted[:, [3, 1]] - activations).abs().mean() < 0.1
+    assert predicted[:, 0].equal(BOARDS.ply.float())
+    nothing = Predicted(Rules([]), clock, CaseMeans(0).values())
+    assert nothing(BOARDS).equal(clock[BOARDS.ply])
+
+
+def test_kernels_read_what_was_told_by_lag() -> None:
+    by_lag = torch.rand(CONTEXT, generator=torch.Generator().manual_seed(0))
+    kernel = Kernel(2, "flipped", "both", "rim", tuple(range(CONTEXT)), tuple(by_lag.tolist()))
+    events = board_events(PLAYED)
+    reader = PLAYED.movers[:, 1 : CONTEXT + 1]
+    read = KernelReading([kernel])(events, reader)
+    assert float(read[..., ~RIM].abs().max()) == 0
+    game, position = 3, 40
+    expected = sum(
+        kernel.by_lag[position - source] * events[game, source, 1].float()
+        for source in range(1, position + 1)
+    )
+    assert isinstance(expected, torch.Tensor)
+    expected = expected * RIM * float(reader[game, position])
+    assert read[game, position] == pytest.approx(expected, abs=1e-5)
+
+
+def test_events_of_boards_are_those_of_games_where_nobody_passed() -> None:
+    held = frame_events(BOARDS)
+    there = PLAYED.movers[:, 1 : CONTEXT + 1] != 0
+    frame = PLAYED.movers[:, 1 : CONTEXT + 1][there][:, None, None]
+    moved_on = (PLAYED.movers[:, :CONTEXT] == -PLAYED.movers[:, 1 : CONTEXT + 1])[there]
+    assert (held * frame)[moved_on].equal(board_events(PLAYED)[there][moved_on])
+
+
+def test_a_linear_map_keeps_its_rank() -> None:
+    x = board_numbers(BOARDS)
+    assert x.shape == (len(BOARDS), 256)
+    generator = torch.Generator().manual_seed(1)
+    y = x @ torch.randn(256, 12, generator=generator) + BOARDS.ply[:, None]
+    sums = Regression.zeros(CONTEXT, 256, 12)
+    sums.add(x, y, BOARDS.ply)
+    whole, low, none = (Linear.of(sums, rank) for rank in (None, 2, 0))
+    assert int(torch.linalg.matrix_rank(low.slopes)) == 2
+    errors = [float((linear(x, BOARDS.ply) - y).square().mean()) for linear in (whole, low, none)]
+    assert errors[0] < errors[1] < errors[2]
+    assert float(none.slopes.abs().max()) == 0
