@@ -1,0 +1,322 @@
+"""Put a model to the rules: ``check(model)``."""
+
+import difflib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+
+import torch
+from torch import Tensor, nn
+
+from comparison.measuring.bench import Model, choose_threshold
+from comparison.measuring.measures import Estimate, Ratio
+from comparison.properties.beliefs import BELIEF_PROPERTIES
+from comparison.properties.definition import Property, PropertyError, Verdicts, transcript
+from comparison.properties.games import (
+    BATCH,
+    HUNTED,
+    OPENINGS,
+    RANDOM,
+    draw_plans,
+    expand,
+    openings,
+    seed_of,
+)
+from comparison.properties.hostile import HOSTILE_PROPERTIES
+from comparison.properties.orders import ORDER_PROPERTIES
+from comparison.properties.positions import POSITION_PROPERTIES, margin
+from comparison.properties.readers import BoardReader
+from comparison.properties.shrinking import TRIED, Failure, reduce, smallest
+from comparison.properties.subjects import Subject
+from extracted_rules.othello.game import random_games, stream_seed
+from extracted_rules.othello.notation import CONTEXT, LABELS, MAX_PLIES, N_TOKENS
+
+#: Every property, in the order in which a report shows them.
+PROPERTIES: dict[str, Property] = {
+    prop.name: prop
+    for prop in (
+        *POSITION_PROPERTIES,
+        *ORDER_PROPERTIES,
+        *BELIEF_PROPERTIES,
+        *HOSTILE_PROPERTIES,
+    )
+}
+#: Random games, and as many that are hunted.
+EXAMPLES = 200
+#: Of the random games this share, those with the smallest margins, are near misses.
+NEAR_MISS_SHARE = 0.15
+
+#: Called with the steps done and all steps.
+Progress = Callable[[int, int], None]
+
+
+@dataclass
+class Finding:
+    """What came of one property.
+
+    missing: why it was not asked. strata[source][group][name]: broken positions among those where
+    it applies, with the game as the unit; also[source][measure]: the measures beside it, and
+    also_by[source][measure][group][name]. failures: as found, the smallest of each length, with the
+    source of the game. smallest: the smallest counterexample that could be made of them; None also
+    where rounding decided, so that no case stands alone.
+    """
+
+    prop: Property
+    missing: str | None = None
+    strata: dict[str, dict[str, dict[str, Ratio]]] = field(default_factory=dict)
+    also: dict[str, dict[str, Ratio]] = field(default_factory=dict)
+    also_by: dict[str, dict[str, dict[str, dict[str, Ratio]]]] = field(default_factory=dict)
+    failures: list[tuple[Failure, str]] = field(default_factory=list)
+    smallest: Failure | None = None
+
+    def overall(self, source: str = RANDOM) -> Ratio:
+        """Broken positions of a source's games."""
+        return self.strata.get(source, {}).get("all", {}).get("all", Ratio())
+
+    def elsewhere(self) -> tuple[int, int]:
+        """(broken, cases) over all sources but random games."""
+        ratios = [self.overall(source) for source in self.strata if source != RANDOM]
+        return int(sum(r.x for r in ratios)), int(sum(r.y for r in ratios))
+
+    @property
+    def broken(self) -> Estimate:
+        """The share of random games' positions where it is broken, with its interval."""
+        return self.overall().rate()
+
+    @property
+    def holds(self) -> bool:
+        """Whether it was asked and never found broken."""
+        broken, cases = self.elsewhere()
+        broken, cases = broken + int(self.overall().x), cases + int(self.overall().y)
+        return self.missing is None and cases > 0 and not broken
+
+    @property
+    def transcripts(self) -> list[str]:
+        """The smallest counterexample's games; a hostile one, which is no game, by its tokens."""
+        if self.smallest is None:
+            return []
+        if not self.prop.legal:
+            return [" ".join(map(str, row)) for row in self.smallest.case.tolist()]
+        return [transcript(row) for row in self.smallest.case]
+
+    def add(self, source: str, cases: Tensor, verdicts: Verdicts) -> None:
+        """Count some judged cases, and keep the smallest failure."""
+        masks = [("all", "all", torch.ones_like(verdicts.applies)), *verdicts.strata]
+        groups = self.strata.setdefault(source, {})
+        for group, name, mask in masks:
+            here = verdicts.applies & mask
+            ratio = groups.setdefault(group, {}).setdefault(name, Ratio())
+            ratio.add((verdicts.broken & here).sum(-1), here.sum(-1))
+        for name, (sums, counts) in verdicts.also.items():
+            ratio = self.also.setdefault(source, {}).setdefault(name, Ratio())
+            ratio.add(sums.double().sum(-1), counts.double().sum(-1))
+            by = self.also_by.setdefault(source, {}).setdefault(name, {})
+            for group, stratum, mask in verdicts.strata:
+                ratio = by.setdefault(group, {}).setdefault(stratum, Ratio())
+                ratio.add((sums * mask).double().sum(-1), (counts * mask).double().sum(-1))
+        found = smallest(cases, verdicts.broken, verdicts.square, TRIED)
+        of_length: dict[int, tuple[Failure, str]] = {}
+        for pair in [*self.failures, *((failure, source) for failure in found)]:
+            kept = of_length.setdefault(pair[0].plies, pair)
+            of_length[pair[0].plies] = min(kept, pair, key=lambda p: p[0].key)
+        self.failures = [of_length[plies] for plies in sorted(of_length)[:TRIED]]
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain numbers for JSON."""
+        smallest = None
+        if self.smallest is not None:
+            square = self.smallest.square
+            smallest = {
+                "games": self.transcripts,
+                "moves": self.smallest.plies,
+                "square": LABELS[square] if square >= 0 else None,
+                "found_in": self.failures[0][1],
+            }
+        return {
+            "property": self.prop.name,
+            "sentence": self.prop.sentence,
+            "source": self.prop.source,
+            "missing": self.missing,
+            "smallest_counterexample": smallest,
+            "strata": {
+                source: {
+                    group: {
+                        name: {"cases": int(r.y), "broken": int(r.x), **vars(r.rate())}
+                        for name, r in members.items()
+                        if r.y
+                    }
+                    for group, members in groups.items()
+                }
+                for source, groups in self.strata.items()
+            },
+            "also": {
+                source: {name: vars(r.mean()) for name, r in measures.items() if r.y}
+                for source, measures in self.also.items()
+            },
+            "also_by": {
+                source: {
+                    name: {
+                        group: {stratum: vars(r.mean()) for stratum, r in members.items() if r.y}
+                        for group, members in groups.items()
+                    }
+                    for name, groups in measures.items()
+                }
+                for source, measures in self.also_by.items()
+            },
+        }
+
+
+@dataclass
+class Report:
+    """All findings about one model, by the property's name."""
+
+    model: str
+    tau: float
+    examples: int
+    seed: int
+    findings: dict[str, Finding]
+
+    def __getitem__(self, name: str) -> Finding:
+        return self.findings[name]
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain numbers for JSON."""
+        return {
+            "model": self.model,
+            "tau": self.tau,
+            "examples": self.examples,
+            "seed": self.seed,
+            "properties": [finding.as_dict() for finding in self.findings.values()],
+        }
+
+
+def named(names: Iterable[str]) -> list[Property]:
+    """The properties of some names. Raises PropertyError, which offers the nearest name."""
+    found = []
+    for name in names:
+        if name not in PROPERTIES:
+            near = difflib.get_close_matches(name, PROPERTIES, 1, 0.0)[0]
+            raise PropertyError(f"no property is called {name!r}; the nearest is {near!r}")
+        found.append(PROPERTIES[name])
+    return found
+
+
+def _checked(model: Model, device: torch.device) -> None:
+    """Raises PropertyError for a model that does not answer games of Othello."""
+    tokens = torch.ones(1, CONTEXT, dtype=torch.int64, device=device)
+    try:
+        with torch.inference_mode():
+            shape = tuple(model(tokens).shape)
+    except (ValueError, IndexError, RuntimeError) as error:
+        raise PropertyError(f"the model does not read {CONTEXT} moves: {error}") from None
+    if shape != (1, CONTEXT, N_TOKENS):
+        raise PropertyError(
+            f"the model gives {list(shape)} for {CONTEXT} moves; a model of Othello games gives "
+            f"logits [games, moves, {N_TOKENS}]"
+        )
+
+
+def _device_of(model: Model) -> torch.device:
+    if not isinstance(model, nn.Module):
+        return torch.device("cpu")
+    first = next(chain(model.parameters(), model.buffers()), None)
+    return first.device if first is not None else torch.device("cpu")
+
+
+def _batches(games: Tensor) -> Iterator[Tensor]:
+    """At most BATCH games or cases [n, ..., T] at a time, none longer than the longest of them."""
+    for start in range(0, len(games), BATCH):
+        part = games[start : start + BATCH]
+        yield part[..., : max(1, int((part != 0).sum(-1).max()))]
+
+
+def _some(games: Tensor, count: int, seed: int) -> Tensor:
+    """At most so many games, drawn by chance, in their order."""
+    generator = torch.Generator().manual_seed(stream_seed("properties: recorded", seed))
+    return games[torch.randperm(len(games), generator=generator)[:count].sort().values]
+
+
+@torch.inference_mode()
+def check(
+    model: Model,
+    *,
+    name: str = "model",
+    properties: Sequence[str] = tuple(PROPERTIES),
+    examples: int = EXAMPLES,
+    seed: int = 1,
+    tau: float | None = None,
+    reader: BoardReader | None = None,
+    played: Mapping[str, Tensor] | None = None,
+    progress: Progress = lambda done, total: None,
+) -> Report:
+    """Put a model, tokens int64 [B, T] to logits [B, T, 61], to the rules of the game.
+
+    examples: random games, which give the rates, and as many hunted ones. tau: the probability
+    above which a move counts as held for legal, by default chosen as everywhere. reader: what reads
+    the model's board, for the properties that ask about it. played: recorded games, uint8 [B, 60],
+    by the name of their source: ``examples`` of each, drawn by chance, are asked about, too.
+
+    Raises PropertyError for a property that is not there, no examples, or a model that is none.
+    """
+    if examples < 1:
+        raise PropertyError("at least one example is needed")
+    asked = named(properties)
+    device = _device_of(model)
+    _checked(model, device)
+    if tau is None:
+        tau = choose_threshold(model, seed, device)
+    subject = Subject(model, tau, device, reader)
+    findings = {p.name: Finding(p, p.missing(subject)) for p in asked}
+    recorded = dict(played or {})
+    near: list[tuple[float, Tensor]] = []
+
+    def judge(source: str, prop: Property, cases: Tensor, *, ends_alone: bool = False) -> None:
+        for part in _batches(cases):
+            verdicts = prop.judge(subject, part)
+            verdicts = verdicts.at_the_end_of(part) if ends_alone else verdicts
+            findings[prop.name].add(source, part, verdicts)
+
+    def ask(source: str, games: Tensor) -> None:
+        if source == RANDOM:
+            near.extend(zip(margin(subject.view(games)).amin(-1).tolist(), games, strict=True))
+        for finding in findings.values():
+            if finding.missing is None:
+                judge(source, finding.prop, finding.prop.cases(games, seed))
+
+    def hunted() -> Iterator[tuple[str, Tensor]]:
+        """Once random games are behind us."""
+        near.sort(key=lambda pair: pair[0])
+        nearest = [game for _, game in near[: max(1, int(NEAR_MISS_SHARE * len(near)))]]
+        pool = torch.zeros(len(nearest), MAX_PLIES, dtype=torch.uint8)
+        for row, game in zip(pool, nearest, strict=True):
+            row[: len(game)] = game
+        plans = draw_plans(examples, seed_of("plans", seed))
+        for source in HUNTED:
+            if chosen := [plan for plan in plans if plan.source == source]:
+                yield source, expand(chosen, pool)
+
+    first = [(RANDOM, games) for games in random_games(examples, seed, device=device)]
+    first.append((OPENINGS, openings()))
+    sources = chain(
+        first,
+        hunted(),
+        ((source, _some(games, examples, seed)) for source, games in recorded.items()),
+    )
+    steps = sum(-(-len(games) // BATCH) for _, games in first)
+    steps += len(HUNTED) * -(-examples // BATCH) + len(findings)
+    steps += sum(-(-min(examples, len(games)) // BATCH) for games in recorded.values())
+    done = 0
+    for source, games in sources:
+        for batch in _batches(games.to(device)):
+            ask(source, batch)
+            progress(done := done + 1, steps)
+        if source in recorded:
+            for finding in findings.values():
+                if finding.missing is None:
+                    cases = finding.prop.collected(recorded[source], seed).to(device)
+                    judge(f"{source}, as they are", finding.prop, cases, ends_alone=True)
+    for finding in findings.values():
+        finding.smallest = reduce(finding.prop, subject, [f for f, _ in finding.failures])
+        progress(done := done + 1, steps)
+    progress(steps, steps)
+    return Report(name, tau, examples, seed, findings)
