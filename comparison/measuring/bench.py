@@ -27,8 +27,15 @@ BATCH = 256
 THRESHOLD_GAMES = 1000
 
 Progress = Callable[[int], None]
+#: Starts a bar of a name and a length, and gives back what advances it.
+Bars = Callable[[str, int], Progress]
 #: Tokens int64 [B, T] to logits [B, T, 61]: any module, or plain function.
 Model = Callable[[Tensor], Tensor]
+
+
+def no_bars(name: str, total: int) -> Progress:
+    """For whoever shows no progress."""
+    return lambda done: None
 
 
 class MissingDeviceError(RuntimeError):

@@ -106,10 +106,11 @@ def mover_frame(played: Replay) -> Tensor:
 
 
 def residuals(
-    model: OthelloGPT, games: Tensor, place: str = "hook_resid_post"
+    model: OthelloGPT, games: Tensor, place: str | tuple[str, ...] = "hook_resid_post"
 ) -> Iterator[tuple[Tensor, Replay]]:
-    """(the residual stream at a place, float [layers, b, 59, d_model]; the games played), over
-    games uint8 [B, 60] on the model's device, READ_GAMES at a time."""
+    """(the residual stream at a place, float [layers, b, 59, d_model], or at several, one after the
+    other in every layer; the games played), over games uint8 [B, 60] on the model's device,
+    READ_GAMES at a time."""
     for start in range(0, len(games), READ_GAMES):
         tokens = games[start : start + READ_GAMES]
         kept: list[Tensor] = []

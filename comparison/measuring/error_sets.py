@@ -8,6 +8,8 @@ import csv
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from html import escape
+from itertools import islice
 from math import inf, isnan
 from pathlib import Path
 
@@ -23,6 +25,8 @@ KINDS = ("top-1", "set")
 COLUMNS = ("game", "ply", "kind", "predicted", "legal", "missing", "extra", "stratum")
 #: Beside the error sets of one bench: its name and the positions that each game offers.
 BENCH_FILE = "bench.json"
+#: Errors that a notebook shows.
+FIRST_SHOWN = 5
 #: A position's number is game * PLIES + ply.
 PLIES = 64
 
@@ -45,6 +49,15 @@ def _labels(packed: int) -> str:
         labels.append(LABELS[PLAYABLE[lowest.bit_length() - 1]])
         packed ^= lowest
     return " ".join(labels)
+
+
+def _html_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [("th", headings), *(("td", row) for row in rows)]
+    cells = (
+        "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in line) + "</tr>"
+        for tag, line in lines
+    )
+    return f"<table>{''.join(cells)}</table>"
 
 
 @dataclass
@@ -87,6 +100,22 @@ class ErrorSet:
                 game, ply = divmod(where, PLIES)
                 name = self.strata[stratum]
                 yield [game, ply, kind, LABELS[top], _labels(legal), missing, extra, name]
+
+    def _repr_html_(self) -> str:
+        """For notebooks: how many errors of which kind, by pass state, and the first ones."""
+        strata = range(len(self.strata))
+        counts = [
+            [kind, f"{len(rows):,}", *(f"{int((rows[:, 4] == n).sum()):,}" for n in strata)]
+            for kind, rows in self.rows.items()
+        ]
+        first = [list(map(str, row)) for row in islice(self._table(), FIRST_SHOWN)]
+        positions = int(self.positions.sum())
+        about = f"{positions:,} positions of {len(self.positions):,} games ({escape(self.bench)})"
+        return (
+            f"<p>errors at {about}</p>"
+            + _html_table(["kind", "errors", *self.strata], counts)
+            + _html_table(list(COLUMNS), first)
+        )
 
     def write(self, path: Path) -> None:
         """Write the table as CSV, and BENCH_FILE beside it. Raises OSError."""

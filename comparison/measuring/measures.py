@@ -80,18 +80,18 @@ class Ratio:
         independent = self.value * (1 - self.value) / self.y if self.y else 0.0
         return self.variance / independent if independent else nan
 
-    def rate(self, clustering: float | None = None) -> Estimate:
-        """For a share of positions: Wilson's interval, at the sample size that the clustering of
-        errors within games leaves, by default what it is found to be, but at least 1. It stays
-        honest at 0 errors."""
+    def rate(self, clustering: float | None = None, z: float = Z95) -> Estimate:
+        """For a share of positions: Wilson's interval of z standard errors, at the sample size that
+        the clustering of errors within games leaves, by default what it is found to be, but at
+        least 1. It stays honest at 0 errors."""
         n, p = self.y, self.value
         if not n:
             return Estimate(p, p, p)
         if clustering is None:
             clustering = 1.0 if isnan(self.clustering) else max(1.0, self.clustering)
         n /= clustering
-        centre = (p + Z95**2 / (2 * n)) / (1 + Z95**2 / n)
-        half = Z95 / (1 + Z95**2 / n) * sqrt(p * (1 - p) / n + Z95**2 / (4 * n**2))
+        centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+        half = z / (1 + z**2 / n) * sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
         low, high = max(0.0, centre - half), min(1.0, centre + half)
         return Estimate(p, low if p > 0 else 0.0, high if p < 1 else 1.0)
 

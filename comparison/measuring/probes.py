@@ -26,9 +26,13 @@ from extracted_rules.othello.notation import CONTEXT, N_SQUARES
 from handbuilt.transformer import CheckpointError, OthelloGPT
 
 PROBE_GAMES = 2000
+#: Fewer do for the directions in which discs are written: they need not decide which disc it is.
+DISC_GAMES = 300
 #: The penalty, as a share of the mean square of an activation: enough to make directions that
 #: never vary harmless, and too little to show where there is something to read.
 RIDGE = 1e-5
+#: A trained model's board is read behind this layer, where probes read most discs right.
+PROBED_LAYER = 4
 #: What the three numbers of a square stand for in :func:`mover_frame`'s terms.
 STATES = (1, -1, 0)
 
@@ -134,13 +138,18 @@ def fit_probes(
     games: int = PROBE_GAMES,
     seed: int = 1,
     progress: Callable[[int], None] = lambda _: None,
+    place: str | tuple[str, ...] = "hook_resid_post",
 ) -> Probes:
     """Fit the probes of every layer on random games of the purpose "probes", disjoint from every
-    bench and from the threshold games."""
+    bench and from the threshold games.
+
+    place: where in a layer the residual stream is read; several places make as many probes of every
+    layer, in the order in which the model comes to them.
+    """
     device = next(model.parameters()).device
     regressions: list[_Regression] = []
     for batch in random_games(games, seed, purpose="probes", device=device):
-        for streams, played in residuals(model, batch):
+        for streams, played in residuals(model, batch, place):
             targets, there = _targets(played)
             activations = [stream[there].double() for stream in streams]
             regressions = regressions or [_Regression(x) for x in activations]
@@ -151,6 +160,32 @@ def fit_probes(
     states = weights[..., :-N_SQUARES].reshape(*weights.shape[:2], N_SQUARES, len(STATES))
     flips = weights[..., -N_SQUARES:].contiguous()
     return Probes(fingerprint(model), games, seed, states, flips)
+
+
+@torch.inference_mode()
+def disc_directions(model: OthelloGPT, games: int = DISC_GAMES, seed: int = 1) -> Tensor:
+    """float32 [layers, 64, d_model]: by what the residual stream behind each layer changes when a
+    disc becomes mine instead of theirs, all other squares and the ply as they are.
+
+    The other way around than a probe: the stream is regressed on the board, not the board on the
+    stream. A probe's weights are where to read a disc, not what it is written as. On random games
+    of the purpose "probes".
+    """
+    device = next(model.parameters()).device
+    xx, xy = torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
+    plies = torch.eye(CONTEXT, dtype=torch.float64, device=device)
+    for batch in random_games(games, seed, purpose="probes", device=device):
+        for streams, played in residuals(model, batch):
+            board = mover_frame(played)[:, 1 : CONTEXT + 1]
+            there = played.movers[:, 1 : CONTEXT + 1] != 0
+            ply = plies.expand(len(board), -1, -1)
+            known = torch.cat([board == 1, board == -1, ply], -1)[there].double()
+            xx = xx.to(device) + known.T @ known
+            xy = xy.to(device) + known.T @ streams[:, there].double()
+    # Squares of the centre are never empty, so there is one way too many to say so.
+    solved = torch.linalg.solve(xx + torch.eye(len(xx), device=device), xy)
+    mine, theirs = solved[:, :N_SQUARES], solved[:, N_SQUARES : 2 * N_SQUARES]
+    return torch.sub(mine, theirs).float()
 
 
 @torch.inference_mode()

@@ -1,0 +1,145 @@
+"""``handbuilt errors``: where models fail, together and apart, on many positions, and why."""
+
+import shlex
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from comparison.commands.measuring import file_stems
+from comparison.commands.shared import (
+    Device,
+    File,
+    Seed,
+    SkipBad,
+    app,
+    bench_games,
+    check_writable,
+    console,
+    counter,
+    progress_bars,
+)
+from comparison.errors.analysis import analyse
+from comparison.errors.recording import PURPOSE, Subject, check_different, record
+from comparison.errors.records import Bench, ErrorsError, Records
+from comparison.measuring.bench import Bars, resolve_device
+from comparison.measuring.error_sets import write_who_errs
+from comparison.measuring.layer_boards import LayerReader, layer_reader
+from comparison.measuring.probes import Probes
+from comparison.trained import companions
+from comparison.trained.models import load_model
+from extracted_rules import catalogue
+from extracted_rules.catalogue import Catalogue
+from extracted_rules.othello.game import random_games
+from handbuilt.transformer import OthelloGPT
+
+
+@app.command("errors")
+def errors_command(
+    models: Annotated[list[str], typer.Argument(help="Recipes, baselines or checkpoint paths.")],
+    games: Annotated[
+        int, typer.Option(help="Random games, which nothing else uses.", min=1)
+    ] = 2000,
+    file: File = None,
+    seed: Seed = 1,
+    device: Device = "auto",
+    skip_bad: SkipBad = False,
+    rules: Annotated[
+        Path | None,
+        typer.Option("--catalogue", help="What `extract` wrote of a model, if not of reference."),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(help="Folder for answers, report, figures and who errs where.")
+    ] = Path("out/errors"),
+    json: Annotated[Path | None, typer.Option(help="Write the figures here, too.")] = None,
+) -> None:
+    """Do models err at the same positions, more often than at others that are alike? Why?
+
+    The errors of each trained model (of the first one, if none is trained) are held against those
+    of all others. Every answer is kept in --out, so a killed run goes on, and further models or
+    games are added to what is there.
+    """
+    from comparison.errors import figures
+    from comparison.errors.report import answers_in_words, sections, write_report
+    from comparison.showing.report import as_table, write_json
+
+    if json:
+        check_writable(json)
+    where = resolve_device(device)
+    subjects = [
+        Subject(name, stem, load_model(name).to(where))
+        for name, stem in zip(models, file_stems(models), strict=True)
+    ]
+    check_different(subjects)
+    catalogues = _catalogues(subjects, rules)
+    bench = _bench(games, file, seed, skip_bad)
+    work = out / "answers"
+    work.mkdir(parents=True, exist_ok=True)
+    for path in (work / "any", out / "report.md"):
+        check_writable(path)
+    with progress_bars() as progress:
+        bars = partial(counter, progress)
+        answers = []
+        for s in subjects:
+            tau = partial(companions.threshold, s.name, s.model, seed, where, bars)
+            step = bars(s.name, len(bench.tokens))
+            answers.append(record(s, bench, work, seed, tau, step))
+        readers = _readers(subjects, work, bars)
+        found = analyse(Records(bench, tuple(answers)), readers, catalogues, seed, bars)
+    for section in sections(found):
+        console.print(as_table(section.title, section.first, section.rows, section.headings))
+    for sentence in answers_in_words(found.pairs):
+        console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+    command = shlex.join(["handbuilt", *sys.argv[1:]])
+    captions = figures.draw(found, out)
+    write_report(found, captions, command, out / "report.md")
+    error_sets = [(a.model, found.records.error_set(a)) for a in answers]
+    write_who_errs(error_sets, out / "who_errs.csv")
+    for path in (out / "errors.json", *([json] if json else [])):
+        write_json({"command": command, **found.as_dict()}, path)
+    said = f"wrote {out}/: report.md, errors.json, who_errs.csv, figures and answers"
+    console.print(said, highlight=False, markup=False, soft_wrap=True)
+
+
+def _bench(games: int, file: Path | None, seed: int, skip_bad: bool) -> Bench:
+    """The bench, on the CPU: answers of any device are to the same games."""
+    if file is None:
+        tokens = torch.cat(list(random_games(games, seed, purpose=PURPOSE)))
+        return Bench.of(tokens, f"random, seed {seed}")
+    played, source = bench_games(0, file, seed, skip_bad, torch.device("cpu"))
+    return Bench.of(torch.cat(played), source)
+
+
+def _catalogues(subjects: list[Subject], path: Path | None) -> dict[str, Catalogue]:
+    """By name of the model that it is about: the given catalogue, or the project's own. Raises
+    ErrorsError for a given one that is about none of the models."""
+    if path is None:
+        trained = [s for s in subjects if s.trained]
+        return {s.name: known for s in trained if (known := companions.rules(s.model))}
+    known = catalogue.read(path)
+    about = {s.name: known for s in subjects if s.identity == known.header.fingerprint}
+    if not about:
+        raise ErrorsError(f"{path} is a catalogue of {known.header.model}, which is not compared")
+    return about
+
+
+def _readers(subjects: list[Subject], work: Path, bars: Bars) -> dict[str, LayerReader]:
+    """What reads boards layer by layer, of the models that have any."""
+    readers = {s.name: layer_reader(s.model, _probes(s, work, bars)) for s in subjects}
+    return {name: reader for name, reader in readers.items() if reader is not None}
+
+
+def _probes(subject: Subject, work: Path, bars: Bars) -> Probes | None:
+    """Those of a trained model, kept in ``work`` as they may have to be fitted first."""
+    if not subject.trained:
+        return None
+    assert isinstance(subject.model, OthelloGPT)
+    kept = work / f"probes-{subject.identity[:16]}.safetensors"
+    if kept.exists():
+        return Probes.load(kept, subject.model)
+    if found := companions.probes(subject.name, subject.model, bars):
+        found.save(kept)
+    return found

@@ -1,0 +1,85 @@
+"""All that is said of some models' answers to a bench, worked out one after the other."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from comparison.errors.agreement import Agreement, agreements
+from comparison.errors.causes import ASKED, CauseShares, cause_shares
+from comparison.errors.layers import LAYER_GAMES, WrongDiscs, wrong_discs
+from comparison.errors.matched import Cells, Pair, pairs, resampled_games
+from comparison.errors.near import Alike, NearMisses, alike, near_misses
+from comparison.errors.records import ALL_KINDS, Records
+from comparison.errors.rules import RuleErrors, rule_errors
+from comparison.errors.telling import Telling, hardest
+from comparison.measuring.bench import Bars, no_bars
+from comparison.measuring.layer_boards import LayerReader
+from extracted_rules.catalogue import Catalogue
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """Each list is of what its module makes; rules: of the models that have a catalogue."""
+
+    records: Records
+    pairs: list[Pair]
+    near: list[NearMisses]
+    alike: list[Alike]
+    agreements: list[Agreement]
+    causes: list[CauseShares]
+    wrong_discs: list[WrongDiscs]
+    rules: list[RuleErrors]
+    telling: list[Telling]
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain numbers for JSON."""
+        at = self.records.positions
+        lists = ("pairs", "near", "alike", "agreements", "causes", "wrong_discs", "rules")
+        return {
+            "bench": self.records.bench.source,
+            "games": at.games,
+            "positions": len(at),
+            "models": {a.model: {"tau": a.tau, "trained": a.trained} for a in self.records.answers},
+            **{name: [item.as_dict() for item in getattr(self, name)] for name in lists},
+            "telling": [vars(item) for item in self.telling],
+        }
+
+
+def analyse(
+    records: Records,
+    readers: Mapping[str, LayerReader],
+    catalogues: Mapping[str, Catalogue],
+    seed: int,
+    bars: Bars = no_bars,
+) -> Analysis:
+    """readers, catalogues: of those models that have one, by name. seed: of the bootstrap and of
+    the controls."""
+    at = records.positions
+    weights = resampled_games(at.games, seed)
+    cells = Cells(at, weights)
+    firsts = records.first_of_pairs()
+    step = bars("pairs", len(ALL_KINDS) * len(firsts) * (len(records.answers) - 1))
+    paired = []
+    for pair in pairs(records, cells, seed):
+        paired.append(pair)
+        step(1)
+    step = bars("causes", 2 * ASKED * len(readers))
+    caused = cause_shares(records, readers, seed, step)
+    step = bars("boards", len(readers) * min(LAYER_GAMES, at.games))
+    discs = wrong_discs(records, readers, progress=step)
+    ruled = []
+    for answers in records.answers:
+        if answers.model in catalogues:
+            known = catalogues[answers.model]
+            step = bars("rules", at.games)
+            ruled.append(rule_errors(records.bench, answers, known, weights, seed, step))
+    return Analysis(
+        records,
+        paired,
+        near_misses(records),
+        alike(records, cells, seed),
+        agreements(records),
+        caused,
+        discs,
+        ruled,
+        hardest(records),
+    )

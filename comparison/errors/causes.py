@@ -1,0 +1,136 @@
+"""Why likeliest moves are illegal: because of the side, the board, or the counting of lines.
+
+See :mod:`comparison.explaining.causes`. Beside the errors stand matched positions where the model
+does not err, asked about the likeliest *illegal* square there: what may be wrong without an error.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from comparison.errors.layers import weights_of
+from comparison.errors.records import Answers, Records
+from comparison.explaining.causes import BOARD, COUNTING, SIDE, cause_of
+from comparison.measuring.boards import READ_GAMES
+from comparison.measuring.layer_boards import LayerReader
+from comparison.measuring.measures import Estimate
+from extracted_rules.othello.game import replay
+from extracted_rules.othello.notation import CONTEXT, PLAYABLE
+
+#: Errors, and matched positions, that are asked about, at most.
+ASKED = 400
+CAUSES = (SIDE, BOARD, COUNTING)
+
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class CauseShares:
+    """The causes of a model's illegal likeliest moves. errors, matched: positions asked about;
+    shares, elsewhere: by CAUSES, at errors and at matched positions, with the game as the unit;
+    discs: of the errors because of the board, the mean number of discs of the line held wrongly."""
+
+    model: str
+    errors: int
+    matched: int
+    shares: dict[str, Estimate]
+    elsewhere: dict[str, Estimate]
+    discs: float
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain numbers for JSON."""
+        estimates = {
+            name: {cause: vars(e) for cause, e in getattr(self, name).items()}
+            for name in ("shares", "elsewhere")
+        }
+        return {**vars(self), **estimates}
+
+
+@torch.inference_mode()
+def cause_shares(
+    records: Records,
+    readers: Mapping[str, LayerReader],
+    seed: int,
+    progress: Callable[[int], None] = lambda _: None,
+) -> list[CauseShares]:
+    """Of every model that can be read. ``progress`` is told of positions."""
+    generator = np.random.default_rng(seed)
+    found = []
+    for answers in records.answers:
+        if answers.model in readers:
+            reader = readers[answers.model]
+            found.append(_of_model(records, answers, reader, generator, progress))
+    return found
+
+
+def _of_model(
+    records: Records,
+    answers: Answers,
+    reader: LayerReader,
+    generator: np.random.Generator,
+    progress: Callable[[int], None],
+) -> CauseShares:
+    at = records.positions
+    errs = answers.errs(at, "top-1") & (at.ply > 2)  # position 0 holds no board in all models
+    weights = weights_of(at, errs)["matched"] * (at.ply > 2)
+    wrong = _drawn(errs.astype(np.float64), generator)
+    matched = _drawn(weights, generator)
+    shares, discs = _shares(records, reader, wrong, progress)
+    elsewhere, _ = _shares(records, reader, matched, progress)
+    return CauseShares(answers.model, len(wrong), len(matched), shares, elsewhere, discs)
+
+
+def _drawn(weights: npt.NDArray[np.float64], generator: np.random.Generator) -> Rows:
+    """At most ASKED different positions, by weight, in their order."""
+    size = min(ASKED, int((weights > 0).sum()))
+    if not size:
+        return np.zeros(0, dtype=np.int64)
+    chosen = generator.choice(len(weights), size, replace=False, p=weights / weights.sum())
+    return np.sort(chosen)
+
+
+def _shares(
+    records: Records, reader: LayerReader, rows: Rows, progress: Callable[[int], None]
+) -> tuple[dict[str, Estimate], float]:
+    """(by cause, its share of the positions with these numbers; wrong discs of a line)."""
+    at = records.positions
+    kinds = np.zeros((len(CAUSES), len(at)), dtype=np.bool_)
+    discs = []
+    for some in np.array_split(rows, max(1, -(-len(rows) // READ_GAMES))):
+        for row, (kind, wrong) in zip(some, _asked(records, reader, some), strict=True):
+            kinds[CAUSES.index(kind), row] = True
+            if kind == BOARD:
+                discs.append(wrong)
+        progress(len(some))
+    asked = np.logical_or.reduce(kinds)
+    shares = {c: at.ratio(kinds[n], asked).rate() for n, c in enumerate(CAUSES)}
+    return shares, float(np.mean(discs)) if discs else float("nan")
+
+
+def _asked(records: Records, reader: LayerReader, rows: Rows) -> list[tuple[str, int]]:
+    """(cause, wrong discs of the line) about the likeliest illegal square of each position."""
+    at, model = records.positions, reader.model
+    device = next(model.parameters()).device
+    tokens = records.bench.tokens[torch.from_numpy(at.game[rows].astype(np.int64))].to(device)
+    boards, played = reader.read(tokens), replay(tokens)
+    logits = model(tokens[:, :CONTEXT].long())
+    found = []
+    for number, ply in enumerate(at.ply[rows].tolist()):
+        position = ply - 2
+        legal = played.legal[number, ply - 1][list(PLAYABLE)]
+        illegal: Tensor = logits[number, position, 1:].masked_fill(legal, -torch.inf)
+        empty = played.boards[number, ply - 1][list(PLAYABLE)] == 0
+        square = PLAYABLE[int(illegal.masked_fill(~empty, -torch.inf).argmax())]
+        cause = cause_of(
+            square,
+            played.boards[number, ply - 1].cpu(),
+            boards.held[reader.decisive, number, position].cpu(),
+            int(played.movers[number, ply - 1]),
+            -int(boards.black[reader.decisive, number, position].sign()),
+        )
+        found.append((cause.kind, len(cause.line.wrong) if cause.line else 0))
+    return found

@@ -1,0 +1,99 @@
+"""Where boards part, layer by layer: how many discs models hold wrongly where one of them errs."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from comparison.errors.matched import cells_of
+from comparison.errors.records import Array, Mask, Positions, Records
+from comparison.measuring.boards import READ_GAMES
+from comparison.measuring.error_sets import KINDS
+from comparison.measuring.layer_boards import LayerReader
+from comparison.measuring.measures import Estimate
+from extracted_rules.othello.game import replay
+
+#: The first games of the bench are those on which boards are read, layer by layer.
+LAYER_GAMES = 500
+#: Positions where a model errs; matched ones where it does not, weighted as its errors are; all.
+GROUPS = ("errs", "matched", "all")
+
+
+@dataclass(frozen=True)
+class WrongDiscs:
+    """The share of discs that ``reader`` holds wrongly, where ``errs`` errs and elsewhere.
+
+    errors: those that have matched positions; the others are left out. shares: by GROUPS, by layer.
+    """
+
+    reader: str
+    errs: str
+    kind: str
+    errors: int
+    shares: dict[str, tuple[Estimate, ...]]
+
+    def as_dict(self) -> dict[str, object]:
+        shares = {group: [vars(e) for e in by_layer] for group, by_layer in self.shares.items()}
+        return {**vars(self), "shares": shares}
+
+
+def wrong_discs(
+    records: Records,
+    readers: Mapping[str, LayerReader],
+    games: int = LAYER_GAMES,
+    progress: Callable[[int], None] = lambda _: None,
+) -> list[WrongDiscs]:
+    """Every model that can be read, at the errors of each trained model (or of the first one).
+
+    ``progress`` is told of games read.
+    """
+    at = records.positions.first(games)
+    weights = {
+        (first.model, kind): weights_of(at, first.errs(records.positions, kind)[: len(at)])
+        for first in records.first_of_pairs()
+        for kind in KINDS
+    }
+    found = []
+    for name, reader in readers.items():
+        wrong, discs = discs_held(reader, records.bench.tokens[: at.games], at, progress)
+        for (errs, kind), by_group in weights.items():
+            shares = {
+                group: tuple(at.ratio(w * x, w * discs).share() for x in wrong)
+                for group, w in by_group.items()
+            }
+            errors = int(by_group["errs"].sum())
+            found.append(WrongDiscs(name, errs, kind, errors, shares))
+    return found
+
+
+def weights_of(at: Positions, errs: Mask) -> dict[str, Array]:
+    """By GROUPS, float64 [N]: how much each position counts. A matched one counts as many times as
+    there are errors to each position of its cell; errors without a match do not count."""
+    cell, first = cells_of(at)
+    wrong, right = (np.bincount(cell[mask], minlength=len(first)) for mask in (errs, ~errs))
+    return {
+        "errs": (errs & (right[cell] > 0)).astype(np.float64),
+        "matched": np.where(errs, 0.0, wrong[cell] / np.maximum(right[cell], 1)),
+        "all": np.ones(len(at)),
+    }
+
+
+def discs_held(
+    reader: LayerReader, tokens: Tensor, at: Positions, progress: Callable[[int], None]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """(int64 [layers, N], discs held wrongly; int64 [N], discs) at the positions of games uint8
+    [games, 60]."""
+    device = next(reader.model.parameters()).device
+    wrong, discs = [], []
+    for batch in torch.split(tokens.to(device), READ_GAMES):
+        boards, played = reader.read(batch), replay(batch)
+        wrong.append(boards.wrong(played).sum(-1).cpu())
+        discs.append((boards.truth(played) != 0).sum(-1).cpu())
+        progress(len(batch))
+    game = torch.from_numpy(at.game.astype(np.int64))
+    position = torch.from_numpy(at.ply.astype(np.int64)) - 2
+    held = torch.cat(wrong, 1)[:, game, position]
+    return held.numpy(), torch.cat(discs)[game, position].numpy()

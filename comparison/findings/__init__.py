@@ -1,0 +1,10 @@
+"""What was published about trained Othello-GPTs, asked of any model, each finding by one function.
+
+``from comparison.findings import FINDINGS, Studied``
+"""
+
+from comparison.findings.definition import Found
+from comparison.findings.registry import FINDINGS, ask, named
+from comparison.findings.studied import FindingsError, Studied
+
+__all__ = ["FINDINGS", "FindingsError", "Found", "Studied", "ask", "named"]

@@ -1,0 +1,142 @@
+"""What a published finding is, and what comes of asking a model for it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from math import nan
+from typing import Any
+
+from comparison.findings.studied import Studied
+from comparison.measuring.measures import Estimate
+
+LI = "Li et al. 2022, arXiv 2210.13382"
+NANDA = "Nanda et al. 2023, arXiv 2309.00941"
+JYLIN = "jylin et al. 2024, OthelloGPT learned a bag of heuristics, LessWrong"
+MAAR = "Maar 2025, Exploring how OthelloGPT computes its world model, LessWrong"
+SINGH = "Singh et al. 2025, arXiv 2511.00059"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A figure that a finding consists of.
+
+    published: the figure as it was published, or "". control: what stands in parentheses beside a
+    model's figure, or "". percent: values are shares, shown as percent.
+    """
+
+    name: str
+    published: str = ""
+    control: str = ""
+    percent: bool = False
+    digits: int = 2
+
+
+@dataclass(frozen=True)
+class Value:
+    """A model's figure with its 95 % interval, the game being the unit, and that of the control."""
+
+    estimate: Estimate
+    control: Estimate | None = None
+
+
+@dataclass(frozen=True)
+class Line:
+    """A curve of a picture; ``low`` and ``high`` may be empty."""
+
+    name: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+    control: bool = False
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Curves to be drawn in one panel. across, up: what the axes are."""
+
+    across: str
+    up: str
+    lines: tuple[Line, ...]
+    logarithmic: bool = False
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A map of values [rows][columns], the first row at the bottom, NaN where there is none.
+
+    across, up: what columns and rows are, which count from ``first_column`` and 0. label: what the
+    values are. low, high: ends of the scale; diverging: whether its middle is white.
+    """
+
+    rows: tuple[tuple[float, ...], ...]
+    across: str
+    up: str
+    label: str
+    low: float
+    high: float
+    diverging: bool
+    first_column: int = 0
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a finding came to in one model. values: by the measures' names; a measure that does not
+    apply is absent. note: what is implied by how the model was made, or why something is absent."""
+
+    values: Mapping[str, Value] = field(default_factory=dict)
+    note: str = ""
+    picture: Lines | Grid | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; :meth:`of_dict` reads it back."""
+        kind = type(self.picture).__name__ if self.picture else None
+        return {
+            "values": {name: asdict(value) for name, value in self.values.items()},
+            "note": self.note,
+            "picture": {"kind": kind, **asdict(self.picture)} if self.picture else None,
+        }
+
+    @classmethod
+    def of_dict(cls, data: Any) -> "Found":
+        """Read what :meth:`as_dict` gave, after JSON made lists of tuples and null of NaN."""
+        values = {
+            name: Value(
+                _estimate(value["estimate"]), value["control"] and _estimate(value["control"])
+            )
+            for name, value in data["values"].items()
+        }
+        return cls(values, data["note"], _picture(data["picture"]))
+
+
+def _estimate(data: Mapping[str, float | None]) -> Estimate:
+    return Estimate(**{name: nan if number is None else number for name, number in data.items()})
+
+
+def _picture(data: Any) -> Lines | Grid | None:
+    if data is None:
+        return None
+    rest = {name: value for name, value in data.items() if name != "kind"}
+    if data["kind"] == "Grid":
+        return Grid(**{**rest, "rows": tuple(map(_numbers, rest["rows"]))})
+    numbers = ("x", "y", "low", "high")
+    lines = tuple(
+        Line(**{**line, **{name: _numbers(line[name]) for name in numbers}})
+        for line in rest["lines"]
+    )
+    return Lines(**{**rest, "lines": lines})
+
+
+def _numbers(values: list[float | None]) -> tuple[float, ...]:
+    return tuple(nan if value is None else value for value in values)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A published finding. sentence: what was published; find: says in its docstring how exactly it
+    is asked for here, and computes all of its measures."""
+
+    name: str
+    sentence: str
+    source: str
+    measures: tuple[Measure, ...]
+    find: Callable[[Studied], Found]

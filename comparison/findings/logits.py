@@ -1,0 +1,325 @@
+"""Findings about what is written to the logits: who promotes, who suppresses, and what suffices."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from comparison.findings.definition import (
+    JYLIN,
+    MAAR,
+    Finding,
+    Found,
+    Measure,
+    Value,
+)
+from comparison.findings.intervals import ratio_by_game
+from comparison.findings.neurons import detectors, f1_of, middle_layers
+from comparison.findings.studied import Sample, Studied, as_it_is
+from comparison.measuring.boards import READ_GAMES
+from comparison.measuring.measures import Ratio, ThresholdChooser, score
+from comparison.properties.positions import TOUCHING
+from extracted_rules.conditions import Boards
+from extracted_rules.discovery.layers import legal_patterns
+from extracted_rules.othello.game import stream_seed
+from extracted_rules.othello.notation import CONTEXT, N_SQUARES, PLAYABLE, TOKEN_OF_SQUARE
+from extracted_rules.othello.patterns import PATTERNS
+from handbuilt.transformer import OthelloGPT
+
+#: A neuron counts as there for a pattern if it agrees with its rule this well, on other games.
+MIN_F1 = 0.8
+#: Positions of a game in which a pattern's neurons are taken out, one at a time.
+TAKEN = 3
+
+_STARTS = torch.tensor([p.start for p in PATTERNS])
+_START_OF = torch.zeros(len(PATTERNS), N_SQUARES).scatter_(1, _STARTS[:, None], 1.0)
+
+
+# --------------------------------------------------------------------------- suppress, promote
+
+
+def _there_for(studied: Studied, layer: int) -> tuple[Tensor, Tensor]:
+    """(bool [960, neurons]: which neurons of a layer are there for which pattern; float32
+    [neurons]: what they do where it does not hold), by what was found on the games that are not
+    reported on."""
+    size = studied.model.shape.d_mlp
+    members, off = torch.zeros(len(PATTERNS), size, dtype=torch.bool), torch.zeros(size)
+    for detector in detectors(studied):
+        if detector.layer == layer and float(f1_of(*detector.fit.summed())) >= MIN_F1:
+            members[list(detector.columns), detector.neuron] = True
+            off[detector.neuron] = detector.off
+    return members, off
+
+
+def _cases(holds: Tensor, game: Tensor, generator: torch.Generator) -> list[tuple[Tensor, Tensor]]:
+    """TAKEN times (rows, patterns), int64: a row of a game and one of the patterns that hold there,
+    by chance; in each, no game comes twice. holds: bool [rows, 960]; game: int64 [rows]."""
+    rows, patterns = holds.nonzero(as_tuple=True)
+    order = torch.randperm(len(rows), generator=generator)
+    order = order[game[rows[order]].argsort(stable=True)]
+    of = game[rows[order]]
+    place = torch.arange(len(of)) - torch.searchsorted(of, of)
+    return [(rows[order[place == n]], patterns[order[place == n]]) for n in range(TAKEN)]
+
+
+def _without(
+    studied: Studied,
+    layers: Sequence[int],
+    stream: Tensor,
+    rows: Tensor,
+    gone: Sequence[Tensor],
+    off: Sequence[Tensor],
+) -> Tensor:
+    """float64 [cases, 60]: probabilities of moves at some rows, each of another game, with neurons
+    off at that row.
+
+    layers: those that lose neurons, one after the other. stream: float32 [rows, d_model], before
+    the first of them. gone: by layer, bool [cases, neurons]. off: by layer, float32 [neurons], what
+    a neuron does then.
+    """
+    seen, model = studied.seen, studied.model
+    game, ply = seen.game[rows], seen.boards.ply[rows]
+    answers = []
+    for part in torch.split(torch.arange(len(rows)), READ_GAMES):
+        # Only rows of these games are filled in: what has no row comes after all that has.
+        there = seen.there[game[part]]
+        x = torch.zeros(*there.shape, stream.shape[1])
+        mine = torch.cat([(seen.game == g).nonzero().squeeze(-1) for g in game[part].tolist()])
+        x[there] = stream[mine]
+        x = x.to(studied.device)
+        at = torch.arange(len(part)), ply[part]
+        for layer in range(layers[0], studied.layers):
+            number = layer - layers[0]
+            lost = gone[number][part].to(x.device) if number < len(gone) else None
+
+            def hook(
+                name: str,
+                value: Tensor,
+                lost: Tensor | None = lost,
+                number: int = number,
+                at: tuple[Tensor, Tensor] = at,
+            ) -> Tensor:
+                if name == "mlp.hook_post" and lost is not None:
+                    value = value.clone()
+                    value[at] = torch.where(lost, off[number].to(value), value[at])
+                return value
+
+            x = model.blocks[layer](x, hook)
+        answers.append(model.unembed(model.ln_final(x[at], as_it_is)).cpu())
+    return torch.cat(answers)[:, 1:].double().softmax(-1)
+
+
+def suppress_and_promote(studied: Studied) -> Found:
+    """By how much the probability of a pattern's square changes without the pattern's neurons.
+
+    A pattern's neurons are those whose rule names it (as in pattern-neurons; either sense counts)
+    at F1 >= .8, on other games. A position and a pattern that holds there are drawn by chance, of a
+    game three at most; there, and only there, the neurons are put to their mean where their
+    rule does not hold, and the probability of the pattern's square is compared with what it was:
+    the sum of differences as a share of the sum before. For neurons of layers 4 to 6 of 8 together,
+    and for those of the last layer. The control takes out the neurons of another pattern, which
+    does not hold there and is for another square.
+    """
+    seen = studied.seen
+    generator = torch.Generator().manual_seed(stream_seed("findings: cases", studied.seed))
+    holds = legal_patterns(seen.boards)
+    usual = seen.logits[:, 1:].double().softmax(-1)
+    values, notes = {}, []
+    groups = {"earlier": list(middle_layers(studied.layers)), "last layer": [studied.layers - 1]}
+    for name, layers in groups.items():
+        there_for = [_there_for(studied, layer) for layer in layers]
+        members, off = [m for m, _ in there_for], [o for _, o in there_for]
+        served = (
+            torch.stack(members).any(0).any(-1) if members else torch.zeros(len(PATTERNS)).bool()
+        )
+        if not (holds & served).any():
+            notes.append(f"{name}: no neuron stands for a pattern at F1 >= {MIN_F1}")
+            continue
+        stream = seen.before(layers[0]) if layers[0] else None
+        assert stream is not None
+        ratios = (Ratio(), Ratio())
+        for rows, patterns in _cases(holds & served, seen.game, generator):
+            # Another pattern, that is served, does not hold here and is for another square.
+            fits = served & ~holds[rows] & (_STARTS[patterns][:, None] != _STARTS)
+            chance = torch.rand(fits.shape, generator=generator)
+            others = (chance * fits).argmax(-1)
+            token = TOKEN_OF_SQUARE[_STARTS[patterns]] - 1
+            for ratio, taken in zip(ratios, (patterns, others), strict=True):
+                gone = [of_layer[taken] for of_layer in members]
+                p = _without(studied, layers, stream, rows, gone, off)
+                row = torch.arange(len(rows))
+                before, after = usual[rows, token], p[row, token]
+                counted = ratio_by_game(after - before, before, seen.game[rows], seen.games)
+                for field in ("games", "x", "y", "xx", "xy", "yy"):
+                    setattr(ratio, field, getattr(ratio, field) + getattr(counted, field))
+        each = torch.stack(members).sum((0, 2))[served].double().mean()
+        values[f"without {name}"] = Value(ratios[0].mean(), ratios[1].mean())
+        notes.append(f"{name}: {int(served.sum())} patterns, {float(each):.1f} neurons each")
+    return Found(values, "; ".join(notes))
+
+
+# --------------------------------------------------------------------------- accessible squares
+
+
+def _kinds(boards: Boards) -> dict[str, Tensor]:
+    """bool [rows, 60] each: playable squares by what makes them legal or not."""
+    legal = (legal_patterns(boards).float() @ _START_OF) > 0
+    blank = boards.now == 0
+    touched = ((boards.now != 0).float() @ TOUCHING.float()) > 0
+    kinds = {
+        "legal": legal,
+        "accessible": blank & ~legal & touched,
+        "apart": blank & ~legal & ~touched,
+        "occupied": ~blank,
+    }
+    return {name: squares[:, list(PLAYABLE)] for name, squares in kinds.items()}
+
+
+def _outranks(logits: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """(float64 [rows]: pairs of a square of a and one of b in which the first is likelier, ties
+    counted half; [rows] pairs). logits: [rows, 60]; a, b: bool [rows, 60]."""
+    won, pairs = [], []
+    for x, first, second in zip(*(torch.split(t, 2048) for t in (logits, a, b)), strict=True):
+        both = first[:, :, None] & second[:, None]
+        sign = (x[:, :, None] - x[:, None]).sign()
+        won.append((((1 + sign) / 2) * both).sum((1, 2)).double())
+        pairs.append(both.sum((1, 2)))
+    return torch.cat(won), torch.cat(pairs)
+
+
+def accessible_squares(studied: Studied) -> Found:
+    """How often an accessible square that is illegal is likelier than another illegal one.
+
+    Accessible is a blank square that touches a disc. Of all pairs of squares at a position the
+    share in which the first is likelier (the area under the curve, ties half): accessible against
+    blank squares apart from all discs, accessible against occupied ones, and for scale legal
+    against accessible. The control has the boards of other games at the same ply: what it shows,
+    the ply alone does.
+    """
+    seen, logits = studied.seen, studied.seen.logits[:, 1:]
+    compared = (("accessible", "apart"), ("accessible", "occupied"), ("legal", "accessible"))
+    ratios: dict[str, list[Ratio]] = {}
+    for boards in (seen.boards, seen.others):
+        kinds = _kinds(boards)
+        for a, b in compared:
+            won, pairs = _outranks(logits, kinds[a], kinds[b])
+            ratio = ratio_by_game(won, pairs, seen.game, seen.games)
+            ratios.setdefault(f"{a} above {b}", []).append(ratio)
+    values = {name: Value(true.share(), other.share()) for name, (true, other) in ratios.items()}
+    note = "occupied squares have a logit of their own, below all" if studied.layout else ""
+    return Found(values, note)
+
+
+# --------------------------------------------------------------------------- MLP7
+
+
+def _parts(model: OthelloGPT, tokens: Tensor, last: int) -> tuple[Tensor, Tensor, Tensor]:
+    """(behind layer 0, what the last attention layer writes, logits), of some games."""
+    kept: dict[str, Tensor] = {}
+    names = ("blocks.0.hook_resid_post", f"blocks.{last}.hook_attn_out")
+
+    def keep(name: str, value: Tensor) -> Tensor:
+        if name in names:
+            kept[name] = value
+        return value
+
+    logits = model.run_with_hook(tokens[:, :CONTEXT].long(), keep)
+    return kept[names[0]], kept[names[1]], logits
+
+
+def _answers(studied: Studied, sample: Sample) -> dict[str, Tensor]:
+    """Logits [games, 59, 61] of the whole model, of the last MLP alone, with the stream that it
+    reads, and both of the latter with the attention of another game."""
+    model, last = studied.model, studied.layers - 1
+    ln, mlp = (model.get_submodule(f"blocks.{last}.{part}") for part in ("ln2", "mlp"))
+    parts = [_parts(model, t, last) for t in torch.split(sample.tokens, READ_GAMES)]
+    first, attention, whole = (torch.cat(list(part)) for part in zip(*parts, strict=True))
+    found: dict[str, list[Tensor]] = {}
+    for name, heard in (("", attention), (CONTROL, attention.roll(1, 0))):
+        for x in torch.split(first + heard, READ_GAMES):
+            out = mlp(ln(x, as_it_is), as_it_is)
+            for what, stream in (("MLP alone", out), ("with its stream", x + out)):
+                logits = model.unembed(model.ln_final(stream, as_it_is))
+                found.setdefault(f"{what}{name}", []).append(logits)
+    return {"whole model": whole, **{name: torch.cat(logits) for name, logits in found.items()}}
+
+
+CONTROL = ", attention of another game"
+ANSWERS = ("whole model", "MLP alone", "with its stream")
+
+
+def last_mlp(studied: Studied) -> Found:
+    """What MLP 7 makes of resid_post 0 + attn_out 7: top-1 illegal rate and legal-set F1, beside
+    the whole model's.
+
+    "MLP alone": the final LayerNorm and unembedding of what MLP 7 writes. "With its stream": of
+    that and what it reads, resid_post 0 + attn_out 7, as if layers 1 to 6 had written nothing but
+    through attention 7. In hand-built models the ballast is in the stream, and what layer 6 counted
+    is missing in both. For each tau is chosen on other games. The control has attn_out 7 of another
+    game at the same ply.
+    """
+    if studied.layers < 2:
+        return Found(note="a model of one layer has no layer between the first and the last")
+    taus = {}
+    for name, logits in _answers(studied, studied.fit).items():
+        chooser = ThresholdChooser()
+        chooser.add(logits, studied.fit.played)
+        taus[name] = chooser.best()
+    measured = {}
+    for name, logits in _answers(studied, studied.seen).items():
+        s = score(logits, studied.seen.played, taus[name])
+        illegal, f1 = Ratio(), Ratio()
+        illegal.add((s.wrong & s.valid).sum(-1), s.valid.sum(-1))
+        hits = 2 * (s.hits * s.valid).sum(-1)
+        f1.add(hits, hits + ((s.extra + s.missing) * s.valid).sum(-1))
+        measured[name] = illegal.rate(), f1.share()
+    values = {}
+    for name in ANSWERS:
+        for which, what in enumerate(("illegal", "F1")):
+            null = measured.get(f"{name}{CONTROL}")
+            values[f"{name}: {what}"] = Value(measured[name][which], null and null[which])
+    return Found(values)
+
+
+FINDINGS = (
+    Finding(
+        "suppress-promote",
+        "Pattern neurons of layer 7 suppress their square, earlier ones promote it: how its "
+        "probability changes without them.",
+        JYLIN,
+        (
+            Measure("without last layer", "+15", "another pattern's neurons", True, 1),
+            Measure("without earlier", "-1.5", "another pattern's neurons", True, 1),
+        ),
+        suppress_and_promote,
+    ),
+    Finding(
+        "accessible",
+        "Accessible but illegal squares rank above other illegal ones.",
+        JYLIN,
+        tuple(
+            Measure(name, published, "boards of other games", True, 1)
+            for name, published in (
+                ("accessible above apart", "above"),
+                ("accessible above occupied", "above"),
+                ("legal above accessible", ""),
+            )
+        ),
+        accessible_squares,
+    ),
+    Finding(
+        "mlp7",
+        "MLP 7 of resid_post 0 + attn_out 7 predicts legal moves nearly as well as the model.",
+        MAAR,
+        tuple(
+            Measure(f"{name}: {what}", published, control, what == "illegal", 3)
+            for (name, control), figures in zip(
+                (("whole model", ""), *((n, "attention of another game") for n in ANSWERS[1:])),
+                (("0.007", "0.993"), ("0.061", "0.961"), ("", "")),
+                strict=True,
+            )
+            for what, published in zip(("illegal", "F1"), figures, strict=True)
+        ),
+        last_mlp,
+    ),
+)

@@ -1,0 +1,71 @@
+"""Planted causes of errors are found: an unseen pass, a rule that is missing, a wrong answer."""
+
+import pytest
+import torch
+
+from comparison.errors.causes import CAUSES, cause_shares
+from comparison.errors.records import Answers, Bench, Columns, Records
+from comparison.explaining.causes import BOARD, COUNTING, SIDE
+from comparison.measuring.layer_boards import layer_reader
+from extracted_rules.othello.game import random_games, replay
+from extracted_rules.othello.notation import CONTEXT, square_of, token_of
+from handbuilt import build
+from handbuilt.space import Layout
+from handbuilt.transformer import OthelloGPT
+
+
+def with_brackets_of_one_disc_dumb() -> OthelloGPT:
+    """Discs that are turned one at a time are held wrong."""
+    model = build("logic")
+    with torch.no_grad():
+        for layer, slots in enumerate(Layout.of(model).neurons[:7]):
+            for name in ("bracket", "bracket-cap"):
+                if family := slots.families.get(name):
+                    single = [
+                        family.start + n
+                        for n, ends in enumerate(family.members)
+                        if max(abs(ord(ends[0]) - ord(ends[3])), abs(int(ends[1]) - int(ends[4])))
+                        == 2
+                    ]
+                    model.blocks[layer].mlp.W_out[single] = 0
+    return model
+
+
+def loving(square: str) -> OthelloGPT:
+    """Whatever the board is, one empty square is likely."""
+    model = build("logic")
+    count = Layout.of(model).directions.place(f"count.{square}")
+    with torch.no_grad():
+        model.blocks[7].mlp.b_out[count] += 4
+    return model
+
+
+@pytest.mark.parametrize("planted", [SIDE, BOARD, COUNTING])
+def test_a_planted_cause_is_found(planted: str) -> None:
+    games = next(random_games(2000, 3, purpose="test"))
+    passes = replay(games).passes
+    # With an early pass most errors lie behind it.
+    early, some = passes[:, 1:45].any(-1), passes[:, 1:59].any(-1)
+    tokens = (games[early] if planted == SIDE else games[~some])[:24]
+    model = {
+        SIDE: lambda: build("logic"),
+        BOARD: with_brackets_of_one_disc_dumb,
+        COUNTING: lambda: loving("H8"),
+    }[planted]()
+    if planted == COUNTING:
+        # H8 itself is often legal in the end.
+        tokens = tokens.clone()
+        tokens[:, 40:] = 0
+        tokens = tokens[(tokens != token_of(square_of("H8"))).all(-1)]
+    played = replay(tokens)
+    with torch.inference_mode():
+        columns = Columns.of(model(tokens[:, :CONTEXT].long()), played, 0.001)
+    records = Records(Bench.of(tokens, "test"), (Answers("planted", 0.001, False, columns),))
+    reader = layer_reader(model)
+    assert reader is not None
+    (found,) = cause_shares(records, {"planted": reader}, seed=1)
+    assert found.errors > 8
+    assert found.shares[planted].value > 0.75
+    assert sum(found.shares[cause].value for cause in CAUSES) == pytest.approx(1)
+    if planted == BOARD:
+        assert found.elsewhere[planted].value < found.shares[planted].value

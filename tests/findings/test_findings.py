@@ -1,0 +1,170 @@
+"""Findings show what a model's construction implies, and planted neurons; controls show nothing."""
+
+import json
+
+import pytest
+import torch
+
+from comparison.findings import FINDINGS, FindingsError, Found, Studied, ask, named
+from comparison.findings.studied import FEWEST_GAMES, Sample
+from comparison.findings.table import headings, rows
+from comparison.showing.report import without_nan
+from extracted_rules.discovery.layers import flipped_patterns, legal_patterns
+from handbuilt import OthelloGPT, Shape, build
+
+LAYERS, NEURONS = 8, 16
+#: Planted neurons, by number; in layer 5 of 8, all others are noise.
+PATTERN, CLOCK, DISCS, FLIP = range(4)
+
+
+@pytest.fixture(scope="module")
+def logic() -> Studied:
+    return Studied(build("logic").requires_grad_(False), 0.0011, games=FEWEST_GAMES, seed=3)
+
+
+@pytest.fixture(scope="module")
+def planted() -> Studied:
+    torch.manual_seed(0)
+    shape = Shape(n_layers=LAYERS, d_model=8, n_heads=1, d_head=8, d_mlp=NEURONS)
+    studied = Studied(OthelloGPT(shape).requires_grad_(False), 0.01, games=200, seed=3)
+    for number, sample in enumerate((studied.fit, studied.seen)):
+        _plant(sample, number)
+    return studied
+
+
+def _plant(sample: Sample, seed: int) -> None:
+    boards = sample.boards
+    noise = torch.Generator().manual_seed(seed)
+    layers = [torch.randn(len(boards), NEURONS, generator=noise) for _ in range(LAYERS)]
+    patterns, flips = legal_patterns(boards), flipped_patterns(boards)
+    says = {
+        # The same ones in both samples: they are frequent.
+        PATTERN: patterns[:, FREQUENT_PATTERN].float(),
+        CLOCK: (boards.ply / 6).sin(),
+        DISCS: ((boards.now[:, 19] > 0) & (boards.now[:, 20] < 0)).float(),
+        FLIP: flips[:, flips.sum(0).argmax()].float(),
+    }
+    for neuron, activation in says.items():
+        layers[5][:, neuron] = activation + 0.01 * layers[5][:, neuron]
+    sample.neurons = layers.__getitem__  # type: ignore[method-assign]
+
+
+#: A short run beside the middle of the board, which is often legal.
+FREQUENT_PATTERN = 100
+
+
+def figures(name: str, studied: Studied) -> dict[str, tuple[float, float]]:
+    """By measure, the value and the control's, NaN where there is none."""
+    found = ask(FINDINGS[name], studied).values
+    assert set(found) <= {measure.name for measure in FINDINGS[name].measures}
+    return {
+        measure: (v.estimate.value, v.control.value if v.control else float("nan"))
+        for measure, v in found.items()
+    }
+
+
+def test_attention_is_what_the_heads_names_say(logic: Studied) -> None:
+    found = ask(FINDINGS["heads"], logic)
+    assert logic.layout is not None
+    heads = [layout.name(n) for layout in logic.layout.heads for n in range(8)]
+    used = [name for name in heads if not name.startswith("unused")]
+    sided = [name for name in used if name.endswith(("mine", "theirs"))]
+    share = found.values["one or the other, of heads"].estimate.value
+    assert share == pytest.approx(len(sided) / len(used))
+    # Heads read by position alone, but for those that look for one square.
+    of_most, _ = figures("attention", logic)["of the most there could be"]
+    assert 0 < of_most < 0.1
+
+
+def test_boards_are_held_better_from_layer_to_layer_and_blank_squares_exactly(
+    logic: Studied,
+) -> None:
+    boards = figures("boards", logic)
+    first, middle, last = (boards[name][0] for name in ("first layer", "middle", "last"))
+    assert boards["middle"][1] < 0.6 < first < middle < last
+    early, late = (boards[f"middle, {span} moves"][0] for span in ("up to 20", "more than 40"))
+    assert late < middle < early
+    for value, control in figures("blank", logic).values():
+        assert value == 1
+        assert control < 0.8
+
+
+def test_heads_carry_colours(logic: Studied) -> None:
+    found = figures("previous-colour", logic)
+    assert all(control == pytest.approx(0.5, abs=0.03) for _, control in found.values())
+    assert found["agrees, all heads"][0] > 0.6
+    assert found["agrees, best head"][0] > 0.9
+
+
+def test_answers_rank_squares_and_need_more_than_the_last_layer(logic: Studied) -> None:
+    squares = figures("accessible", logic)
+    # Occupied squares have a logit of their own.
+    assert squares["accessible above occupied"][0] == 1
+    assert squares["legal above accessible"][0] > 0.99
+    parts = figures("mlp7", logic)
+    # The last layer's attention says nothing of the board, so another game's does as well.
+    assert parts["MLP alone: illegal"][0] == parts["MLP alone: illegal"][1] > 0.5
+    assert parts["whole model: F1"][0] > 0.95
+
+
+def test_an_edited_disc_is_answered_and_played_on_with(logic: Studied) -> None:
+    cases = figures("interventions", logic)
+    right, null = cases["set is right"]
+    assert null < 0.1 < 0.5 < right
+    wrong, without = cases["wrong squares"]
+    assert wrong < without / 2
+    assert cases["against the true board"][0] > cases["against the true board"][1]
+    on = figures("rollouts", logic)
+    kept, let_go = (on[f"{edit}: squares that differ"][0] for edit in ("kept", "let go"))
+    assert on["kept: squares that differ"][1] < let_go < kept
+    assert on["kept: moves legal"][0] > on["kept: moves legal"][1]
+
+
+def test_planted_neurons_are_found_and_controls_find_none(planted: Studied) -> None:
+    patterns = figures("pattern-neurons", planted)
+    assert patterns["neurons with F1 > 0.99"] == (1, 0)
+    assert patterns["patterns at F1 > 0.9"] == (pytest.approx(1 / 960), 0)
+    clocks = figures("clock", planted)
+    assert clocks["neurons with R² > 0.9"] == (1, 0)
+    trees = figures("trees", planted)["neurons with R² > 0.7"]
+    # A short pattern and a flip are questions of a tree, too; the clock and noise are none.
+    assert trees[0] >= 2 / NEURONS
+    assert trees[1] == 0
+    flips, _ = figures("flip-rules", planted)["neurons"]
+    assert flips >= 1
+
+
+def test_a_pattern_without_neurons_and_a_board_without_reader_are_said_to_be_absent(
+    planted: Studied,
+) -> None:
+    for name in ("boards", "blank", "previous-colour", "interventions", "rollouts"):
+        found = ask(FINDINGS[name], planted)
+        assert not found.values
+        assert "nothing reads this model's board" in found.note
+
+
+def test_what_is_found_survives_json(logic: Studied) -> None:
+    for name in ("heads", "accessible", "attention"):
+        found = ask(FINDINGS[name], logic)
+        text = json.dumps(without_nan(found.as_dict()), allow_nan=False)
+        again = Found.of_dict(json.loads(text))
+        assert json.dumps(without_nan(again.as_dict())) == text
+
+
+def test_the_table_has_a_row_for_every_measure(logic: Studied) -> None:
+    asked = named(["accessible", "heads", "accessible"])
+    found = {"logic": {finding.name: ask(finding, logic) for finding in asked}}
+    table = rows(asked, found)
+    words, models = headings(["logic"])
+    assert [len(row) for row in table] == [len(words) + len(models)] * sum(
+        len(finding.measures) for finding in asked
+    )
+    assert [row[0] for row in table if row[0]] == ["accessible", "heads"]
+
+
+def test_what_cannot_be_asked() -> None:
+    model = OthelloGPT(Shape(n_layers=1, d_model=8, n_heads=1, d_head=8, d_mlp=8))
+    with pytest.raises(FindingsError, match="39 games are too few"):
+        Studied(model, 0.01, games=FEWEST_GAMES - 1)
+    with pytest.raises(FindingsError, match="no finding is called 'magic'"):
+        named(["magic"])
