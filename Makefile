@@ -6,14 +6,19 @@ INSTALLED := $(VENV)/.installed
 TORCH := torch==2.13.0
 BASELINES := uniform-empty uniform-beside bigram
 
-.PHONY: compare test test-interop slow lint bench clean
+.PHONY: compare properties test test-interop report-test docs slow lint bench clean
 
 # The trained model, which the others are compared with, where the project holds one.
 MODELS := $(if $(wildcard comparison/trained/reference_model/manifest.json),reference)
-MODELS += calibrated logic $(BASELINES)
+MODELS += calibrated logic extracted $(BASELINES)
 
 compare: $(INSTALLED)  ## the table, the report and the figures, on 600 random games
 	$(BIN)/handbuilt compare $(MODELS) --games 600 --seed 1 --out out/compare
+
+# On other games than those that the known rates come from.
+properties: $(INSTALLED)  ## the rules of the game, asked of the project's models; known rates are the bounds
+	$(BIN)/handbuilt check $(filter-out $(BASELINES),$(MODELS)) --examples 50 --seed 2 \
+		--against tests/properties/known.json
 
 test: lint  ## what CI runs
 	$(BIN)/pytest
@@ -21,6 +26,14 @@ test: lint  ## what CI runs
 test-interop: $(INSTALLED)  ## against TransformerLens, nnsight and huggingface_hub, which it installs
 	$(BIN)/pip install --quiet --disable-pip-version-check $(TORCH) --editable '.[interop]'
 	$(BIN)/pytest tests/trained/test_interop.py
+
+report-test: $(INSTALLED)  ## the page in headless Chromium, which is installed where Debian's packages can be
+	command -v chromium || { [ "$$(id -u)" = 0 ] && apt-get install --yes --quiet chromium; } || true
+	$(BIN)/pytest tests/page -rs
+
+docs: $(INSTALLED)  ## run docs/tour.ipynb and keep its outputs
+	$(BIN)/pip install --quiet --disable-pip-version-check $(TORCH) --editable '.[docs]'
+	$(BIN)/jupyter nbconvert --to notebook --execute --inplace docs/tour.ipynb
 
 slow: $(INSTALLED)  ## studies too long for `make test`
 	$(BIN)/pytest -m slow

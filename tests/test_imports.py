@@ -16,10 +16,26 @@ PACKAGES = ("extracted_rules", "handbuilt", "comparison")
 #: The rooms of ``comparison``, and the other rooms that modules of each import.
 ROOMS = {
     "measuring": set(),
+    "properties": {"measuring", "showing"},
     "showing": {"measuring"},
     "trained": {"measuring", "showing"},
-    "studies": {"measuring", "showing"},
-    "commands": {"measuring", "trained", "showing", "studies"},
+    "studies": {"measuring", "properties", "showing"},
+    "explaining": {"measuring", "showing"},
+    "errors": {"measuring", "showing", "explaining"},
+    "findings": {"measuring", "properties", "showing"},
+    "page": {"measuring", "properties", "showing", "explaining", "errors", "findings"},
+    "commands": {
+        "measuring",
+        "properties",
+        "trained",
+        "showing",
+        "studies",
+        "explaining",
+        "errors",
+        "findings",
+        "page",
+        "shortcuts",
+    },
 }
 
 

@@ -2,12 +2,34 @@
 
 import sys
 
-from comparison.commands import building, fitting, measuring, studying, training
+from comparison.commands import (
+    building,
+    checking,
+    circuits,
+    discovering,
+    erring,
+    explaining,
+    finding,
+    fitting,
+    measuring,
+    replacing,
+    reporting,
+    studying,
+    training,
+)
 from comparison.commands.shared import app
+from comparison.errors.records import ErrorsError
+from comparison.explaining.explainer import ExplanationError
+from comparison.explaining.extraction import ExtractionError
+from comparison.explaining.patching import PatchingError
+from comparison.findings import FindingsError
 from comparison.measuring.bench import MissingDeviceError
+from comparison.page.section import PageError
+from comparison.properties import PropertyError
 from comparison.trained.checkpoints import ExportError
 from comparison.trained.models import UnknownModelError
 from comparison.trained.settings import TrainingError
+from extracted_rules.catalogue import CatalogueError
 from extracted_rules.othello.game import IllegalGameError
 from extracted_rules.othello.game_files import GameFileError
 from extracted_rules.othello.notation import NotationError
@@ -19,19 +41,41 @@ from handbuilt.strengths import StrengthsError
 from handbuilt.transformer import CheckpointError
 
 #: The groups register their commands with the app.
-GROUPS = (building, measuring, training, fitting, studying)
+GROUPS = (
+    building,
+    measuring,
+    checking,
+    discovering,
+    circuits,
+    replacing,
+    erring,
+    explaining,
+    finding,
+    reporting,
+    training,
+    fitting,
+    studying,
+)
 
 #: What a user can do wrong, as opposed to a defect: reported as one sentence.
 USER_ERRORS = (
     CalibrationError,
+    CatalogueError,
     CheckpointError,
+    ErrorsError,
+    ExplanationError,
     ExportError,
+    ExtractionError,
+    FindingsError,
     GameFileError,
     IllegalGameError,
     LayoutError,
     MissingDeviceError,
     NotationError,
     OSError,
+    PageError,
+    PatchingError,
+    PropertyError,
     StrengthsError,
     TrainingError,
     UnknownModelError,

@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -23,18 +24,12 @@ from comparison.commands.shared import (
     othello_gpt,
     progress_bars,
 )
-from comparison.measuring.bench import (
-    THRESHOLD_GAMES,
-    Result,
-    choose_threshold,
-    evaluate,
-    resolve_device,
-)
+from comparison.measuring.bench import Result, evaluate, resolve_device
 from comparison.measuring.boards import BOARD_GAMES, BoardAccuracy, board_accuracy
 from comparison.measuring.error_sets import write_who_errs
 from comparison.measuring.precision import Operands, products_of
-from comparison.measuring.probes import PROBE_GAMES, Probes, fit_probes, probe_accuracy
-from comparison.trained import reference
+from comparison.measuring.probes import PROBE_GAMES, fit_probes, probe_accuracy
+from comparison.trained.companions import probes, threshold
 from comparison.trained.models import REFERENCE, UnknownModelError, load_model
 from extracted_rules.othello.game import random_games
 from handbuilt.transformer import OthelloGPT
@@ -51,10 +46,8 @@ def measure(
 ) -> Result:
     """Measure a model at its own threshold: the trained model's came with it, any other's is
     chosen now."""
-    shipped = reference.Manifest.read(reference.FOLDER).tau if name == REFERENCE else None
-    total = sum(len(batch) for batch in games) + (0 if shipped else THRESHOLD_GAMES)
-    step = counter(progress, name, total)
-    tau = shipped or choose_threshold(model, seed, games[0].device, THRESHOLD_GAMES, progress=step)
+    tau = threshold(name, model, seed, games[0].device, partial(counter, progress))
+    step = counter(progress, name, sum(len(batch) for batch in games))
     return evaluate(name, model, games, tau, source, progress=step, keep_errors=keep_errors)
 
 
@@ -63,8 +56,9 @@ def boards_of(name: str, model: nn.Module, games: Tensor) -> BoardAccuracy | Non
     if not isinstance(model, OthelloGPT):
         return None
     if name == REFERENCE:
-        probes = Probes.load(reference.FOLDER / reference.PROBES, model)
-        return probe_accuracy(model, probes, games)
+        read_by = probes(name, model)
+        assert read_by is not None
+        return probe_accuracy(model, read_by, games)
     return board_accuracy(model, games) if "layout" in model.metadata else None
 
 
@@ -222,10 +216,10 @@ def probe_command(
     where = resolve_device(device)
     loaded = othello_gpt(model, "it has no layers to probe").to(where)
     with progress_bars() as progress:
-        probes = fit_probes(loaded, games, seed, counter(progress, "probes", games))
-    probes.save(out)
+        fitted = fit_probes(loaded, games, seed, counter(progress, "probes", games))
+    fitted.save(out)
     bench = next(random_games(BOARD_GAMES, seed, device=where))
-    accuracy = probe_accuracy(loaded, probes, bench)
+    accuracy = probe_accuracy(loaded, fitted, bench)
     title = f"{model}: probes fitted on {games:,} games, measured on {BOARD_GAMES} others"
     console.print(as_table(title, (), board_rows(accuracy), board_headings(accuracy)))
     title = f"{model}: whole boards right, read from linear probes ({BOARD_GAMES} games)"

@@ -10,6 +10,7 @@ from comparison.measuring.bench import Result
 from comparison.measuring.boards import residuals
 from comparison.measuring.error_sets import PLIES
 from comparison.showing import figures
+from comparison.showing.answers import Answer
 from extracted_rules.othello.game import replay
 from extracted_rules.othello.notation import (
     CONTEXT,
@@ -34,20 +35,15 @@ def draw_example(
     seen = min(seen, int((game != 0).sum()))
     played = replay(game)
     panels = []
+    board, legal = played.boards[0, seen].cpu(), played.legal[0, seen].cpu()
     others = [r for r in results[2:] if isinstance(models[r.model], OthelloGPT)]
     for result in (*results[:2], *others):
         logits = models[result.model](game[:, :CONTEXT].long())[0, seen - 1, 1:].double()
         odds = logits.log_softmax(-1) - torch.tensor(result.tau, dtype=torch.float64).log()
-        panels.append((result.model, odds.cpu()))
+        panels.append(Answer(result.model, board, legal, odds.cpu()))
     mover = "Black" if int(played.movers[0, seen]) > 0 else "White"
     caption = figures.caption_of(squares_from_tokens(game[0, :seen]))
-    figures.legality_heat_map(
-        played.boards[0, seen].cpu(),
-        played.legal[0, seen].cpu(),
-        panels,
-        f"{mover} to move {caption}, game {number + 1} of the bench",
-        path,
-    )
+    figures.answers(panels, f"{mover} to move {caption}, game {number + 1} of the bench", path)
     return rule
 
 

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from comparison.measuring.bench import Result
 from comparison.measuring.error_sets import KINDS, Overlap
+from comparison.showing.answers import Answer
 from comparison.showing.curves import Curve
 from extracted_rules.othello.files import whole_file
 from extracted_rules.othello.notation import COLUMNS, LABELS, N_SQUARES, SQUARE_OF_TOKEN
@@ -27,9 +28,14 @@ from extracted_rules.othello.notation import COLUMNS, LABELS, N_SQUARES, SQUARE_
 MODEL_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 #: Squares are tinted from red (below zero) through white to blue.
 DIVERGING = "RdBu"
+#: Log odds, in nats, that are drawn as strongly as any.
+ANSWER_LIMIT = 6.0
+#: Colour of a frame around a square that is pointed at.
+POINTING = "#E69F00"
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a picture, whole or not at all, and forget it. Raises OSError."""
     with whole_file(path) as partial:
         figure.savefig(partial, dpi=150, bbox_inches="tight")
     plt.close(figure)
@@ -78,7 +84,7 @@ def error_by_ply(results: Sequence[Result], path: Path) -> None:
     axes.set_title(f"How often the most likely move is illegal ({results[0].games:,} games)")
     axes.grid(alpha=0.25)
     axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _frame(axes: Axes) -> None:
@@ -108,41 +114,45 @@ def draw_board(axes: Axes, board: Tensor, values: Tensor, limit: float, title: s
     axes.set_title(title, fontsize=10)
 
 
-def legality_heat_map(
-    board: Tensor,
-    legal: Tensor,
-    log_odds: Sequence[tuple[str, Tensor]],
-    caption: str,
-    path: Path,
-) -> None:
-    """An example position as each model sees it.
+def draw_answer(axes: Axes, answer: Answer) -> None:
+    """One answer as a board.
 
-    legal: bool [64]. log_odds: per model float [60], log probability minus log tau by token - 1:
-    above zero (blue) the model holds the move for legal. A dot marks the truly legal squares; the
-    likeliest move has a ring where it is legal, a cross where it is not.
+    Blue squares are held for legal, red ones are not. A dot marks the truly legal squares; the
+    likeliest move has a ring where it is legal, a cross where it is not; a frame is the square to
+    point at.
     """
-    count, limit = len(log_odds), 6.0
-    figure, panels = plt.subplots(
+    on_board = torch.full((N_SQUARES,), -torch.inf, dtype=torch.float64)
+    on_board[SQUARE_OF_TOKEN[1:]] = answer.log_odds.double().cpu()
+    draw_board(axes, answer.board, on_board, ANSWER_LIMIT, _plain(answer.title))
+    for square in answer.legal.nonzero().squeeze(-1).tolist():
+        row, column = divmod(square, 8)
+        axes.plot(column + 0.5, row + 0.5, marker="o", ms=5, mfc="gold", mec="0.1", mew=0.7)
+    row, column = divmod(top := int(on_board.argmax()), 8)
+    if answer.legal[top]:
+        axes.add_patch(Circle((column + 0.5, row + 0.5), 0.3, fill=False, ec="0.1", lw=1.6))
+    else:
+        for colour, width in (("white", 5.0), ("0.1", 2.2)):  # to be seen on discs, too
+            axes.plot(column + 0.5, row + 0.5, marker="x", ms=13, color=colour, mew=width)
+    if answer.square >= 0:
+        row, column = divmod(answer.square, 8)
+        frame = Rectangle((column + 0.04, row + 0.04), 0.92, 0.92, fill=False, lw=2.6, zorder=5)
+        frame.set_edgecolor(POINTING)
+        axes.add_patch(frame)
+
+
+def answers(panels: Sequence[Answer], caption: str, path: Path) -> None:
+    """Positions as models answer them, side by side, each as in :func:`draw_answer`."""
+    count, limit = len(panels), ANSWER_LIMIT
+    figure, drawn = plt.subplots(
         1, count, figsize=(3.1 * count + 0.6, 3.9), squeeze=False, layout="constrained"
     )
-    for axes, (name, values) in zip(panels[0], log_odds, strict=True):
-        on_board = torch.full((N_SQUARES,), -torch.inf, dtype=torch.float64)
-        on_board[SQUARE_OF_TOKEN[1:]] = values.double().cpu()
-        draw_board(axes, board, on_board, limit, _plain(name))
-        for square in legal.nonzero().squeeze(-1).tolist():
-            row, column = divmod(square, 8)
-            axes.plot(column + 0.5, row + 0.5, marker="o", ms=5, mfc="gold", mec="0.1", mew=0.7)
-        row, column = divmod(top := int(on_board.argmax()), 8)
-        if legal[top]:
-            axes.add_patch(Circle((column + 0.5, row + 0.5), 0.3, fill=False, ec="0.1", lw=1.6))
-        else:
-            for colour, width in (("white", 5.0), ("0.1", 2.2)):  # to be seen on discs, too
-                axes.plot(column + 0.5, row + 0.5, marker="x", ms=13, color=colour, mew=width)
+    for axes, answer in zip(drawn[0], panels, strict=True):
+        draw_answer(axes, answer)
     mappable = ScalarMappable(Normalize(-limit, limit), plt.get_cmap(DIVERGING))
-    bar = figure.colorbar(mappable, ax=panels[0].tolist(), shrink=0.75, pad=0.01)
+    bar = figure.colorbar(mappable, ax=drawn[0].tolist(), shrink=0.75, pad=0.01)
     bar.set_label("log p − log tau (nats)")
     figure.suptitle(caption, fontsize=11)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def error_overlap(
@@ -179,7 +189,7 @@ def error_overlap(
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
     figure.suptitle("Overlap of error sets (Jaccard index)")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def layer_by_ply(values: Tensor, title: str, label: str, path: Path) -> None:
@@ -193,7 +203,7 @@ def layer_by_ply(values: Tensor, title: str, label: str, path: Path) -> None:
     axes.set(xlabel="moves seen", ylabel="layer", title=_plain(title))
     axes.set_yticks(range(layers))
     figure.colorbar(image, ax=axes, label=label, pad=0.01)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def worked_position(
@@ -236,7 +246,7 @@ def worked_position(
         ScalarMappable(Normalize(-1, 1), shades), ax=panels.flatten().tolist(), shrink=0.6, pad=0.01
     )
     bar.set_label("belief: theirs (red) to mine (blue)")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def what_moves_say(panels: Sequence[Sequence[tuple[str, Tensor]]], title: str, path: Path) -> None:
@@ -265,7 +275,7 @@ def what_moves_say(panels: Sequence[Sequence[tuple[str, Tensor]]], title: str, p
     mappable = ScalarMappable(Normalize(-limit, limit), shades)
     bar = figure.colorbar(mappable, ax=axes.flatten().tolist(), shrink=0.7, pad=0.01, extend="both")
     bar.set_label("theirs (red) to mine (blue)")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def accuracy_by_scalars(points: Sequence[tuple[int, float, float, float]], path: Path) -> None:
@@ -284,7 +294,7 @@ def accuracy_by_scalars(points: Sequence[tuple[int, float, float, float]], path:
     axes.set_title("What more numbers buy (pass-free positions)")
     axes.grid(alpha=0.25, which="both")
     axes.legend(frameon=False)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def training_curve(curves: Sequence[Curve], path: Path) -> None:
@@ -314,7 +324,7 @@ def training_curve(curves: Sequence[Curve], path: Path) -> None:
         axes.grid(alpha=0.25, which="both")
     if curves:
         figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=9)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def caption_of(squares: list[int]) -> str:

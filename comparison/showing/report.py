@@ -163,7 +163,7 @@ def without_nan(data: Any) -> Any:
     """JSON knows no NaN: what has no value (an interval of one game, say) is null."""
     if isinstance(data, dict):
         return {key: without_nan(value) for key, value in data.items()}
-    if isinstance(data, list):
+    if isinstance(data, list | tuple):
         return [without_nan(value) for value in data]
     return None if isinstance(data, float) and not isfinite(data) else data
 

@@ -1,4 +1,4 @@
-"""Benchmarks, run by ``make bench``: game generation, forward pass against evaluation, building.
+"""Benchmarks, run by ``make bench``: games, forward pass against evaluation, building, checking.
 
 Ratios come from one run on one machine; absolute figures are this machine's. creversi is needed
 (extra ``test``).
@@ -13,6 +13,7 @@ import torch
 from rich.console import Console
 
 from comparison.measuring.bench import FORWARD_GAMES, evaluate
+from comparison.properties import board_reader, check
 from extracted_rules.othello.game import FIRST_CHUNK, LARGEST_CHUNK, random_games
 from extracted_rules.othello.notation import CONTEXT
 from extracted_rules.othello.patterns import RAYS
@@ -114,9 +115,23 @@ def _building(console: Console) -> None:
     console.print(f"build('logic'): {seconds:.2f} s, process peak {peak:,.0f} MiB", highlight=False)
 
 
+def _checking(console: Console) -> None:
+    model = build("logic")
+    start = time.perf_counter()
+    found = check(model, tau=0.001, reader=board_reader(model))
+    seconds = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    cases = sum(int(f.overall().y) + f.elsewhere()[1] for f in found.findings.values())
+    console.print(
+        f"check of `logic`: {seconds:.0f} s, {cases:,} cases, process peak {peak:,.0f} MiB",
+        highlight=False,
+    )
+
+
 def report() -> None:
     """Measure and print everything."""
     console = Console()
     _building(console)
     _generation(console)
     _evaluation(console)
+    _checking(console)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from comparison.commands import measuring, training
+from comparison.commands import measuring
 from comparison.measuring.probes import Probes
 from comparison.showing import examples
-from comparison.trained import reference
+from comparison.trained import companions, reference
 from comparison.trained.checkpoints import FORMATS
 from handbuilt import OthelloGPT, Shape, build
 from tests.command_line import run
@@ -22,8 +22,7 @@ TINY = Shape(n_layers=1, d_model=8, n_heads=1, d_head=8, d_mlp=8)
 
 @pytest.fixture(autouse=True)
 def _small_and_without_a_trained_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    for group in (measuring, training):
-        monkeypatch.setattr(group, "THRESHOLD_GAMES", 40)
+    monkeypatch.setattr(companions, "THRESHOLD_GAMES", 40)
     monkeypatch.setattr(reference, "FOLDER", Path("nowhere"))
 
 

@@ -1,0 +1,141 @@
+"""``handbuilt report``: one page that shows what is known of the models, and an explorer."""
+
+import shlex
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from rich.progress import Progress
+
+from comparison.commands.shared import (
+    Device,
+    Seed,
+    SkipBad,
+    app,
+    bench_games,
+    check_writable,
+    console,
+    counter,
+    notes,
+    othello_gpt,
+    progress_bars,
+)
+from comparison.measuring.bench import resolve_device
+from comparison.measuring.probes import fingerprint
+from comparison.page.exhibits import Exhibit, Order
+from comparison.page.explorer import Shown, explore, given, openings, telling_errors
+from comparison.page.section import PageError
+from comparison.showing.report import measured_once
+from comparison.trained import companions, reference
+from comparison.trained.models import REFERENCE, UnknownModelError
+from handbuilt.transformer import OthelloGPT
+
+#: Games of the comparison; the other sections' are shares of them.
+GAMES = 600
+#: Shown, the trained one where the project has it, unless others are asked for.
+MODELS = ("reference", "calibrated", "logic", "extracted")
+EXPLORER = "explorer"
+#: Games of a file that the explorer takes, at most.
+MOST_GIVEN = 8
+PAGE = "report.html"
+
+
+@app.command("report")
+def report_command(
+    out: Annotated[Path, typer.Option(help=f"Folder for {PAGE}, and for what it is made of.")],
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(help=f"Recipes or checkpoint paths; {' '.join(MODELS)} by default."),
+    ] = None,
+    games: Annotated[
+        int, typer.Option(help="Random games of the comparison; other sections' go with it.", min=2)
+    ] = GAMES,
+    file: Annotated[
+        Path | None,
+        typer.Option(help="Games for the explorer: transcripts one a line, .pgn, or WTHOR .wtb."),
+    ] = None,
+    seed: Seed = 1,
+    device: Device = "auto",
+    skip_bad: SkipBad = False,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this section, or `explorer`; may be repeated."),
+    ] = None,
+) -> None:
+    """Write one self-contained page: every comparison, and an explorer of games. Killed, it goes
+    on with what it had."""
+    from comparison.page.rendering import render, write_page
+    from comparison.page.sections import SECTIONS, section
+
+    asked = _asked(only, [EXPLORER, *SECTIONS])
+    names = models or models_shown()
+    if len(set(names)) < len(names):
+        raise UnknownModelError("a model is named twice; every model is shown once")
+    where = resolve_device(device)
+    shown = _given(file, seed, skip_bad) if file else []
+    loaded = {
+        name: othello_gpt(name, "it has no parts to show").requires_grad_(False).to(where)
+        for name in names
+    }
+    work = _work_folder(out)
+    with progress_bars() as progress:
+        exhibits = tuple(_exhibit(n, m, seed, work, progress) for n, m in loaded.items())
+        order = Order(exhibits, games, seed, work, partial(counter, progress))
+        made = {name: section(order, name) for name in SECTIONS if name in asked}
+        explored = None
+        if EXPLORER in asked:
+            explored = explore(order, [*telling_errors(order), *openings(), *shown])
+    for name in (name for name, found in made.items() if found is None):
+        notes.print(f"left out {name}: none of these models has anything of the kind")
+    sections = [found for found in made.values() if found is not None]
+    described = [(e.name, e.model.metadata.get("description", "")) for e in exhibits]
+    command = shlex.join(["handbuilt", *sys.argv[1:]])
+    page = render(sections, explored, described, command)
+    write_page(page, out / PAGE)
+    size = len(page.encode()) / 1e6
+    console.print(f"wrote {out / PAGE}, {size:.1f} MB", highlight=False, markup=False)
+
+
+def models_shown() -> list[str]:
+    """The models of a page that none is asked for of."""
+    return [name for name in MODELS if name != REFERENCE or reference.is_there()]
+
+
+def _work_folder(out: Path) -> Path:
+    """The folder for what a page is made of, where page and folder can be written. Raises
+    OSError."""
+    work = out / "work"
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"cannot write {out / PAGE}: {error.strerror}") from None
+    check_writable(out / PAGE)
+    return work
+
+
+def _given(file: Path, seed: int, skip_bad: bool) -> list[Shown]:
+    """The first games of a file."""
+    batches, source = bench_games(0, file, seed, skip_bad, torch.device("cpu"))
+    games = torch.cat(batches)
+    if len(games) > MOST_GIVEN:
+        notes.print(f"the explorer takes the first {MOST_GIVEN} of {len(games):,} games of {file}")
+    return given(games[:MOST_GIVEN], source)
+
+
+def _exhibit(name: str, model: OthelloGPT, seed: int, work: Path, progress: Progress) -> Exhibit:
+    """A model with all that is needed to show it; what takes time is kept in ``work``."""
+    bars, where = partial(counter, progress), next(model.parameters()).device
+    kept = work / f"tau-{fingerprint(model)[:16]}-{seed}.json"
+    tau = measured_once(kept, lambda: companions.threshold(name, model, seed, where, bars))
+    return Exhibit(name, model, tau, companions.probes(name, model, bars), companions.rules(model))
+
+
+def _asked(only: list[str] | None, there: list[str]) -> list[str]:
+    """The sections that are asked for. Raises PageError for one that is not there."""
+    for name in only or []:
+        if name not in there:
+            raise PageError(f"no section is called {name!r}; there is {', '.join(there)}")
+    return list(only or there)

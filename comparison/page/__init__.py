@@ -1,0 +1,1 @@
+"""One self-contained page that shows what is known of the models, and an explorer of games."""

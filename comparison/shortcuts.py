@@ -1,0 +1,78 @@
+"""What a notebook needs in one call."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from comparison.explaining.contributions import Attribution
+from comparison.explaining.explainer import Explainer
+from comparison.explaining.names import part_names
+from comparison.explaining.replacement import check_fits
+from comparison.measuring.bench import Bars, evaluate, no_bars
+from comparison.measuring.error_sets import ErrorSet
+from comparison.measuring.layer_boards import layer_reader
+from comparison.measuring.probes import Probes, fingerprint
+from comparison.trained import companions
+from comparison.trained.models import UnknownModelError, load_model
+from extracted_rules import catalogue
+from extracted_rules.othello.game import random_games
+from handbuilt.transformer import OthelloGPT
+
+#: Random games of error sets, unless more are asked for.
+ERROR_GAMES = 200
+#: Games by which an explainer chooses the threshold of a model that came without one: fewer than
+#: for figures, as it draws a line and measures nothing.
+TAU_GAMES = 200
+
+
+def explainer(
+    name_or_path: str,
+    *,
+    device: torch.device | str = "cpu",
+    seed: int = 1,
+    rules: Path | None = None,
+    probes: Path | None = None,
+    bars: Bars = no_bars,
+) -> Explainer:
+    """A model by name or path, ready to be asked why it answers as it does.
+
+    rules: a catalogue of a trained model, which names its parts; probes: what reads its board; both
+    are the project's own where they are of this model, and probes are fitted where there are none.
+    seed: of the games for the threshold. Raises UnknownModelError for a baseline or a name that is
+    no model, CheckpointError or CatalogueError for files that are not of this model.
+    """
+    model = load_model(name_or_path)
+    if not isinstance(model, OthelloGPT):
+        raise UnknownModelError(f"{name_or_path} is a baseline: it has no parts to explain it by")
+    where = torch.device(device)
+    model = model.to(where)
+    known = catalogue.read(rules) if rules else companions.rules(model)
+    if rules and known:
+        check_fits(known, fingerprint(model))
+    read_by = Probes.load(probes, model) if probes else companions.probes(name_or_path, model, bars)
+    tau = companions.threshold(name_or_path, model, seed, where, bars, TAU_GAMES)
+    names = part_names(model, known)
+    return Explainer(name_or_path, Attribution(model), names, layer_reader(model, read_by), tau)
+
+
+@torch.inference_mode()
+def error_sets(
+    names: Sequence[str],
+    games: int = ERROR_GAMES,
+    seed: int = 1,
+    device: torch.device | str = "cpu",
+) -> dict[str, ErrorSet]:
+    """Where models err on the same random games, the bench of `evaluate` and `compare`.
+
+    :func:`comparison.measuring.error_sets.overlap` compares two of them. Raises UnknownModelError
+    or CheckpointError.
+    """
+    where = torch.device(device)
+    bench = list(random_games(games, seed, device=where))
+    found = {}
+    for name in names:
+        model = load_model(name).to(where)
+        tau = companions.threshold(name, model, seed, where, games=TAU_GAMES)
+        found[name] = evaluate(name, model, bench, tau, f"random, seed {seed}").errors
+    return found
