@@ -18,7 +18,7 @@ from comparison.errors.matched import Pair
 from comparison.errors.records import ALL_KINDS, Records
 from comparison.errors.report import BOARDS, MARGINS, RULES, TOGETHER
 from comparison.errors.rules import LEAST_CASES, RuleErrors
-from comparison.showing.figures import MODEL_COLOURS, _plain, save_figure
+from comparison.showing.figures import MODEL_COLOURS, plain, save_figure
 from extracted_rules.othello.patterns import PATTERNS
 
 KIND_WORDS = {
@@ -56,7 +56,7 @@ def together(pairs: Sequence[Pair], path: Path) -> None:
         axes.xaxis.set_major_formatter(lambda ratio, _: f"{ratio:g}")
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.grid(alpha=0.25, axis="x")
-    labels = [f"{_plain(b)}, where {_plain(a)} errs" for a, b in rows]
+    labels = [f"{plain(b)}, where {plain(a)} errs" for a, b in rows]
     panels[0].set_yticks(range(len(rows)), labels)
     panels[0].set_ylim(len(rows) - 0.4, -0.6)
     figure.suptitle("Do they err together? Hollow: errors dealt anew among matched positions")
@@ -72,7 +72,7 @@ def margins(records: Records, path: Path) -> None:
         share = np.arange(1, n + 1) / n
         # Ten thousand points draw the same line as a million.
         step = np.unique(np.geomspace(1, n, 10_000).astype(int)) - 1
-        label = _plain(answers.model)
+        label = plain(answers.model)
         axes.step(margin[step], share[step], where="post", color=colour, lw=1.4, label=label)
     axes.axvline(0, color="0.4", lw=0.8, ls=":")
     axes.set(yscale="log", xlim=(-12, 5), ylim=(0.5 / n, 1.2), ylabel="share of positions above")
@@ -95,9 +95,9 @@ def boards(found: Sequence[WrongDiscs], path: Path) -> None:
     for wrong in shown:
         axes = panels[errs.index(wrong.errs), readers.index(wrong.reader)]
         _by_layer(axes, wrong)
-        axes.set_title(f"board of {_plain(wrong.reader)}", fontsize=10)
+        axes.set_title(f"board of {plain(wrong.reader)}", fontsize=10)
     for row, name in zip(panels, errs, strict=True):
-        row[0].set_ylabel(f"discs wrong %, errors of {_plain(name)}")
+        row[0].set_ylabel(f"discs wrong %, errors of {plain(name)}")
         row[0].set_ylim(bottom=0)
     handles, labels = panels[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
@@ -140,7 +140,7 @@ def weak_rules(rules: RuleErrors, path: Path) -> None:
         axes.yaxis.set_major_formatter(lambda percent, _: f"{percent:g}")
         axes.grid(alpha=0.25)
     figure.colorbar(dots, ax=panels.tolist(), label="discs in the run", pad=0.01)
-    figure.suptitle(f"{_plain(rules.model)}: 960 patterns, their rules and its errors")
+    figure.suptitle(f"{plain(rules.model)}: 960 patterns, their rules and its errors")
     save_figure(figure, path)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from comparison.errors.records import Array, Mask, Records
+from comparison.measuring.measures import STAGES
 
 #: How many are asked for unless somebody says otherwise.
 TELLING = 10
@@ -32,7 +33,8 @@ def hardest(
 ) -> list[Telling]:
     """At most so many errors, each of another game: of every model the one with its worst margin;
     of the first trained model and every other one that where both err worst; those where only one
-    of all errs, by the lead of its margin. Then the next ones of each, in turn.
+    of all errs, by the lead of its margin. Then the next ones of each, in turn. As the worst errors
+    of all lie in the last moves, late, middle and early ones take turns as far as there are some.
 
     models: whose errors; all of them if None.
     """
@@ -41,20 +43,23 @@ def hardest(
     errs = {a.model: a.errs(at, "top-1") for a in chosen}
     margins = {a.model: a.columns.margin.astype(np.float64) for a in chosen}
     first = next((a.model for a in records.first_of_pairs() if a in chosen), None)
+    stage = np.searchsorted([last for _, last in STAGES], at.ply)
     queues = [
-        (why, iter(np.flatnonzero(mask)[np.argsort(-worst[mask], kind="stable")].tolist()))
+        (why, np.flatnonzero(mask)[np.argsort(-worst[mask], kind="stable")])
         for why, worst, mask in _wishes(errs, margins, first)
     ]
     found: list[Telling] = []
-    games: set[int] = set()
+    unseen = np.ones(len(records.bench.tokens), dtype=np.bool_)
     while queues and len(found) < count:
         for why, queue in list(queues):
-            row = next((row for row in queue if int(at.game[row]) not in games), None)
-            if row is None:
+            left = queue[unseen[at.game[queue]]]
+            if not len(left):
                 queues.remove((why, queue))
                 continue
+            wanted = left[stage[left] == len(STAGES) - 1 - len(found) % len(STAGES)]
+            row = int((wanted if len(wanted) else left)[0])
             game = int(at.game[row])
-            games.add(game)
+            unseen[game] = False
             found.append(
                 Telling(
                     game,

@@ -41,7 +41,7 @@ def save_figure(figure: Figure, path: Path) -> None:
     plt.close(figure)
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
     """A model's name as text: no mathematics between dollars, no label hidden by an underscore."""
     return "\u200b" + name.replace("$", r"\$")
 
@@ -62,7 +62,7 @@ def error_by_ply(results: Sequence[Result], path: Path) -> None:
         some = [rate.value > 0 for rate in rates]
         axes.plot(
             plies, [rate.value or zero for rate in rates], color=colour, lw=1.4,
-            marker=".", markevery=some, label=_plain(result.model),
+            marker=".", markevery=some, label=plain(result.model),
         )  # fmt: skip
         none = [ply for ply, there in zip(plies, some, strict=True) if not there]
         axes.plot(none, [zero] * len(none), "o", ms=4, mfc="white", mec=colour)
@@ -123,7 +123,7 @@ def draw_answer(axes: Axes, answer: Answer) -> None:
     """
     on_board = torch.full((N_SQUARES,), -torch.inf, dtype=torch.float64)
     on_board[SQUARE_OF_TOKEN[1:]] = answer.log_odds.double().cpu()
-    draw_board(axes, answer.board, on_board, ANSWER_LIMIT, _plain(answer.title))
+    draw_board(axes, answer.board, on_board, ANSWER_LIMIT, plain(answer.title))
     for square in answer.legal.nonzero().squeeze(-1).tolist():
         row, column = divmod(square, 8)
         axes.plot(column + 0.5, row + 0.5, marker="o", ms=5, mfc="gold", mec="0.1", mew=0.7)
@@ -159,7 +159,7 @@ def error_overlap(
     names: Sequence[str], overlaps: dict[tuple[str, str], list[Overlap]], path: Path
 ) -> None:
     """Jaccard index of every two models' error sets, one matrix an error kind."""
-    count, labels = len(names), [_plain(name) for name in names]
+    count, labels = len(names), [plain(name) for name in names]
     figure, panels = plt.subplots(
         1,
         len(KINDS),
@@ -200,7 +200,7 @@ def layer_by_ply(values: Tensor, title: str, label: str, path: Path) -> None:
         values.cpu().numpy(), aspect="auto", cmap="viridis", vmin=0, vmax=1, origin="lower",
         extent=(0.5, positions + 0.5, -0.5, layers - 0.5),
     )  # fmt: skip
-    axes.set(xlabel="moves seen", ylabel="layer", title=_plain(title))
+    axes.set(xlabel="moves seen", ylabel="layer", title=plain(title))
     axes.set_yticks(range(layers))
     figure.colorbar(image, ax=axes, label=label, pad=0.01)
     save_figure(figure, path)
@@ -306,7 +306,7 @@ def training_curve(curves: Sequence[Curve], path: Path) -> None:
             colour = MODEL_COLOURS[curve.colour % len(MODEL_COLOURS)]
         style = {"color": colour, "ls": "--" if curve.dashed else "-", "lw": 1.3, "marker": "."}
         percent = [100 * rate or float("nan") for rate in curve.illegal]
-        left.plot(curve.games, percent, ms=4, label=_plain(curve.name), **style)
+        left.plot(curve.games, percent, ms=4, label=plain(curve.name), **style)
         right.plot(curve.games, curve.excess, ms=4, **style)
     illegal = [rate for curve in curves for rate in curve.illegal]
     excess = [nats for curve in curves for nats in curve.excess]

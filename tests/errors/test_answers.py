@@ -102,6 +102,14 @@ def test_telling_errors() -> None:
     assert hardest(nobody) == []
 
 
+def test_telling_errors_of_all_stages() -> None:
+    """The worst lie late; one in three is late, one in three early, while there are such."""
+    at = positions(30, 59, 1)
+    at = replace(at, ply=np.tile(np.arange(2, 61), 30).astype(np.uint8))
+    bench = records(at, answers("one", at, np.full(len(at), True), at.ply.astype(np.float32)))
+    assert [error.ply for error in hardest(bench, 4)] == [60, 40, 20, 60]
+
+
 class Knows(LayerReader):
     """Two layers: one knows the board; the other does not know one of four squares where the model
     errs, which are the positions of odd ply after move 20."""
