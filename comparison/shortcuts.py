@@ -9,7 +9,7 @@ from comparison.explaining.contributions import Attribution
 from comparison.explaining.explainer import Explainer
 from comparison.explaining.names import part_names
 from comparison.explaining.replacement import check_fits
-from comparison.measuring.bench import Bars, evaluate, no_bars
+from comparison.measuring.bench import Bars, evaluate, no_bars, resolve_device
 from comparison.measuring.error_sets import ErrorSet
 from comparison.measuring.layer_boards import layer_reader
 from comparison.measuring.probes import Probes, fingerprint
@@ -40,12 +40,13 @@ def explainer(
     rules: a catalogue of a trained model, which names its parts; probes: what reads its board; both
     are the project's own where they are of this model, and probes are fitted where there are none.
     seed: of the games for the threshold. Raises UnknownModelError for a baseline or a name that is
-    no model, CheckpointError or CatalogueError for files that are not of this model.
+    no model, CheckpointError or CatalogueError for files that are not of this model,
+    MissingDeviceError for a device that is not there.
     """
     model = load_model(name_or_path)
     if not isinstance(model, OthelloGPT):
         raise UnknownModelError(f"{name_or_path} is a baseline: it has no parts to explain it by")
-    where = torch.device(device)
+    where = resolve_device(str(device))
     model = model.to(where)
     known = catalogue.read(rules) if rules else companions.rules(model)
     if rules and known:
@@ -65,10 +66,10 @@ def error_sets(
 ) -> dict[str, ErrorSet]:
     """Where models err on the same random games, the bench of `evaluate` and `compare`.
 
-    :func:`comparison.measuring.error_sets.overlap` compares two of them. Raises UnknownModelError
-    or CheckpointError.
+    :func:`comparison.measuring.error_sets.overlap` compares two of them. Raises UnknownModelError,
+    CheckpointError or MissingDeviceError.
     """
-    where = torch.device(device)
+    where = resolve_device(str(device))
     bench = list(random_games(games, seed, device=where))
     found = {}
     for name in names:

@@ -115,8 +115,8 @@ class Neuron(_Record):
     that the rule explains on other games, by two means, by ply or as the tree says; ``r2_control``:
     the control's rule, or the tree on boards of other games. ``figures``: what else was measured,
     whichever rule won: by kind of rule, a high F1 on other games of the best rule of that kind;
-    "tree" (of depth 5) and "clock", the variance explained; "excited", the largest mean difference
-    of activation by one pattern of a flip, and "by chance", the control's. ``logits``, ``squares``:
+    "tree" (of depth 5) and "clock", the variance explained; "shift", the largest mean difference of
+    activation by one pattern of a flip (`findings` has its control). ``logits``, ``squares``:
     what the neuron adds, by its strength, to the logits and to "mine less theirs" of the squares it
     moves most. ``tree``: ``[question, where it is not, where it is]``, nested; leaves are mean
     activations. A tree may stand beside a rule that is met or not where it explains much more.
@@ -445,14 +445,16 @@ def write(catalogue: Catalogue, path: Path) -> None:
 
 
 def read(path: Path) -> Catalogue:
-    """What :func:`write` wrote. Raises OSError, and CatalogueError for another kind of file, for a
-    catalogue of another version and for a finding that is broken, which it names."""
+    """What :func:`write` wrote. Raises CatalogueError for what cannot be read, for another kind of
+    file, for a catalogue of another version and for a finding that is broken, which it names."""
     try:
         # Not splitlines, which also splits at characters that a name may hold.
         first, *lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
         data = json.loads(first)
         if data.pop("format") != FORMAT:
             raise ValueError
+    except OSError as error:
+        raise CatalogueError(f"cannot read {path}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise CatalogueError(f"{path} is no catalogue of rules") from None
     version = data.pop("version", None)

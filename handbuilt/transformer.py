@@ -255,14 +255,15 @@ class OthelloGPT(nn.Module):
         if tokens.numel() and not 0 <= int(tokens.min()) <= int(tokens.max()) < self.shape.d_vocab:
             raise ValueError(f"tokens must lie in 0..{self.shape.d_vocab - 1}")
 
-    def save(self, path: Path) -> None:
+    def save(self, path: str | Path) -> None:
         """Write weights, shape and metadata as safetensors, whole or not at all. Raises OSError."""
         metadata = {**self.metadata, "shape": json.dumps(asdict(self.shape))}
-        write_tensors(path, self.state_dict(), metadata)
+        write_tensors(Path(path), self.state_dict(), metadata)
 
     @classmethod
-    def load(cls, path: Path) -> "OthelloGPT":
+    def load(cls, path: str | Path) -> "OthelloGPT":
         """Read what :meth:`save` wrote. Raises CheckpointError for anything else."""
+        path = Path(path)
         try:
             weights, metadata = read_tensors(path)
         except OSError as error:

@@ -5,7 +5,14 @@ from typing import Annotated
 
 import typer
 
-from comparison.commands.shared import app, check_picture, check_writable, console, othello_gpt
+from comparison.commands.shared import (
+    app,
+    check_picture,
+    check_writable,
+    console,
+    othello_gpt,
+    wrote,
+)
 from comparison.trained import huggingface
 from comparison.trained.checkpoints import FORMATS, export
 from comparison.trained.models import load_model
@@ -22,7 +29,7 @@ def build_command(
     check_writable(out)
     model = build(recipe)
     model.save(out)
-    console.print(f"wrote {out}: {model.metadata['description']}", highlight=False)
+    wrote(f"{out}: {model.metadata['description']}")
 
 
 @app.command("describe")
@@ -89,4 +96,4 @@ def export_command(
     else:
         check_writable(out)
     export(othello_gpt(model, "only an Othello-GPT can be exported"), form, out)
-    console.print(f"wrote {out}", highlight=False, markup=False, soft_wrap=True)
+    wrote(out)

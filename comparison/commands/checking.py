@@ -20,7 +20,9 @@ from comparison.commands.shared import (
     check_writable,
     console,
     counter,
+    make_folder,
     progress_bars,
+    wrote,
 )
 from comparison.measuring.bench import resolve_device
 from comparison.properties import PROPERTIES, PropertyError, Report, board_reader, check
@@ -91,7 +93,7 @@ def check_command(
     if json:
         check_writable(json)
     if out:
-        out.mkdir(parents=True, exist_ok=True)
+        make_folder(out)
         check_writable(out / "report.md")
     known = read_known(against) if against else None
     if known is not None:
@@ -153,7 +155,7 @@ def _write(reports: list[Report], subjects: list[Subject], out: Path) -> None:
                 pictures[report.model, name] = picture
     command = f"handbuilt {shlex.join(sys.argv[1:])}"
     write_report(reports, pictures, command, out / "report.md")
-    console.print(f"wrote {out / 'report.md'}", highlight=False, markup=False, soft_wrap=True)
+    wrote(out / "report.md")
 
 
 def _under(report: Report, share: float | None) -> list[str]:

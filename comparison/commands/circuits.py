@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from comparison.commands.shared import app, check_picture, console
+from comparison.commands.shared import app, check_picture, console, wrote
 from extracted_rules import catalogue
 
 
@@ -32,4 +32,4 @@ def circuits_command(
         console.print(as_table(title, ("layer",), rows, circuits.LAYER_HEADINGS))
     if out is not None:
         circuits.draw_kernels(known, out)
-        console.print(f"wrote {out}", highlight=False, markup=False, soft_wrap=True)
+        wrote(out)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
@@ -15,8 +16,10 @@ from comparison.commands.shared import (
     check_writable,
     console,
     counter,
+    make_folder,
     othello_gpt,
     progress_bars,
+    wrote,
 )
 from comparison.explaining import extraction
 from comparison.measuring.bench import resolve_device
@@ -62,13 +65,12 @@ def extract_command(
     name = model if "/" not in model else Path(model).stem
     if control:
         loaded, name = extraction.random_control(loaded, seed), f"{name}, weights in random order"
-    if layer is not None and not 0 <= layer < loaded.shape.n_layers:
-        raise LayoutError(f"layer {layer} does not exist; there are {loaded.shape.n_layers}")
+    _check_layer(layer, loaded.shape.n_layers)
     given = Probes.load(probes, loaded) if probes else None
     if given is None and model == REFERENCE and not control:
         given = Probes.load(reference.FOLDER / reference.PROBES, loaded)
     work = out.with_name(f"{out.name}.work")
-    work.mkdir(exist_ok=True)
+    make_folder(work)
     layers = None if layer is None else range(layer, layer + 1)
     with progress_bars() as progress:
         read_by = given or _fitted_probes(loaded, work, progress)
@@ -84,7 +86,13 @@ def extract_command(
     catalogue.write(found, out)
     shutil.rmtree(work)
     console.print(_overview(found))
-    console.print(f"wrote {out}", highlight=False, markup=False, soft_wrap=True)
+    wrote(out)
+
+
+def _check_layer(layer: int | None, layers: int) -> None:
+    """Raises LayoutError for a layer that is asked for and not there."""
+    if layer is not None and not 0 <= layer < layers:
+        raise LayoutError(f"layer {layer} does not exist; there are {layers}")
 
 
 def _fitted_probes(model: OthelloGPT, work: Path, progress: Progress) -> Probes:
@@ -101,7 +109,7 @@ def _fitted_probes(model: OthelloGPT, work: Path, progress: Progress) -> Probes:
 def _overview(found: catalogue.Catalogue) -> Table:
     """How many neurons of each layer follow which kind of rule."""
     layers = sorted({neuron.layer for neuron in found.neurons})
-    title = found.header.model
+    title = escape(found.header.model)
     table = Table("neurons in layer", *(str(layer) for layer in layers), "all", title=title)
     for rule in RULES:
         counts = [
@@ -131,6 +139,7 @@ def rules_command(
     if out is not None:
         check_picture(out)
     known = catalogue.read(path)
+    _check_layer(layer, known.header.sizes[0])
     if neuron is not None:
         chosen = [known.neuron(neuron)]
         for line in catalogue.words(chosen[0]):
@@ -146,7 +155,7 @@ def rules_command(
         from comparison.showing import rule_boards
 
         rule_boards.draw_rules(chosen, f"Rules of {known.header.model}", out)
-        console.print(f"wrote {out}", highlight=False, markup=False, soft_wrap=True)
+        wrote(out)
 
 
 def _listed(neurons: list[Neuron], title: str) -> Table:
@@ -155,5 +164,5 @@ def _listed(neurons: list[Neuron], title: str) -> Table:
         says = in_words(n.rule, n.parts) if n.parts else RULES[n.rule]
         numbers = (n.f1 if n.other else None, n.control.f1 if n.control else None, n.r2)
         shown = ["" if number is None else f"{number:.3f}" for number in numbers]
-        table.add_row(n.place, n.rule, says, *shown)
+        table.add_row(*map(escape, (n.place, n.rule, says)), *shown)
     return table

@@ -28,6 +28,10 @@ from comparison.measuring.probes import fingerprint
 from comparison.trained.companions import probes, threshold
 from handbuilt.transformer import OthelloGPT
 
+#: What is kept of a killed run is used again by the same version alone. Raised where a finding is
+#: asked otherwise.
+VERSION = 2
+
 
 @app.command("findings")
 def findings_command(
@@ -62,6 +66,9 @@ def findings_command(
         name: othello_gpt(name, "it has no parts to look at").requires_grad_(False).to(where)
         for name in models
     }
+    prints = {name: fingerprint(model) for name, model in loaded.items()}
+    if len(set(prints.values())) < len(models):
+        raise FindingsError("two of these are the same model; every model is asked once")
     out.mkdir(parents=True, exist_ok=True)
     check_writable(out / "findings.md")
     found: dict[str, dict[str, Found]] = {}
@@ -69,7 +76,7 @@ def findings_command(
     with progress_bars() as progress:
         for name, model in loaded.items():
             # Another model or other games are measured elsewhere.
-            settings = json_module.dumps([fingerprint(model), games, seed, where.type])
+            settings = json_module.dumps([VERSION, prints[name], games, seed, where.type])
             work = out / f"work-{sha256(settings.encode()).hexdigest()[:16]}"
             works.append(work)
             work.mkdir(exist_ok=True)

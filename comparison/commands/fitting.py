@@ -15,7 +15,9 @@ from comparison.commands.shared import (
     check_writable,
     console,
     counter,
+    make_folder,
     progress_bars,
+    wrote,
 )
 from comparison.explaining.knock_outs import knocked_out
 from comparison.measuring.bench import resolve_device
@@ -49,6 +51,7 @@ def calibrate_command(
     plan = Plan(steps=steps, batch=batch, rate=rate, seed=seed, tied=axes)
     check_writable(strengths)
     where = resolve_device(device)
+    make_folder(out)
     with progress_bars() as progress:
         task = progress.add_task("calibrating", total=steps)
 
@@ -63,7 +66,7 @@ def calibrate_command(
     )
     with whole_file(strengths) as partial:
         partial.write_text(dump(fitted, comment), encoding="utf-8")
-    console.print(f"wrote {strengths}", highlight=False, markup=False, soft_wrap=True)
+    wrote(strengths)
 
 
 @app.command("ablate")

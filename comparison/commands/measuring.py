@@ -21,8 +21,10 @@ from comparison.commands.shared import (
     check_writable,
     console,
     counter,
+    make_folder,
     othello_gpt,
     progress_bars,
+    wrote,
 )
 from comparison.measuring.bench import Result, evaluate, resolve_device
 from comparison.measuring.boards import BOARD_GAMES, BoardAccuracy, board_accuracy
@@ -127,7 +129,7 @@ def compare_command(
     where = resolve_device(device)
     loaded = {name: load_model(name).to(where) for name in models}
     bench, source = bench_games(games, file, seed, skip_bad, where)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     with progress_bars() as progress:
         results = [
             measure(n, m, bench, source, seed, progress, keep_errors=True)
@@ -180,7 +182,7 @@ def compare_command(
     write_json([result.as_dict() for result in results], out / "results.json")
     command = shlex.join(["handbuilt", *sys.argv[1:]])
     write_markdown(results, overlaps, drawn, command, out / "report.md")
-    console.print(f"wrote {out}/: report.md, results.json, figures and error sets", highlight=False)
+    wrote(f"{out}/: report.md, results.json, figures and error sets")
 
 
 def file_stems(names: list[str]) -> list[str]:
@@ -224,4 +226,4 @@ def probe_command(
     console.print(as_table(title, (), board_rows(accuracy), board_headings(accuracy)))
     title = f"{model}: whole boards right, read from linear probes ({BOARD_GAMES} games)"
     layer_by_ply(accuracy.whole_boards(), title, "share of boards", picture)
-    console.print(f"wrote {out} and {picture}", highlight=False, markup=False, soft_wrap=True)
+    wrote(f"{out} and {picture}")

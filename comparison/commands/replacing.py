@@ -11,8 +11,10 @@ from comparison.commands.shared import (
     app,
     console,
     counter,
+    make_folder,
     othello_gpt,
     progress_bars,
+    wrote,
 )
 from comparison.explaining import fitted, necessity, replacement
 from comparison.measuring.bench import resolve_device
@@ -47,11 +49,10 @@ def replace_command(
     known = catalogue.read(path)
     loaded = othello_gpt(model, "it has no parts to replace").to(resolve_device(device))
     replacement.check_fits(known, fingerprint(loaded))
-    out.mkdir(parents=True, exist_ok=True)
     # Another model, catalogue or seed is measured elsewhere.
     depends_on = replacement.digest(path.read_bytes(), known.header.fingerprint, fitting, seed)
     work = out / f"work-{depends_on}"
-    work.mkdir(exist_ok=True)
+    make_folder(work)
     with progress_bars() as progress:
         step = counter(progress, "fit", 2 * fitting)
         fit = fitted.fit_replacements(loaded, known, seed, (fitting, fitting), step)
@@ -90,4 +91,4 @@ def replace_command(
     replacing.draw_replacement(
         found, f"{model}: what its rules account for", out / "replacement.png"
     )
-    console.print(f"wrote {out}", highlight=False, markup=False, soft_wrap=True)
+    wrote(out)

@@ -56,6 +56,19 @@ def check_picture(path: Path) -> None:
         raise OSError(f"cannot write {path}: the picture is a .png")
 
 
+def make_folder(out: Path) -> None:
+    """A folder to write to, and those above it. Raises OSError where there can be none."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"cannot write {out}: {error.strerror}") from None
+
+
+def wrote(what: Path | str) -> None:
+    """Say what was written, as it is called: a name may look like markup, or be long."""
+    console.print(f"wrote {what}", highlight=False, markup=False, soft_wrap=True)
+
+
 @contextmanager
 def progress_bars() -> Iterator[Progress]:
     columns = (

@@ -7,8 +7,10 @@ from typing import Annotated
 import torch
 import typer
 
-from comparison.commands.shared import app, check_picture
-from comparison.trained.states import LOG, curves, read_log
+from comparison.commands.shared import app, check_picture, make_folder, wrote
+from comparison.showing.curves import Curve
+from comparison.trained.settings import TrainingError
+from comparison.trained.states import LOG, Progress, curves, read_log
 from extracted_rules.othello.game import random_games
 from extracted_rules.othello.game_files import load_games
 
@@ -29,6 +31,7 @@ def passes_command(
     from comparison.studies import passes
 
     played = torch.cat(list(load_games(file) if file else random_games(games, seed)))
+    make_folder(out)
     source = file.stem if file else f"random-{games}-{seed}"
     print(passes.report(played, source, out))
 
@@ -45,6 +48,7 @@ def scalars_command(
     """How good are the rules with how many fitted numbers? About half an hour."""
     from comparison.studies import scalars
 
+    make_folder(out)
     print(scalars.report(out, steps, games, seed))
 
 
@@ -63,16 +67,27 @@ def curve_command(
     from comparison.showing.figures import training_curve
 
     check_picture(out)
-    earlier = read_log(before) if before else []
-    drawn = [replace(c, colour=None) for c in curves(earlier, before.stem if before else "")]
+    earlier: list[Progress] = []
+    drawn: list[Curve] = []
+    if before:
+        earlier = read_log(before)
+        drawn = [replace(c, colour=None) for c in _validations(earlier, before, before.stem)]
     for number, path in enumerate(logs):
         folder = path.resolve() if path.is_dir() else path.resolve().parent
         name = folder.name if path.is_dir() or path.name == LOG else path.stem
         seen = earlier[-1].games if earlier and number == 0 else 0
-        found = curves(read_log(path), name, seen)
+        found = _validations(read_log(path), path, name, seen)
         drawn += [replace(c, colour=len(drawn) + i) for i, c in enumerate(found)]
     training_curve(drawn, out)
-    print(f"wrote {out}")
+    wrote(out)
+
+
+def _validations(log: list[Progress], path: Path, name: str, before: int = 0) -> list[Curve]:
+    """A log's lines of the figure. Raises TrainingError where there are none to draw."""
+    found = curves(log, name, before)
+    if not found:
+        raise TrainingError(f"{path} holds no validation of a training run to draw")
+    return found
 
 
 @study.command("speed")

@@ -16,11 +16,11 @@ from comparison.commands.shared import (
     app,
     bench_games,
     check_writable,
-    console,
     counter,
     notes,
     othello_gpt,
     progress_bars,
+    wrote,
 )
 from comparison.measuring.bench import (
     THRESHOLD_GAMES,
@@ -263,7 +263,4 @@ def adopt_command(
         probes = fit_probes(model, probe_games, seed, step)
         boards = probe_accuracy(model, probes, benches[0][1][0][:BOARD_GAMES])
     write_reference(reference.FOLDER, trained, hardware, note, measured, probes, boards)
-    console.print(
-        f"wrote {reference.FOLDER}: evaluate, compare and probe know this model as {REFERENCE}",
-        highlight=False, markup=False, soft_wrap=True,
-    )  # fmt: skip
+    wrote(f"{reference.FOLDER}: evaluate, compare and probe know this model as {REFERENCE}")

@@ -1,7 +1,8 @@
 """Why likeliest moves are illegal: because of the side, the board, or the counting of lines.
 
-See :mod:`comparison.explaining.causes`. Beside the errors stand matched positions where the model
-does not err, asked about the likeliest *illegal* square there: what may be wrong without an error.
+See :mod:`comparison.explaining.causes`. Beside the errors that have matched positions stand those,
+drawn by weight, where the model does not err, asked about the likeliest *illegal* square there:
+what may be wrong without an error. If neither side nor board is, nothing is.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 from comparison.errors.layers import weights_of
-from comparison.errors.records import Answers, Records
+from comparison.errors.records import Answers, Array, Records
 from comparison.explaining.causes import BOARD, COUNTING, SIDE, cause_of
 from comparison.measuring.boards import READ_GAMES
 from comparison.measuring.layer_boards import LayerReader
@@ -76,21 +77,22 @@ def _of_model(
 ) -> CauseShares:
     at = records.positions
     errs = answers.errs(at, "top-1") & (at.ply > 2)  # position 0 holds no board in all models
-    weights = weights_of(at, errs)["matched"] * (at.ply > 2)
-    wrong = _drawn(errs.astype(np.float64), generator)
-    matched = _drawn(weights, generator)
+    weights = weights_of(at, errs)
+    wrong = _drawn(weights["errs"], generator, again=False)
+    matched = _drawn(weights["matched"] * (at.ply > 2), generator, again=True)
     shares, discs = _shares(records, reader, wrong, progress)
     elsewhere, _ = _shares(records, reader, matched, progress)
     return CauseShares(answers.model, len(wrong), len(matched), shares, elsewhere, discs)
 
 
-def _drawn(weights: npt.NDArray[np.float64], generator: np.random.Generator) -> Rows:
-    """At most ASKED different positions, by weight, in their order."""
-    size = min(ASKED, int((weights > 0).sum()))
+def _drawn(weights: Array, generator: np.random.Generator, again: bool) -> Rows:
+    """ASKED positions by weight, in their order; at most as many as there are if none is to come
+    ``again``. (Drawn once each, positions of great weight would be too few.)"""
+    there = int((weights > 0).sum())
+    size = ASKED if again and there else min(ASKED, there)
     if not size:
         return np.zeros(0, dtype=np.int64)
-    chosen = generator.choice(len(weights), size, replace=False, p=weights / weights.sum())
-    return np.sort(chosen)
+    return np.sort(generator.choice(len(weights), size, replace=again, p=weights / weights.sum()))
 
 
 def _shares(
@@ -98,16 +100,18 @@ def _shares(
 ) -> tuple[dict[str, Estimate], float]:
     """(by cause, its share of the positions with these numbers; wrong discs of a line)."""
     at = records.positions
-    kinds = np.zeros((len(CAUSES), len(at)), dtype=np.bool_)
+    kinds = np.zeros((len(CAUSES), len(at)), dtype=np.int64)
     discs = []
-    for some in np.array_split(rows, max(1, -(-len(rows) // READ_GAMES))):
-        for row, (kind, wrong) in zip(some, _asked(records, reader, some), strict=True):
-            kinds[CAUSES.index(kind), row] = True
+    different, times = np.unique(rows, return_counts=True)
+    for first in range(0, len(different), READ_GAMES):
+        some = slice(first, first + READ_GAMES)
+        asked = _asked(records, reader, different[some])
+        for row, drawn, (kind, wrong) in zip(different[some], times[some], asked, strict=True):
+            kinds[CAUSES.index(kind), row] = drawn
             if kind == BOARD:
                 discs.append(wrong)
-        progress(len(some))
-    asked = np.logical_or.reduce(kinds)
-    shares = {c: at.ratio(kinds[n], asked).rate() for n, c in enumerate(CAUSES)}
+        progress(int(times[some].sum()))
+    shares = {c: at.ratio(kinds[n], kinds.sum(0)).rate() for n, c in enumerate(CAUSES)}
     return shares, float(np.mean(discs)) if discs else float("nan")
 
 
@@ -130,7 +134,7 @@ def _asked(records: Records, reader: LayerReader, rows: Rows) -> list[tuple[str,
             played.boards[number, ply - 1].cpu(),
             boards.held[reader.decisive, number, position].cpu(),
             int(played.movers[number, ply - 1]),
-            -int(boards.black[reader.decisive, number, position].sign()),
+            int(boards.mover[reader.decisive, number, position]),
         )
         found.append((cause.kind, len(cause.line.wrong) if cause.line else 0))
     return found

@@ -29,7 +29,7 @@ KIND_WORDS = {
 
 
 def together(pairs: Sequence[Pair], path: Path) -> None:
-    """How many times as likely each model errs where another does, with intervals; hollow: the
+    """Matched odds ratios of each model's erring where another does, with intervals; hollow: the
     control. One panel a kind of error, rows the same in each."""
     rows = list(dict.fromkeys((pair.a, pair.b) for pair in pairs))
     figure, panels = plt.subplots(
@@ -43,7 +43,7 @@ def together(pairs: Sequence[Pair], path: Path) -> None:
                 (table.matched, 0.0, {"marker": "o", "color": colour}),
                 (table.control, 0.25, {"marker": "o", "color": "0.6", "mfc": "white"}),
             ):
-                if estimate.low > 0:
+                if estimate.low > 0:  # which a logarithmic axis can show
                     spread = [[estimate.value - estimate.low], [estimate.high - estimate.value]]
                     axes.errorbar(
                         estimate.value, row + shift, xerr=spread, ms=5, lw=1.4, capsize=2, **style

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import isnan
 from pathlib import Path
+from shlex import quote
 
 from comparison.errors.agreement import Agreement
 from comparison.errors.analysis import Analysis
@@ -14,6 +15,7 @@ from comparison.errors.near import QUANTILES, Alike, NearMisses
 from comparison.errors.records import NEAR_SHARE
 from comparison.errors.rules import RuleErrors
 from comparison.errors.telling import Telling
+from comparison.explaining.causes import COUNTING
 from comparison.measuring.measures import Estimate
 from comparison.showing.report import markdown
 from extracted_rules.othello.files import whole_file
@@ -184,7 +186,12 @@ def _causes(found: Sequence[CauseShares]) -> Section:
     rows = [
         [
             *(of.model, where, f"{number:,}"),
-            *(_interval(shares[cause], 100, 1) for cause in CAUSES),
+            *(
+                "–"
+                if where == "matched" and cause == COUNTING
+                else _interval(shares[cause], 100, 1)
+                for cause in CAUSES
+            ),
             f"{of.discs:.1f}" if where == "errors" and not isnan(of.discs) else "",
         ]
         for of in found
@@ -199,7 +206,8 @@ def _causes(found: Sequence[CauseShares]) -> Section:
         "Because of the *side*: an unseen pass is unnoticed or imagined. Because of the *board*: "
         "a line is there on the board that the model holds, and not on the true one. Because of "
         "the *counting*: the model's own board has it right. *matched* positions, where it does "
-        "not err, are asked about the likeliest illegal square.",
+        "not err, are asked about the likeliest illegal square; there the rest is no mistake. A "
+        "trained model's side is the one by which most discs are right.",
         ("model", "positions"),
         ("asked", *(f"{cause} %" for cause in CAUSES), "discs wrong"),
         rows,
@@ -219,8 +227,9 @@ def _wrong_discs(found: Sequence[WrongDiscs]) -> Section:
     return Section(
         "Where boards part, layer by layer",
         "The share of discs held wrongly, in per cent, behind each layer: where a model makes an "
-        "illegal move likeliest, at matched positions where it does not, and everywhere. (For "
-        "wrong legal sets, see errors.json.)",
+        "illegal move likeliest, at matched positions where it does not, and everywhere. Trained "
+        "models' boards are read by probes and in the frame that suits them better, hand-built "
+        "ones' in their own: compare rows, not models. (For wrong legal sets, see errors.json.)",
         ("board of", "errors of", "errors", "layer"),
         ("where it errs", "matched, not erring", "all positions"),
         rows,
@@ -308,10 +317,12 @@ def _telling(telling: Sequence[Telling]) -> Section:
     for error in telling:
         squares = [int(SQUARE_OF_TOKEN[token]) for token in error.tokens[: error.ply - 1]]
         rows.append([f"{error.game}", f"{error.ply}", error.why, ", ".join(error.errs)])
-        moves.append(f"- Game {error.game}, the moves before: `{format_transcript(squares)}`")
+        asked = f"handbuilt explain {quote(error.errs[0])} {format_transcript(squares)}"
+        moves.append(f"- Game {error.game}: `{asked}`")
     return Section(
         "Errors that tell most",
-        "Games are counted from 0, plies to predict from 1.",
+        "Games are counted from 0, plies to predict from 1. The commands say why, in words and as "
+        "boards.",
         ("game", "ply", "chosen as", "err there"),
         (),
         rows,

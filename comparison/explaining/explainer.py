@@ -133,7 +133,7 @@ class Explainer:
         boards = self.reader.of_streams(torch.stack(streams), played)
         if seen - 1 < boards.first:
             return None, None
-        mover = -int(boards.black[self.reader.decisive, 0, seen - 1].sign())
+        mover = int(boards.mover[self.reader.decisive, 0, seen - 1])
         return boards.held[:, 0, seen - 1].cpu(), mover
 
     def _reasons(self, parts: Parts, square: int, named: int) -> SquareReasons:

@@ -148,9 +148,8 @@ def verdict(e: Explanation) -> list[str]:
     """What the model answers, and whether it is right."""
     legal = "legal" if bool(e.legal[e.top]) else "ILLEGAL"
     said = [f"The likeliest move is {LABELS[e.top]}, which is {legal}."]
-    empty = e.board == 0
     for name, squares in (
-        ("Held for legal, and not", e.predicted & ~e.legal & empty),
+        ("Held for legal, and not", e.predicted & ~e.legal),
         ("Legal, and not held so", e.legal & ~e.predicted),
     ):
         if bool(squares.any()):

@@ -69,7 +69,8 @@ class Patched:
             for squares in (self.only_here, self.only_there)
         )
         told = [
-            f"Patched into the other game. Legal here alone: {here}; there alone: {there}.",
+            "Patched into the other game. Of the squares that are empty in both, legal here "
+            f"alone: {here}; there alone: {there}.",
             f"Their logits' difference is {self.here:.2f} here and {self.there:.2f} there. What of "
             "that comes back with one activation of this game, after the last move:",
         ]

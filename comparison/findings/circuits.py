@@ -126,33 +126,32 @@ def previous_colour(studied: Studied) -> Found:
     seen = studied.seen
     drawn = torch.full((studied.layers, studied.model.shape.n_heads), torch.nan)
     right, chance, discs = [], [], torch.zeros(0)
-    chosen: tuple[float, Tensor] = (-1.0, torch.zeros(0))
+    best, of_best = -1.0, (torch.zeros(0), torch.zeros(0))
     for layer, roles in by_layer.items():
         of_layer = Layer(studied, layer, roles)
         told, discs = of_layer.agreement(of_layer.seen, itself)
         right.append(told)
-        chance.append(of_layer.agreement(of_layer.seen, other)[0])
+        elsewhere = of_layer.agreement(of_layer.seen, other)[0]
+        chance.append(elsewhere)
         drawn[layer, of_layer.heads] = told.sum(0) / discs.sum()
         before, of = of_layer.agreement(of_layer.fit, itself)
-        best = (before.sum(0) / of.sum()).max(0)
-        if float(best.values) > chosen[0]:
-            chosen = float(best.values), told[:, best.indices]
+        highest = (before.sum(0) / of.sum()).max(0)
+        if float(highest.values) > best:
+            head = int(highest.indices)
+            best, of_best = float(highest.values), (told[:, head], elsewhere[:, head])
     heads = sum(part.shape[1] for part in right)
 
-    def share(told: Tensor, of: int) -> Value:
-        by_chance = torch.cat(chance, 1).sum(1) / heads
-        return Value(
-            ratio_by_game(told / of, discs, seen.game, seen.games).share(),
-            ratio_by_game(by_chance, discs, seen.game, seen.games).share(),
-        )
+    def share(told: Tensor, by_chance: Tensor) -> Value:
+        both = (ratio_by_game(x, discs, seen.game, seen.games).share() for x in (told, by_chance))
+        return Value(*both)
 
     note = f"{heads} heads"
     if studied.layout:
         note += "; flips-heads carry nothing but flips, board-heads whole boards"
     return Found(
         {
-            "agrees, all heads": share(torch.cat(right, 1).sum(1), heads),
-            "agrees, best head": share(chosen[1], 1),
+            "agrees, all heads": share(*(torch.cat(all_, 1).mean(1) for all_ in (right, chance))),
+            "agrees, best head": share(*of_best),
         },
         note,
         Grid(tuple(map(tuple, drawn.tolist())), "head", "layer", "agreement", 0, 1, True),

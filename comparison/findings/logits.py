@@ -137,23 +137,24 @@ def suppress_and_promote(studied: Studied) -> Found:
             continue
         stream = seen.before(layers[0]) if layers[0] else None
         assert stream is not None
-        ratios = (Ratio(), Ratio())
+        changes: tuple[list[Tensor], list[Tensor]] = ([], [])
+        before, game = [], []
         for rows, patterns in _cases(holds & served, seen.game, generator):
             # Another pattern, that is served, does not hold here and is for another square.
             fits = served & ~holds[rows] & (_STARTS[patterns][:, None] != _STARTS)
             chance = torch.rand(fits.shape, generator=generator)
             others = (chance * fits).argmax(-1)
             token = TOKEN_OF_SQUARE[_STARTS[patterns]] - 1
-            for ratio, taken in zip(ratios, (patterns, others), strict=True):
+            before.append(usual[rows, token])
+            game.append(seen.game[rows])
+            for change, taken in zip(changes, (patterns, others), strict=True):
                 gone = [of_layer[taken] for of_layer in members]
                 p = _without(studied, layers, stream, rows, gone, off)
-                row = torch.arange(len(rows))
-                before, after = usual[rows, token], p[row, token]
-                counted = ratio_by_game(after - before, before, seen.game[rows], seen.games)
-                for field in ("games", "x", "y", "xx", "xy", "yy"):
-                    setattr(ratio, field, getattr(ratio, field) + getattr(counted, field))
+                change.append(p[torch.arange(len(rows)), token] - before[-1])
+        whole, of = torch.cat(before), torch.cat(game)
+        shares = (ratio_by_game(torch.cat(c), whole, of, seen.games).mean() for c in changes)
         each = torch.stack(members).sum((0, 2))[served].double().mean()
-        values[f"without {name}"] = Value(ratios[0].mean(), ratios[1].mean())
+        values[f"without {name}"] = Value(*shares)
         notes.append(f"{name}: {int(served.sum())} patterns, {float(each):.1f} neurons each")
     return Found(values, "; ".join(notes))
 

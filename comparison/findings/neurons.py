@@ -316,15 +316,17 @@ def pattern_neurons(studied: Studied) -> Found:
 
 def _by_ply(fit: Sample, seen: Sample, layer: int, ply: Tensor) -> list[Tensor]:
     """Sums by group, float64 [GROUPS, neurons] each: squared errors of the mean activation that the
-    other games have at that ply, activations, and their squares; and [GROUPS, 1], positions."""
+    other games have at that ply, activations, and their squares; and [GROUPS, 1], positions. ply:
+    of the other games' positions."""
     before, after = fit.neurons(layer), seen.neurons(layer)
     # In units of each neuron's own deviation, so that large numbers do not drown small ones.
     centre, scale = before.mean(0), before.std(0).clamp(min=1e-12)
     before, after = (before - centre) / scale, (after - centre) / scale
-    count = torch.bincount(fit.boards.ply, minlength=CONTEXT).clamp(min=1)[:, None]
-    mean = torch.zeros(CONTEXT, before.shape[1]).index_add_(0, fit.boards.ply, before) / count
-    sums = [by_group(x, seen.group) for x in ((after - mean[ply]).square(), after, after.square())]
-    return [*sums, by_group(torch.ones(len(ply), 1), seen.group)]
+    count = torch.bincount(ply, minlength=CONTEXT).clamp(min=1)[:, None]
+    mean = torch.zeros(CONTEXT, before.shape[1]).index_add_(0, ply, before) / count
+    error = (after - mean[seen.boards.ply]).square()
+    sums = [by_group(x, seen.group) for x in (error, after, after.square())]
+    return [*sums, by_group(torch.ones(len(after), 1), seen.group)]
 
 
 def _r2(error: Tensor, total: Tensor, squares: Tensor, n: Tensor) -> Tensor:
@@ -337,11 +339,11 @@ def clock_neurons(studied: Studied) -> Found:
     """How many neurons the ply alone explains: their mean activation at each ply, in some games,
     explains this share of their variance in others.
 
-    The control gives every position the ply of another position.
+    The control takes the means over positions that are dealt plies anew.
     """
-    seen = studied.seen
+    fit, seen = studied.fit, studied.seen
     generator = torch.Generator().manual_seed(studied.seed)
-    mixed = seen.boards.ply[torch.randperm(len(seen.boards), generator=generator)]
+    mixed = fit.boards.ply[torch.randperm(len(fit.boards), generator=generator)]
     marks = (R2_AT_LEAST, FAIR)
     counts: dict[tuple[float, bool], list[Estimate]] = {
         (m, c): [] for m in marks for c in (False, True)
@@ -351,8 +353,8 @@ def clock_neurons(studied: Studied) -> Found:
         return float((_r2(*sums) > mark).sum())
 
     for layer in range(studied.layers):
-        for control, ply in ((False, seen.boards.ply), (True, mixed)):
-            sums = _by_ply(studied.fit, seen, layer, ply)
+        for control, ply in ((False, fit.boards.ply), (True, mixed)):
+            sums = _by_ply(fit, seen, layer, ply)
             for mark in marks:
                 count = jackknife(partial(above, mark), *sums, within=(0.0, np.inf))
                 counts[mark, control].append(count)

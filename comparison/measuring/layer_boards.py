@@ -24,14 +24,13 @@ class LayerBoards:
     """What a model holds of some games' boards.
 
     held: float32 [layers, B, T, 64], about the discs after moves 0..t: above 0 black, below 0
-    white, within -1..1, the nearer to 0 the less sure; 0 where no disc lies. black: float32
-    [layers, B, T], above 0 where black is held to have made move t, below 0 where white is; None
-    for a model that is not asked. first: the first position at which a board is held; a hand-built
-    model's position 0 knows its replies by heart.
+    white, within -1..1, the nearer to 0 the less sure; 0 where no disc lies. mover: int8
+    [layers, B, T], who is held to move next, +1 black; 0 where nobody truly does. first: the first
+    position at which a board is held; a hand-built model's position 0 knows its replies by heart.
     """
 
     held: Tensor
-    black: Tensor
+    mover: Tensor
     first: int = 0
 
     def truth(self, played: Replay) -> Tensor:
@@ -68,13 +67,17 @@ class LayerReader(ABC):
         parts = [self.of_streams(*part) for part in residuals(self.model, games)]
         return LayerBoards(
             torch.cat([part.held for part in parts], 1),
-            torch.cat([part.black for part in parts], 1),
+            torch.cat([part.mover for part in parts], 1),
             parts[0].first,
         )
 
 
 class NamedLayers(LayerReader):
-    """The named directions of a hand-built model."""
+    """The named directions of a hand-built model.
+
+    Its side says who made the last move, and nothing of a pass that is due now, which it leaves to
+    the counting of lines. So who held the maker rightly is taken to hold the next mover rightly.
+    """
 
     def __init__(self, model: OthelloGPT) -> None:
         super().__init__(model)
@@ -84,14 +87,20 @@ class NamedLayers(LayerReader):
     def of_streams(self, streams: Tensor, played: Replay) -> LayerBoards:
         """See :class:`LayerReader`."""
         where = self.directions
-        sides = streams[..., where["side"]]
+        sides = streams[..., where["side"]].sign()
         # +1 is the mover's: a disc that was theirs, -1, and is told to be turned becomes theirs no
         # more.
         held = streams[..., where["belief"]].clamp(-1, 1) + 2 * streams[..., where["message"]]
         tokens = played.tokens[:, : streams.shape[2]].long()
         placed = SQUARE_OF_TOKEN.to(tokens.device)[tokens].clamp(max=N_SQUARES - 1)
         held = held.scatter(-1, placed.expand(len(streams), -1, -1)[..., None], 1.0)
-        return LayerBoards(_discs(held * sides.sign(), played), sides[..., 0].float(), first=1)
+        plies = streams.shape[2]
+        makers, next_movers = played.movers[:, :plies], played.movers[:, 1 : plies + 1]
+        return LayerBoards(
+            _discs(held * sides, played),
+            (sides[..., 0] * makers * next_movers).to(torch.int8),
+            first=1,
+        )
 
 
 class ProbedLayers(LayerReader):
@@ -117,7 +126,7 @@ class ProbedLayers(LayerReader):
         # As many either way, as where the game is over: the side that truly moves next.
         next_mover = torch.where(right == 0, played.movers[:, 1 : streams.shape[2] + 1], right)
         next_mover = next_mover.sign().to(mine)
-        return LayerBoards(_discs(mine * next_mover[..., None], played), -next_mover.float())
+        return LayerBoards(_discs(mine * next_mover[..., None], played), next_mover.to(torch.int8))
 
 
 def _discs(held: Tensor, played: Replay) -> Tensor:

@@ -22,7 +22,7 @@ Known = dict[tuple[str, str], dict[str, float]]
 def read_known(path: Path) -> Known:
     """The rates on random games of an earlier ``--json``, by model and property.
 
-    Raises PropertyError for another file, OSError for none.
+    Raises PropertyError for another file, and for none.
     """
     try:
         return {
@@ -33,6 +33,8 @@ def read_known(path: Path) -> Known:
             for found in model["properties"]
             if (rate := found["strata"].get(RANDOM, {}).get("all", {}).get("all"))
         }
+    except OSError as error:
+        raise PropertyError(f"cannot read {path}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, AttributeError):
         raise PropertyError(f"{path} is not what a check wrote with --json") from None
 

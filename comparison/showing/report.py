@@ -74,7 +74,7 @@ def as_table(
     table = Table(title=escape(title), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for heading in (*first, *headings):
         side: JustifyMethod = "left" if heading in first else "right"
-        table.add_column(heading, justify=side, no_wrap=True)
+        table.add_column(escape(heading), justify=side, no_wrap=True)
     for row in rows:
         table.add_row(*map(escape, row))
     return table
@@ -176,10 +176,14 @@ def write_json(data: Any, path: Path) -> None:
 
 
 def measured_once(path: Path, measure: Callable[[], Any]) -> Any:
-    """What ``measure`` gives, as JSON; from the file where it was measured before."""
+    """What ``measure`` gives, as JSON; from the file where it was measured before. Raises OSError,
+    also for a file that is damaged."""
     if not path.exists():
         write_json(measure(), path)
-    return json.loads(path.read_text(encoding="utf-8"))
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise OSError(f"{path} is damaged ({error}); without it, it is made anew") from None
 
 
 def _who_errs_less(results: Sequence[Result]) -> list[str]:

@@ -52,11 +52,12 @@ class Board:
         squares = parse_transcript(transcript)
         played = replay(tokens_from_squares([squares]))
         moves = len(squares)
+        counted = "1 move" if moves == 1 else f"{moves} moves"
         mover = {1: "black to move", -1: "white to move", 0: "the game is over"}
         return cls(
             played.boards[0, moves],
             played.legal[0, moves],
-            f"after {moves} moves: {mover[int(played.movers[0, moves])]}",
+            f"after {counted}: {mover[int(played.movers[0, moves])]}",
         )
 
     def _repr_svg_(self) -> str:

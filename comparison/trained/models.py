@@ -34,8 +34,8 @@ def load_model(name_or_path: str) -> nn.Module:
         return reference.load_reference()
     path = Path(name_or_path)
     if not path.is_file() and not path.is_dir():
-        known = ", ".join([*RECIPES, *BASELINES])
-        raise UnknownModelError(f"{name_or_path!r} is neither a file nor one of {known}")
+        known = [*RECIPES, *BASELINES, *([REFERENCE] if reference.is_there() else [])]
+        raise UnknownModelError(f"{name_or_path!r} is neither a file nor one of {', '.join(known)}")
     model = checkpoints.load(path)
     if model.shape.n_ctx < CONTEXT or model.shape.d_vocab != N_TOKENS:
         raise CheckpointError(

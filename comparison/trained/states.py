@@ -96,11 +96,30 @@ def read_log(path: Path) -> list[Progress]:
     Raises TrainingError for anything else.
     """
     path = path / LOG if path.is_dir() else path
+    no_log = f"{path} is no log of a training run"
     try:
         *lines, _ = path.read_text(encoding="utf-8").split("\n")
-        return [Progress(**json.loads(line)) for line in lines]
-    except (OSError, ValueError, TypeError) as error:
-        raise TrainingError(f"{path} is no log of a training run: {error}") from None
+    except OSError as error:
+        raise TrainingError(f"{no_log}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise TrainingError(f"{no_log}: it is no text") from None
+    log = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            log.append(_record(line))
+        except (AttributeError, RecursionError, TypeError, ValueError):
+            raise TrainingError(f"{no_log}: line {number} is no record of a step") from None
+    return log
+
+
+def _record(line: str) -> Progress:
+    """A line of a log. Raises AttributeError, RecursionError, TypeError or ValueError for what is
+    none, or is none in what is compared and drawn."""
+    record = Progress(**json.loads(line))
+    pairs = [(record.step, record.games), *(record.validated or {}).values()]
+    if not all(isinstance(a, int | float) and isinstance(b, int | float) for a, b in pairs):
+        raise TypeError
+    return record
 
 
 def curves(log: Sequence[Progress], name: str = "", before: int = 0) -> list[Curve]:

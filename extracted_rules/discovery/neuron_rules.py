@@ -107,14 +107,8 @@ def describe_neurons(
     share = _hundredths(progress, 3 * neurons)
     levels = Levels.of(found.T.contiguous())
     rules, excited = Search(labels.found).best(found, levels, share)
-    null_rules, null_excited = Search(labels.found_control).best(found, levels, share)
-    differences = np.stack(
-        [
-            _differences(excited["flip"], labels.found),
-            _differences(null_excited["flip"], labels.found_control),
-        ],
-        1,
-    )
+    null_rules, _ = Search(labels.found_control).best(found, levels, share)
+    shifts = _shifts(excited["flip"], labels.found)
     clock = _clock(labels, found, other)
     trees = _trees(labels, found, other, share)
     checked = other.T.contiguous().numpy()
@@ -124,7 +118,7 @@ def describe_neurons(
             null_rules[neuron],
             clock[neuron],
             trees,
-            differences[neuron],
+            shifts[neuron],
         )
         for neuron in range(neurons)
     ]
@@ -189,7 +183,7 @@ def _clock(labels: Labels, found: Tensor, other: Tensor) -> Array:
     return values
 
 
-def _differences(excited: Array, candidates: Candidates) -> Array:
+def _shifts(excited: Array, candidates: Candidates) -> Array:
     """[neurons]: the largest mean difference of activation by one pattern of a flip."""
     often = candidates.families["flip"].support >= DIFFERENCE_SUPPORT
     if not often.any():
@@ -214,7 +208,7 @@ class _Description:
         null_rules: list[Found],
         clock: float,
         trees: _LayerTrees,
-        differences: Array,
+        shift: float,
     ) -> Neuron:
         neuron, plain = self.neuron, Neuron(self.where.layer, self.neuron, "silent")
         if not self.levels.squares[neuron] > 0:
@@ -227,8 +221,7 @@ class _Description:
         measured = {
             "tree": float(trees.r2[neuron]),
             "clock": float(clock),
-            "excited": float(differences[0]),
-            "by chance": float(differences[1]),
+            "shift": float(shift),
         }
         figures = self._figures(rules, checks) | {
             name: value for name, value in measured.items() if value >= LEAST_KEPT

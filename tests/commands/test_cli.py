@@ -152,6 +152,20 @@ def test_names_that_mean_something_to_a_printer_are_printed_as_they_are(
     assert [r["model"] for r in results] == names
 
 
+def test_folders_that_look_like_markup_are_named_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nor is a long name broken."""
+    monkeypatch.chdir(tmp_path)
+    out = Path("out[") / "b]" / ("long" * 50) / "m.safetensors"
+    out.parent.mkdir(parents=True)
+    assert run("build", "--recipe", "logic", "--out", str(out), monkeypatch=monkeypatch) == 0
+    assert f"wrote {out}: " in capsys.readouterr().out
+    arguments = ("compare", "bigram", "--games", "2", "--out", str(out.parent))
+    assert run(*arguments, monkeypatch=monkeypatch) == 0
+    assert f"wrote {out.parent}/: report.md" in capsys.readouterr().out
+
+
 def test_recorded_games_can_be_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -177,7 +191,10 @@ def test_recorded_games_can_be_measured(
         (["evaluate", "bigram", "--json", "/nowhere/x.json"], "/nowhere is no folder"),
         (["evaluate", "bigram", "--device", "abacus"], "'abacus' is no device"),
         (["evaluate", "pyproject.toml"], "not a readable safetensors file"),
-        (["compare", "bigram", "--out", "pyproject.toml"], "pyproject.toml"),
+        (["compare", "bigram", "--out", "pyproject.toml"], "cannot write pyproject.toml: File"),
+        (["check", "bigram", "--out", "pyproject.toml"], "cannot write pyproject.toml: File"),
+        (["check", "bigram", "--against", "."], "cannot read .: Is a directory"),
+        (["check", "bigram", "--against", "missing"], "cannot read missing: No such file"),
         (["describe", "bigram"], "not hand-built"),
         (["describe", "logic", "belief.Z9"], "nothing is called 'belief.Z9'"),
         (["describe", "logic", "9.0"], "layer 9 does not exist"),
@@ -200,7 +217,14 @@ def test_recorded_games_can_be_measured(
         (["ablate", "magic"], "no rule is called 'magic'"),
         (["ablate", "--recipe", "magic"], "no recipe is called 'magic'"),
         (["calibrate", "--out", "x", "--tied", "colour"], "no axis is called 'colour'"),
+        (
+            ["calibrate", "--out", "pyproject.toml", "--strengths", "x"],
+            "cannot write pyproject.toml: File exists",
+        ),
         (["calibrate", "--out", "x", "--strengths", "/nowhere/x"], "/nowhere is no folder"),
+        (["rules", "."], "cannot read .: Is a directory"),
+        (["circuits", "missing"], "cannot read missing: No such file"),
+        (["replace", "logic", "."], "cannot read .: Is a directory"),
     ],
 )
 def test_mistakes_are_one_sentence_and_exit_code_2(

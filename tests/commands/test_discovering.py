@@ -192,6 +192,16 @@ def test_rules_are_listed_filtered_and_explained(
     assert hidden not in out
 
 
+def test_a_model_that_looks_like_markup_is_named_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "rules.jsonl"
+    catalogue.write(Catalogue(replace(HEADER, model="a[/b]"), (neuron(17),)), path)
+    for command in ("rules", "circuits"):
+        assert run(command, str(path), monkeypatch=monkeypatch) == 0
+        assert "a[/b]" in capsys.readouterr().out
+
+
 def test_rules_are_drawn(rules: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "rules.png"
     assert run("rules", str(rules), "--out", str(out), monkeypatch=monkeypatch) == 0
@@ -204,6 +214,7 @@ def test_rules_are_drawn(rules: Path, tmp_path: Path, monkeypatch: pytest.Monkey
         (("9.n1",), "the catalogue says nothing of a neuron '9.n1'"),
         (("--kind", "wish"), "there is no rule 'wish'; there are pattern, "),
         (("--square", "j9"), "'j9' is not a square"),
+        (("--layer", "99"), "layer 99 does not exist; there are 8"),
         (("--out", "rules.jpg"), "the picture is a .png"),
     ],
 )

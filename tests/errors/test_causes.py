@@ -1,9 +1,10 @@
 """Planted causes of errors are found: an unseen pass, a rule that is missing, a wrong answer."""
 
+import numpy as np
 import pytest
 import torch
 
-from comparison.errors.causes import CAUSES, cause_shares
+from comparison.errors.causes import ASKED, CAUSES, _drawn, cause_shares
 from comparison.errors.records import Answers, Bench, Columns, Records
 from comparison.explaining.causes import BOARD, COUNTING, SIDE
 from comparison.measuring.layer_boards import layer_reader
@@ -42,11 +43,11 @@ def loving(square: str) -> OthelloGPT:
 
 @pytest.mark.parametrize("planted", [SIDE, BOARD, COUNTING])
 def test_a_planted_cause_is_found(planted: str) -> None:
-    games = next(random_games(2000, 3, purpose="test"))
+    games = torch.cat(list(random_games(4000, 3, purpose="test")))
     passes = replay(games).passes
     # With an early pass most errors lie behind it.
     early, some = passes[:, 1:45].any(-1), passes[:, 1:59].any(-1)
-    tokens = (games[early] if planted == SIDE else games[~some])[:24]
+    tokens = games[early][:80] if planted == SIDE else games[~some][:24]
     model = {
         SIDE: lambda: build("logic"),
         BOARD: with_brackets_of_one_disc_dumb,
@@ -69,3 +70,29 @@ def test_a_planted_cause_is_found(planted: str) -> None:
     assert sum(found.shares[cause].value for cause in CAUSES) == pytest.approx(1)
     if planted == BOARD:
         assert found.elsewhere[planted].value < found.shares[planted].value
+
+
+def test_matched_positions_are_drawn_as_they_weigh() -> None:
+    """One position of a rare kind weighs as much as a hundred others together."""
+    weights = np.array([0.0, *([0.01] * 100), 1.0])
+    drawn = _drawn(weights, np.random.default_rng(1), again=True)
+    assert len(drawn) == ASKED
+    assert 0.4 < float((drawn == 101).mean()) < 0.6
+    assert not (drawn == 0).any()
+    once = _drawn((weights > 0).astype(np.float64), np.random.default_rng(1), again=False)
+    assert once.tolist() == list(range(1, 102))
+    for again in (True, False):
+        assert not len(_drawn(np.zeros(9), np.random.default_rng(1), again))
+
+
+def test_a_model_without_errors_has_no_causes() -> None:
+    tokens = next(random_games(3, 3, purpose="test"))
+    tokens[:, 3:] = 0
+    model = build("logic")
+    with torch.inference_mode():
+        columns = Columns.of(model(tokens[:, :CONTEXT].long()), replay(tokens), 0.001)
+    records = Records(Bench.of(tokens, "test"), (Answers("right", 0.001, False, columns),))
+    reader = layer_reader(model)
+    assert reader is not None
+    (found,) = cause_shares(records, {"right": reader}, seed=1)
+    assert (found.errors, found.matched) == (0, 0)

@@ -163,13 +163,14 @@ def test_causes(
 
 
 def test_an_unnoticed_pass_is_the_side() -> None:
-    """``logic`` takes parity for the mover, so where it errs at or behind a pass, this is why."""
+    """``logic`` takes parity for the mover, so where it errs behind a pass, this is why."""
     many = next(random_games(400, 7, purpose="test"))
     many = many[replay(many).passes[:, 1:59].any(-1)][:40]
     played = replay(many)
     with torch.inference_mode():
         logits = torch.cat([logic()(part[:, :59].long()) for part in many.split(32)])
-    behind = (played.passes.cumsum(1)[:, 1:60] == 1) & (played.movers[:, 1:60] != 0)
+    passes = played.passes
+    behind = (passes.cumsum(1)[:, :59] == 1) & ~passes[:, 1:60] & (played.movers[:, 1:60] != 0)
     top = SQUARE_OF_TOKEN[1:][logits[..., 1:].argmax(-1)]
     wrong = ~played.legal[:, 1:60].gather(-1, top[..., None])[..., 0]
     found = []

@@ -110,6 +110,14 @@ def test_saving_and_loading_is_exact(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["model.safetensors"]
 
 
+def test_a_path_may_be_a_string(tmp_path: Path) -> None:
+    model, path = random_model(), str(tmp_path / "model.safetensors")
+    model.save(path)
+    assert OthelloGPT.load(path)(some_tokens()).equal(model(some_tokens()))
+    with pytest.raises(CheckpointError, match="nowhere is not a readable safetensors file"):
+        OthelloGPT.load("nowhere")
+
+
 def test_unwritable_places_leave_what_is_there(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="cannot write"):
         random_model().save(tmp_path / "nowhere" / "model.safetensors")

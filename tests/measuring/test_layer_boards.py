@@ -25,9 +25,22 @@ def test_named_boards_get_better_layer_by_layer() -> None:
     assert rates[7] < 0.06
     # After a few moves nothing is left to guess.
     assert not bool(wrong[7, :, :5].any())
-    there = played.movers[:, 1:59] != 0
-    named = boards.black[:, :, 1:][:, there].sign()
-    assert float((named == played.movers[:, 1:59][there]).float().mean()) > 0.98
+    there = played.movers[:, 2:59] != 0
+    named = boards.mover[:, :, 1:58][:, there]
+    assert float((named == played.movers[:, 2:59][there]).float().mean()) > 0.98
+
+
+def test_who_moves_next_where_a_pass_is_due_is_who_made_the_last_move() -> None:
+    games = next(random_games(300, 5, purpose="test"))
+    games = games[replay(games).passes[:, 2:60].any(-1)][:60]
+    played = replay(games)
+    reader = layer_reader(build("calibrated"))
+    assert reader is not None
+    boards = reader.read(games)
+    due = played.passes[:, 1:60] & (played.passes[:, :60].cumsum(1)[:, 1:60] == 1)
+    assert int(due.sum()) > 20
+    right = boards.mover[reader.decisive] == played.movers[:, 1:60]
+    assert float(right[due].float().mean()) > 0.8
 
 
 def test_probed_boards_are_those_that_probe_accuracy_counts() -> None:

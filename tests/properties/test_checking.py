@@ -114,6 +114,9 @@ def test_a_rate_that_has_risen_is_told_from_one_that_has_not(
     known.write_text("[]")
     assert run(*later, monkeypatch=monkeypatch) == 2
     assert "nothing is known of uniform-beside" in capsys.readouterr().err
+    known.unlink()
+    assert run(*later, monkeypatch=monkeypatch) == 2
+    assert f"cannot read {known}: No such file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import comparison
-from comparison.measuring.bench import evaluate
+from comparison.measuring.bench import MissingDeviceError, evaluate
 from comparison.showing.svg import Board, side_by_side
 from extracted_rules.othello.game import IllegalGameError, random_games
 from extracted_rules.othello.notation import square_of
@@ -49,6 +49,8 @@ def test_a_board_draws_itself() -> None:
     dots = [c for c in picture.iter(f"{SVG}circle") if c.get("fill") == "#ffd700"]
     assert len(dots) == int(board.legal.sum())
     assert "black to move" in board.title
+    assert board.title.startswith("after 2 moves: ")
+    assert Board.after("f5").title == "after 1 move: white to move"
     with pytest.raises(IllegalGameError):
         Board.after("f5f5")
 
@@ -90,6 +92,13 @@ def test_error_sets_of_several_models_are_of_one_bench() -> None:
     found = comparison.error_sets(["uniform-empty", "bigram"], games=4)
     assert found["uniform-empty"].positions.equal(found["bigram"].positions)
     assert len(found["uniform-empty"].of_kind("top-1"))
+
+
+def test_a_device_that_is_not_there_is_a_sentence() -> None:
+    with pytest.raises(MissingDeviceError, match="'foo' is no device"):
+        comparison.explainer("logic", device="foo")
+    with pytest.raises(MissingDeviceError, match="'foo' is no device"):
+        comparison.error_sets(["bigram"], games=4, device="foo")
 
 
 def test_the_tour_was_run_and_ran_through() -> None:

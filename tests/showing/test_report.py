@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from rich.console import Console
 from torch import Tensor
 
 from comparison.measuring.bench import Result
@@ -12,7 +13,7 @@ from comparison.measuring.measures import Measures
 from comparison.showing.curves import Curve
 from comparison.showing.examples import _where_they_differ
 from comparison.showing.figures import error_by_ply, training_curve
-from comparison.showing.report import factor_headings, factor_rows
+from comparison.showing.report import as_table, factor_headings, factor_rows, measured_once
 
 PNG = b"\x89PNG"
 GAMES = 200
@@ -65,6 +66,26 @@ def test_the_example_is_where_the_first_two_models_differ() -> None:
     assert _where_they_differ([result("x", []), result("y", [])])[1].endswith("x and y do not err")
     same = [result(name, [both], [both]) for name in "xy"]
     assert _where_they_differ(same)[1].endswith("x and y err at the same positions")
+
+
+def test_a_table_shows_names_that_look_like_markup() -> None:
+    name = "a[/b]"
+    console = Console(width=80)
+    with console.capture() as shown:
+        console.print(as_table(name, [name], [[name, name]], [name]))
+    assert shown.get().count(name) == 5
+
+
+def test_what_was_measured_is_not_measured_again_and_damage_is_a_sentence(tmp_path: Path) -> None:
+    kept = tmp_path / "kept.json"
+    assert measured_once(kept, lambda: [1]) == [1]
+    assert measured_once(kept, lambda: [2]) == [1]
+    for damaged in (b"", b"[1", b"\xff", b"[" * 100_000):
+        kept.write_bytes(damaged)
+        with pytest.raises(OSError, match=r"kept.json is damaged \(.*without it, it is made anew$"):
+            measured_once(kept, lambda: [2])
+    kept.unlink()
+    assert measured_once(kept, lambda: [2]) == [2]
 
 
 @pytest.mark.parametrize("illegal", [0, 3])

@@ -12,6 +12,7 @@ from comparison import load_model
 from comparison.commands import measuring, training
 from comparison.measuring.probes import Probes
 from comparison.trained import companions, reference
+from comparison.trained.models import UnknownModelError
 from comparison.trained.reference import Manifest, load_reference, rounded, write_shards
 from comparison.trained.settings import Phase, Settings
 from comparison.trained.training import initialise, train
@@ -250,3 +251,13 @@ def test_the_projects_own_model_is_whole() -> None:
     files = list(reference.FOLDER.iterdir())
     assert max(path.stat().st_size for path in files) <= 16 * 2**20
     assert sum(path.stat().st_size for path in files) < 60 * 10**6
+
+
+def test_a_model_that_is_not_known_is_told_from_those_that_are(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place, known in ((folder, True), (tmp_path / "nowhere", False)):
+        monkeypatch.setattr(reference, "FOLDER", place)
+        with pytest.raises(UnknownModelError, match="neither a file nor one of logic") as caught:
+            load_model("nothing")
+        assert str(caught.value).endswith(", reference") == known
