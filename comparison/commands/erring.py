@@ -20,7 +20,9 @@ from comparison.commands.shared import (
     check_writable,
     console,
     counter,
+    make_folder,
     progress_bars,
+    wrote,
 )
 from comparison.errors.analysis import analyse
 from comparison.errors.recording import PURPOSE, Subject, check_different, record
@@ -77,7 +79,7 @@ def errors_command(
     catalogues = _catalogues(subjects, rules)
     bench = _bench(games, file, seed, skip_bad)
     work = out / "answers"
-    work.mkdir(parents=True, exist_ok=True)
+    make_folder(work)
     for path in (work / "any", out / "report.md"):
         check_writable(path)
     with progress_bars() as progress:
@@ -100,8 +102,7 @@ def errors_command(
     write_who_errs(error_sets, out / "who_errs.csv")
     for path in (out / "errors.json", *([json] if json else [])):
         write_json({"command": command, **found.as_dict()}, path)
-    said = f"wrote {out}/: report.md, errors.json, who_errs.csv, figures and answers"
-    console.print(said, highlight=False, markup=False, soft_wrap=True)
+    wrote(f"{out}/: report.md, errors.json, who_errs.csv, figures and answers")
 
 
 def _bench(games: int, file: Path | None, seed: int, skip_bad: bool) -> Bench:

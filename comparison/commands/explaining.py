@@ -15,6 +15,7 @@ from comparison.commands.shared import (
     console,
     counter,
     progress_bars,
+    wrote,
 )
 from comparison.explaining.explainer import ExplanationError
 from comparison.explaining.patching import patch
@@ -37,7 +38,9 @@ def explain_command(
     game: Annotated[str, typer.Argument(help="The moves, such as f5d6c3.")],
     ply: Annotated[
         int | None,
-        typer.Option(help="Explain the answer before this move (from 2); by default the next."),
+        typer.Option(
+            help="Explain the answer before this move (from 2); by default the next.", min=2
+        ),
     ] = None,
     square: Annotated[
         str | None,
@@ -109,4 +112,4 @@ def explain_command(
             draw_patched(patched, model, out)
         else:
             draw_explanation(found, out)
-        console.print(f"wrote {out}", highlight=False, markup=False, soft_wrap=True)
+        wrote(out)

@@ -17,8 +17,10 @@ from comparison.commands.shared import (
     check_writable,
     console,
     counter,
+    make_folder,
     othello_gpt,
     progress_bars,
+    wrote,
 )
 from comparison.findings import FINDINGS, FindingsError, Found, Studied, ask, named
 from comparison.findings.definition import Finding
@@ -69,7 +71,7 @@ def findings_command(
     prints = {name: fingerprint(model) for name, model in loaded.items()}
     if len(set(prints.values())) < len(models):
         raise FindingsError("two of these are the same model; every model is asked once")
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     check_writable(out / "findings.md")
     found: dict[str, dict[str, Found]] = {}
     works = []
@@ -124,7 +126,7 @@ def findings_command(
         write_json(data, json)
     for work in works:
         shutil.rmtree(work)
-    console.print(f"wrote {out}", highlight=False, markup=False, soft_wrap=True)
+    wrote(out)
 
 
 def _of(finding: Finding, found: dict[str, dict[str, Found]]) -> dict[str, Found]:

@@ -17,11 +17,12 @@ from comparison.commands.shared import (
     app,
     bench_games,
     check_writable,
-    console,
     counter,
+    make_folder,
     notes,
     othello_gpt,
     progress_bars,
+    wrote,
 )
 from comparison.measuring.bench import resolve_device
 from comparison.measuring.probes import fingerprint
@@ -96,7 +97,7 @@ def report_command(
     page = render(sections, explored, described, command)
     write_page(page, out / PAGE)
     size = len(page.encode()) / 1e6
-    console.print(f"wrote {out / PAGE}, {size:.1f} MB", highlight=False, markup=False)
+    wrote(f"{out / PAGE}, {size:.1f} MB")
 
 
 def models_shown() -> list[str]:
@@ -108,10 +109,7 @@ def _work_folder(out: Path) -> Path:
     """The folder for what a page is made of, where page and folder can be written. Raises
     OSError."""
     work = out / "work"
-    try:
-        work.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OSError(f"cannot write {out / PAGE}: {error.strerror}") from None
+    make_folder(work)
     check_writable(out / PAGE)
     return work
 

@@ -69,6 +69,8 @@ class Explainer:
         """
         moves = squares_from_tokens(game)
         positions = min(self.attribution.model.shape.n_ctx, len(moves))
+        if not moves:
+            raise ExplanationError("a model answers after the first move, and this game has none")
         if not 1 <= seen <= positions:
             raise ExplanationError(
                 f"after {seen} moves there is nothing to explain: the model answers after 1 to "
