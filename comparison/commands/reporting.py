@@ -28,8 +28,7 @@ from comparison.measuring.bench import resolve_device
 from comparison.measuring.probes import fingerprint
 from comparison.page.exhibits import Exhibit, Order
 from comparison.page.explorer import Shown, explore, given, openings, telling_errors
-from comparison.page.section import PageError
-from comparison.showing.report import measured_once
+from comparison.page.section import PageError, kept
 from comparison.trained import companions, reference
 from comparison.trained.models import REFERENCE, UnknownModelError
 from handbuilt.transformer import OthelloGPT
@@ -126,8 +125,8 @@ def _given(file: Path, seed: int, skip_bad: bool) -> list[Shown]:
 def _exhibit(name: str, model: OthelloGPT, seed: int, work: Path, progress: Progress) -> Exhibit:
     """A model with all that is needed to show it; what takes time is kept in ``work``."""
     bars, where = partial(counter, progress), next(model.parameters()).device
-    kept = work / f"tau-{fingerprint(model)[:16]}-{seed}.json"
-    tau = measured_once(kept, lambda: companions.threshold(name, model, seed, where, bars))
+    file = work / f"tau-{fingerprint(model)[:16]}-{seed}.json"
+    tau = kept(file, lambda: companions.threshold(name, model, seed, where, bars), float)
     return Exhibit(name, model, tau, companions.probes(name, model, bars), companions.rules(model))
 
 

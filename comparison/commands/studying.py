@@ -59,24 +59,27 @@ def curve_command(
     ],
     out: Annotated[Path, typer.Option(help="Where to write the picture.")] = Path("curve.png"),
     before: Annotated[
-        Path | None,
-        typer.Option(help="Log of the run that the first one went on from: drawn before it."),
+        list[Path] | None,
+        typer.Option(
+            help="Log of a run that the first one went on from; several if repeated, in order. "
+            "They are drawn before it."
+        ),
     ] = None,
 ) -> None:
     """How do training runs come along? What validation found by games seen, in one picture."""
     from comparison.showing.figures import training_curve
 
     check_picture(out)
-    earlier: list[Progress] = []
     drawn: list[Curve] = []
-    if before:
-        earlier = read_log(before)
-        drawn = [replace(c, colour=None) for c in _validations(earlier, before, before.stem)]
+    earlier = 0
+    for path in before or ():
+        log = read_log(path)
+        drawn += [replace(c, colour=None) for c in _validations(log, path, path.stem, earlier)]
+        earlier += log[-1].games
     for number, path in enumerate(logs):
         folder = path.resolve() if path.is_dir() else path.resolve().parent
         name = folder.name if path.is_dir() or path.name == LOG else path.stem
-        seen = earlier[-1].games if earlier and number == 0 else 0
-        found = _validations(read_log(path), path, name, seen)
+        found = _validations(read_log(path), path, name, earlier if number == 0 else 0)
         drawn += [replace(c, colour=len(drawn) + i) for i, c in enumerate(found)]
     training_curve(drawn, out)
     wrote(out)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 
 import torch
@@ -34,6 +35,16 @@ class Exhibit:
     def fingerprint(self) -> str:
         return fingerprint(self.model)
 
+    @cached_property
+    def beside(self) -> str:
+        """A digest of what is known beside the weights, which may change while they do not: the
+        catalogue and the probes."""
+        found = sha256(repr(self.catalogue).encode())
+        if self.probes is not None:
+            for tensor in (self.probes.states, self.probes.flips):
+                found.update(tensor.cpu().contiguous().numpy().tobytes())
+        return found.hexdigest()
+
     @property
     def device(self) -> torch.device:
         return next(self.model.parameters()).device
@@ -63,6 +74,7 @@ class Order:
     bar: Bars
 
     def folder(self, what: str, size: int) -> Path:
-        """Where something is kept that these models make at this size and seed."""
-        models = [(e.name, e.fingerprint, e.tau) for e in self.exhibits]
+        """Where something is kept that these models make at this size and seed, as far as they are
+        known now."""
+        models = [(e.name, e.fingerprint, e.tau, e.beside) for e in self.exhibits]
         return self.work / f"{what}-{digest(b'', VERSION, what, size, self.seed, models)}"

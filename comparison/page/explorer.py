@@ -5,7 +5,6 @@ logit are rounded so that they still add up to it: no part is off by a hundredth
 of a disc is kept in hundredths away from 0, so that its sign, the colour, is never lost.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import log
@@ -19,7 +18,7 @@ from comparison.explaining.contributions import Attribution, Parts
 from comparison.explaining.names import part_names
 from comparison.page.exhibits import Exhibit, Order
 from comparison.page.mistakes import BENCH, mistakes
-from extracted_rules.othello.files import whole_file
+from comparison.page.section import kept
 from extracted_rules.othello.game import Replay, replay
 from extracted_rules.othello.notation import (
     CONTEXT,
@@ -98,7 +97,7 @@ def explore(order: Order, games: Sequence[Shown]) -> dict[str, Any]:
     """All that the explorer shows, as plain data: ``"models"`` and ``"games"``.
 
     What is known of each game is kept on disk, and a process that was killed goes on. Raises
-    OSError.
+    PageError or OSError.
     """
     folder = order.folder("explorer", order.games)
     folder.mkdir(parents=True, exist_ok=True)
@@ -109,20 +108,21 @@ def explore(order: Order, games: Sequence[Shown]) -> dict[str, Any]:
         seer = Seer(exhibit)
         for game, about in zip(games, known, strict=True):
             name = f"{format_transcript(squares_from_tokens(game.tokens))}-{number}.json"
-            about["models"].append(_seen(seer, game.tokens, folder / name))
+            about["models"].append(_seen(seer, game.tokens, len(about["moves"]), folder / name))
             step(1)
         models.append(_about(exhibit, [about["models"][-1] for about in known]))
     return {"step": STEP, "models": models, "games": known}
 
 
-def _seen(seer: "Seer", tokens: Tensor, path: Path) -> dict[str, Any]:
+def _seen(seer: "Seer", tokens: Tensor, positions: int, path: Path) -> dict[str, Any]:
     """What :meth:`Seer.see` gives; read where it was kept before."""
-    if not path.exists():
-        with whole_file(path) as partial:
-            # Compact, as the numbers are many and nobody reads them.
-            partial.write_text(json.dumps(seer.see(tokens), separators=(",", ":")))
-    seen: dict[str, Any] = json.loads(path.read_text())
-    return seen
+
+    def read(data: Any) -> dict[str, Any]:
+        if any(len(data[part]) != positions for part in ("logits", "held", "why")):
+            raise ValueError("of another game")
+        return dict(data)
+
+    return kept(path, lambda: seer.see(tokens), read)
 
 
 def _common(game: Shown) -> dict[str, Any]:
@@ -228,7 +228,6 @@ def _about(exhibit: Exhibit, seen: Sequence[dict[str, Any]]) -> dict[str, Any]:
     reader = exhibit.layer_reader
     return {
         "name": exhibit.name,
-        "says": exhibit.model.metadata.get("description", ""),
         "log_tau": log(exhibit.tau),
         "layers": shape.n_layers,
         "decisive": reader.decisive,

@@ -7,8 +7,7 @@ from comparison.findings import FINDINGS, Found, Studied, ask
 from comparison.findings.pictures import draw
 from comparison.findings.table import headings, notes, rows
 from comparison.page.exhibits import Exhibit, Order
-from comparison.page.section import Figure, Section, Table
-from comparison.showing.report import measured_once
+from comparison.page.section import Figure, Section, Table, kept
 
 
 def findings(order: Order, size: int, folder: Path) -> Section:
@@ -64,6 +63,6 @@ def _found(
         def measure(finding: Any = finding) -> Any:
             return ask(finding, studied).as_dict()
 
-        found[name] = Found.of_dict(measured_once(folder / f"{number}-{name}.json", measure))
+        found[name] = kept(folder / f"{number}-{name}.json", measure, Found.of_dict)
         step(1)
     return found

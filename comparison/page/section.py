@@ -1,11 +1,15 @@
 """A section of the page as data, and its folder on disk: made once, read ever after."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from comparison.showing.report import measured_once
+from comparison.showing.report import without_nan
+from extracted_rules.othello.files import whole_file
+
+T = TypeVar("T")
 
 #: In a section's folder; the pictures lie beside it.
 SECTION_FILE = "section.json"
@@ -66,17 +70,35 @@ class Section:
         return cls(tables=tables, figures=figures, **data)
 
 
+def kept(path: Path, make: Callable[[], Any], read: Callable[[Any], T]) -> T:
+    """What ``read`` makes of the plain data that ``make`` gives; from the file where it was made
+    before. Raises PageError for a file that holds something else, or OSError."""
+    if not path.exists():
+        # Compact, as the explorer's numbers are many and nobody reads them.
+        text = json.dumps(without_nan(make()), separators=(",", ":"), allow_nan=False)
+        with whole_file(path) as partial:
+            partial.write_text(text, encoding="utf-8")
+    try:
+        return read(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise PageError(
+            f"{path} is not what a report wrote; delete it, and it is made anew"
+        ) from None
+
+
 def made_once(folder: Path, make: Callable[[Path], Section | None]) -> Section | None:
     """What ``make`` gives, which draws its pictures in the folder; read where it was made before.
 
     A process that is killed leaves no section behind, and pictures that are drawn again. Raises
-    OSError.
+    PageError or OSError.
     """
 
     def measure() -> dict[str, Any] | None:
         section = make(folder)
         return asdict(section) if section else None
 
+    def read(data: Any) -> Section | None:
+        return None if data is None else Section.of_dict(data)
+
     folder.mkdir(parents=True, exist_ok=True)
-    data = measured_once(folder / SECTION_FILE, measure)
-    return Section.of_dict(data) if data else None
+    return kept(folder / SECTION_FILE, measure, read)

@@ -28,8 +28,8 @@ class SmallPage:
 
     @cached_property
     def tokens(self) -> Tensor:
-        """uint8 [60]"""
-        return next(random_games(1, 3, purpose="page tests"))[0]
+        """uint8 [60]; `logic` errs three times in this game."""
+        return next(random_games(1, 20, purpose="page tests"))[0]
 
     @cached_property
     def explored(self) -> dict:
@@ -50,7 +50,7 @@ class SmallPage:
                 Table("A table", ("model", "figure"), [("logic", "1.0 [0.9, 1.1]"), ("", "2")]),
                 Table("A folded one", ("rule", "says"), [("cap", "claims & caps")], folded=True),
             ],
-            [Figure("line.png", "A `line`.", "A line that rises.")],
+            [Figure("line.png", "A `line`.", "A line that rises.", game=1, ply=30)],
             [("1 %", "of something")],
         )
         text = render(

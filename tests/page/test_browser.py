@@ -25,6 +25,7 @@ def dom(path: Path, address: str = "") -> Elements:
     """The page after its scripts."""
     command = [
         str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom",
+        "--window-size=800,600", "--force-prefers-reduced-motion",
         "--virtual-time-budget=6000", f"--user-data-dir={path.parent / 'profile'}",
         f"{path.as_uri()}{address}",
     ]  # fmt: skip
@@ -119,33 +120,143 @@ def test_the_shown_page_is_in_order(shown: Elements) -> None:
     assert [a["tabindex"] for a in cells(shown).values()].count("0") == 1
 
 
-def test_clicks_and_keys_move_about(page: SmallPage, tmp_path: Path) -> None:
-    """Choose a square with the pointer, walk left with the arrow key and choose with Enter; one ply
-    on with the button; an address that makes no sense does no harm."""
-    square = square_of(blank(page, PLY))
-    steps = f"""<script>
+def drive(page: SmallPage, tmp_path: Path, steps: str) -> Path:
+    """The page with statements of JavaScript that are run in it; what they push on ``said`` is
+    posted to the window that the page lies in, or its own."""
+    script = f"""<script>
       const wait = () => new Promise((done) => setTimeout(done, 300));
       const at = (square) => document.querySelector(`#boards [data-square="${{square}}"]`);
-      const key = (name) => document.activeElement.dispatchEvent(
-        new KeyboardEvent("keydown", {{ key: name, bubbles: true }}));
+      const named = (label) => document.querySelector(`[aria-label="${{label}}"]`);
+      const text = (id) => document.getElementById(id).textContent;
+      const key = (name, held = {{}}) => document.activeElement.dispatchEvent(
+        new KeyboardEvent("keydown", {{ key: name, bubbles: true, cancelable: true, ...held }}));
+      addEventListener("message", (event) => {{ document.title = event.data; }});
       addEventListener("load", async () => {{
+        const said = [];
         await wait();
-        at({square}).dispatchEvent(new MouseEvent("click", {{ bubbles: true }}));
-        await wait();
-        document.title = document.querySelector("#why h3").textContent;
-        key("ArrowLeft");
-        key("Enter");
-        await wait();
-        document.title += " " + document.querySelector("#why h3").textContent;
-        document.title += " " + document.activeElement.dataset.square;
-        document.querySelector('[aria-label="One ply on"]').click();
-        await wait();
-        document.title += " " + document.getElementById("ply").value + " " + location.hash;
+        {steps}
+        parent.postMessage(said.join(" "), "*");
       }});
     </script></body>"""
     path = tmp_path / "driven.html"
-    path.write_text(page.path.read_text(encoding="utf-8").replace("</body>", steps), "utf-8")
-    found = dom(path, f"#game=99&ply={PLY}&layer=x&square=Z9")
+    path.write_text(page.path.read_text(encoding="utf-8").replace("</body>", script), "utf-8")
+    return path
+
+
+def driven(page: SmallPage, tmp_path: Path, steps: str, address: str = "") -> str:
+    """What ``steps`` push on ``said``, in words."""
+    return dom(drive(page, tmp_path, steps), address).of("title")[0][1]
+
+
+def test_clicks_and_keys_move_about(page: SmallPage, tmp_path: Path) -> None:
+    """Choose a square with the pointer, walk left with the arrow key and choose with Enter; one ply
+    on with the button; an address that makes no sense does no harm. Keys that are the browser's
+    are left to it."""
+    square = square_of(blank(page, PLY))
+    steps = f"""
+        at({square}).dispatchEvent(new MouseEvent("click", {{ bubbles: true }}));
+        await wait();
+        said.push(text("why-title"));
+        for (const held of ["altKey", "ctrlKey", "metaKey"])
+          said.push(key("ArrowLeft", {{ [held]: true }}));
+        key("ArrowLeft");
+        key("Enter");
+        await wait();
+        said.push(text("why-title"), document.activeElement.dataset.square);
+        named("One ply on").click();
+        await wait();
+        said.push(document.getElementById("ply").value, location.hash);
+    """
+    said = driven(page, tmp_path, steps, f"#game=99&ply={PLY}&layer=x&square=Z9")
     left = square - 1 if square % 8 else square
-    expected = f"Why {LABELS[square]}? Why {LABELS[left]}? {left} {PLY + 1} #game=1&ply={PLY + 1}"
-    assert found.of("title")[0][1] == f"{expected}&layer=last&square={LABELS[left]}"
+    expected = f"Why {LABELS[square]}? true true true Why {LABELS[left]}? {left} {PLY + 1}"
+    assert said == f"{expected} #game=1&ply={PLY + 1}&layer=last&square={LABELS[left]}"
+
+
+def test_a_link_from_afar_leads_to_the_explorer(page: SmallPage, tmp_path: Path) -> None:
+    steps = """
+        document.querySelector("#about").scrollIntoView({ behavior: "instant" });
+        const boards = () => document.getElementById("boards").getBoundingClientRect();
+        said.push(boards().bottom < 0);
+        document.querySelector("figcaption a").click();
+        await wait();
+        const { top } = document.getElementById("explorer").getBoundingClientRect();
+        said.push(Math.abs(top) < 20, document.activeElement.id, text("ply-is"));
+    """
+    assert driven(page, tmp_path, steps, f"#game=1&ply={PLY}").startswith(
+        "true true explorer-title 30 of "
+    )
+
+
+def test_the_focus_stays_where_it_was(page: SmallPage, tmp_path: Path) -> None:
+    """On a link to an illegal choice, and on the button that steps to the last ply."""
+    steps = """
+        const link = document.querySelectorAll(".errs a")[1];
+        link.focus();
+        link.click();
+        await wait();
+        const now = document.activeElement;
+        said.push(now !== link, now.dataset.ply === link.dataset.ply, text("ply-is").split(" ")[0]);
+        said.push(link.textContent);
+        const slider = document.getElementById("ply");
+        slider.value = slider.max - 1;
+        slider.dispatchEvent(new Event("input"));
+        await wait();
+        const on = named("One ply on");
+        on.focus();
+        for (const step of [1, 2]) {
+          said.push(on.ariaDisabled);
+          on.click();
+          await wait();
+        }
+        said.push(document.activeElement === on, slider.value === slider.max);
+        said.push(named("One ply back").ariaDisabled);
+    """
+    words = driven(page, tmp_path, steps).split()
+    assert words[2] == words[3]
+    assert words[:2] + words[4:] == ["true", "true", "false", "true", "true", "true", "false"]
+
+
+def test_one_line_is_read_out_of_what_made_a_logit(page: SmallPage, shown: Elements) -> None:
+    live = [(a["id"], text) for _, a, text, _ in shown.found if "aria-live" in a]
+    assert [name for name, _ in live] == ["situation", "why-says"]
+    assert "".join(live[1][1]).startswith(f"{blank(page, PLY)} is ")
+    assert len("".join(live[1][1])) < 40
+
+
+def test_every_board_says_how_it_was_read(shown: Elements) -> None:
+    read = [text for a, text in shown.of("p") if a.get("class") == "read"]
+    assert read == ["Board read through named directions."]
+
+
+@pytest.mark.parametrize("width", [320, 360, 630])
+def test_a_narrow_screen_is_not_scrolled_sideways(
+    page: SmallPage, tmp_path: Path, width: int
+) -> None:
+    """Also with a model whose name is long: boards reach from edge to edge, and coordinates can be
+    read. No window is as narrow as a telephone, so that the page lies in a frame."""
+    steps = """
+        const name = `models/${"a_long_name".repeat(12)}.safetensors`;
+        const named = ".highlights dt, .boards h3, .says, .reasons h4";
+        for (const node of document.querySelectorAll(named)) node.textContent = name;
+        const root = document.documentElement;
+        const board = document.querySelector("svg.board").getBoundingClientRect();
+        const letter = parseFloat(getComputedStyle(document.querySelector(".coordinate")).fontSize);
+        said.push(root.clientWidth, root.scrollWidth, board.left, board.width);
+        said.push(letter * board.width / 8, document.querySelectorAll(named).length);
+    """
+    address = f"#game=1&ply={PLY}&square={blank(page, PLY)}"
+    driver = drive(page, tmp_path, steps)
+    frame = tmp_path / "frame.html"
+    frame.write_text(
+        f"""<!DOCTYPE html><html data-ready="yes"><title></title>
+        <iframe style="width: {width}px; height: 700px; border: 0"
+          src="{driver.as_uri()}{address}"></iframe>
+        <script>addEventListener("message", (e) => {{ document.title = e.data; }});</script>
+        </html>"""
+    )
+    inner, *wide, letter, named = map(float, dom(frame).of("title")[0][1].split())
+    assert width - 20 <= inner <= width  # less the scroll bar
+    assert wide == pytest.approx([inner, 0, inner], abs=0.1)
+    assert letter > 10
+    assert named == 4

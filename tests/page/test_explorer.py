@@ -3,6 +3,7 @@
 import gzip
 import json
 from base64 import b64decode
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,8 +29,15 @@ from comparison.page.explorer import (
 from comparison.page.mistakes import BENCH
 from comparison.page.rendering import for_the_explorer
 from comparison.page.section import PageError
+from extracted_rules.catalogue import Catalogue, Games, Head, Header
 from extracted_rules.othello.game import random_games, replay
-from extracted_rules.othello.notation import CONTEXT, PLAYABLE, TOKEN_OF_SQUARE
+from extracted_rules.othello.notation import (
+    CONTEXT,
+    PLAYABLE,
+    TOKEN_OF_SQUARE,
+    format_transcript,
+    squares_from_tokens,
+)
 from handbuilt import OthelloGPT, Shape
 from tests.page.conftest import SmallPage
 
@@ -139,6 +147,39 @@ def test_a_killed_explorer_goes_on(page: SmallPage, monkeypatch: pytest.MonkeyPa
     (title,) = [game["title"] for game in again["games"]]
     shown = explorer.Shown("Games", title, "Why it is here.", page.tokens, 30, 2)
     assert json.dumps(explorer.explore(page.order, [shown])) == json.dumps(again)
+
+
+@pytest.mark.parametrize("held", ["", "[]", "{}", "null", '{"logits": 1, "held": 1, "why": 1}'])
+def test_damaged_data_of_a_game_are_named(page: SmallPage, tmp_path: Path, held: str) -> None:
+    order = replace(page.order, work=tmp_path)
+    folder = order.folder("explorer", order.games)
+    folder.mkdir()
+    moves = format_transcript(squares_from_tokens(page.tokens))
+    file = folder / f"{moves}-0.json"
+    file.write_text(held)
+    shown = explorer.Shown("Games", "a title", "Why it is here.", page.tokens, 30, 2)
+    with pytest.raises(PageError, match=f"{file.name} is not what a report wrote; delete it"):
+        explorer.explore(order, [shown])
+
+
+def test_what_a_model_is_known_by_has_a_folder_of_its_own(page: SmallPage) -> None:
+    """Other probes or another catalogue of the same model: nothing made before is shown."""
+    bench = Games("p", 1, 1, 1)
+    catalogue = Catalogue(Header("m", "f", (1, 1, 1), bench, bench, {}), ())
+    probes = Probes("", 0, 0, torch.zeros(1, 2, 64, 3), torch.zeros(1, 2, 64))
+    other = replace(probes, states=probes.states + 1)
+
+    def folder(probes: Probes | None, catalogue: Catalogue | None) -> Path:
+        exhibit = replace(page.exhibit, probes=probes, catalogue=catalogue)
+        return replace(page.order, exhibits=(exhibit,)).folder("errors", 2)
+
+    known = [
+        (None, None), (probes, None), (other, None), (probes, catalogue),
+        (probes, replace(catalogue, findings=(Head(0, 0, "mine"),))),
+    ]  # fmt: skip
+    assert len({folder(*of) for of in known}) == len(known)
+    again = replace(probes, states=probes.states.clone()), replace(catalogue)
+    assert folder(*again) == folder(probes, catalogue)
 
 
 def test_a_trained_model_is_read_through_its_probes(tmp_path: Path) -> None:

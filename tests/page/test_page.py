@@ -11,7 +11,15 @@ from PIL import Image, ImageChops
 
 from comparison.page import rendering
 from comparison.page.rendering import picture, resource, write_page
-from comparison.page.section import Figure, PageError, Section, Table, made_once
+from comparison.page.section import (
+    SECTION_FILE,
+    Figure,
+    PageError,
+    Section,
+    Table,
+    kept,
+    made_once,
+)
 from tests.page.conftest import SmallPage
 from tests.page.elements import Elements, colours, contrast
 
@@ -26,6 +34,7 @@ SIGNS = [
     ("edge", "paper"), ("edge", "card"), ("for", "paper"), ("against", "paper"),
     ("accent", "halo"), ("accent", "taken"), ("accent", "zero"), ("wrong", "taken"),
     ("wrong", "paper"), ("disc-edge", "taken"), ("mark", "halo"), ("black", "white"),
+    ("halo", "for"), ("halo", "against"),
 ]  # fmt: skip
 
 
@@ -82,6 +91,9 @@ def test_everything_has_words(page: SmallPage) -> None:
     assert found.of("title")[0][1].strip()
     assert all(a.get("scope") in ("col", "row") for a, _ in found.of("th"))
     assert len(found.of("caption")) == len(found.of("table"))
+    captions = {a["id"]: text for a, text in found.of("caption")}
+    regions = [a["aria-labelledby"] for a, _ in found.of("div") if a.get("role") == "region"]
+    assert [captions[name] for name in regions] == ["A table", "A folded one"]
 
 
 def test_headings_and_links_are_in_order(page: SmallPage) -> None:
@@ -92,7 +104,7 @@ def test_headings_and_links_are_in_order(page: SmallPage) -> None:
     assert all(after <= before + 1 for before, after in pairwise(levels))
     ids = [a["id"] for _, a, _, _ in found.found if "id" in a]
     assert len(set(ids)) == len(ids)
-    targets = {a["href"][1:] for a, _ in found.of("a")}
+    targets = {a["href"][1:] for a, _ in found.of("a") if not a["href"].startswith("#game=")}
     named = {
         a[name] for _, a, _, _ in found.found for name in ("aria-labelledby", "for") if name in a
     }
@@ -115,6 +127,16 @@ def test_colours_stand_out_in_both_themes(theme: int) -> None:
             assert found >= least, f"{a} on {b}: {found:.2f}"
 
 
+@pytest.mark.parametrize("sign", ["top", "chosen", "focus"])
+def test_signs_on_tinted_squares_lie_on_a_halo(sign: str) -> None:
+    css = resource("page.css")
+    wide, narrow = (
+        float(re.findall(rf"\.{name} {{[^}}]*stroke-width: ([\d.]+)", css)[0])
+        for name in (f"{sign}-halo", sign)
+    )
+    assert wide >= narrow + 0.04
+
+
 def test_contrast_is_that_of_the_guidelines() -> None:
     assert contrast("#000000", "#ffffff") == pytest.approx(21)
     assert contrast("#767676", "#ffffff") == pytest.approx(4.54, abs=0.01)
@@ -134,6 +156,25 @@ def test_a_section_is_made_once_and_read_as_it_was(tmp_path: Path) -> None:
     assert len(made) == 2
     assert made_once(tmp_path / "none", lambda _: None) is None
     assert made_once(tmp_path / "none", make) is None
+
+
+@pytest.mark.parametrize("held", ["", "{", "[]", "{}", "7", '"s"', '{"id": "s"}', "\xff"])
+def test_a_damaged_section_is_named(held: str, tmp_path: Path) -> None:
+    file = tmp_path / SECTION_FILE
+    file.write_text(held, encoding="latin-1")
+    with pytest.raises(PageError) as raised:
+        made_once(tmp_path, lambda _: None)
+    says = "is not what a report wrote; delete it, and it is made anew"
+    assert str(raised.value) == f"{file} {says}"
+
+
+def test_what_making_raises_is_not_taken_for_damage(tmp_path: Path) -> None:
+    def fail() -> None:
+        raise ValueError("of its own")
+
+    with pytest.raises(ValueError, match=r"^of its own$"):
+        kept(tmp_path / "a.json", fail, str)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_page_that_is_too_large_is_not_written(

@@ -144,15 +144,18 @@ function drawCell(f) {
   }
   if (f.legal) cell.append(shape("circle", { class: "dot", cx: 0.5, cy: 0.5, r: 0.09 }));
   if (f.top) cell.append(...topMark(f.legal));
-  if (f.square === state.square) {
-    for (const part of ["chosen-halo", "chosen"])
-      cell.append(shape("rect", { class: part, x: 0.06, y: 0.06, width: 0.88, height: 0.88, rx: 0.04 }));
-  }
-  if (f.square >= 56) cell.append(coordinate("ABCDEFGH"[f.square % 8], 0.86, 0.95));
-  if (f.square % 8 === 0) cell.append(coordinate(Math.floor(f.square / 8) + 1, 0.05, 0.19));
-  cell.append(shape("rect", { class: "focus", x: 0.05, y: 0.05, width: 0.9, height: 0.9 }));
+  if (f.square === state.square) cell.append(...frame("chosen", 0.06));
+  // Both keep to their corner, however large the style sheet has them.
+  if (f.square >= 56) cell.append(coordinate("ABCDEFGH"[f.square % 8], { x: 0.95, y: 0.95, "text-anchor": "end" }));
+  if (f.square % 8 === 0) cell.append(coordinate(Math.floor(f.square / 8) + 1, { x: 0.05, y: 0.05, dy: "0.75em" }));
+  cell.append(...frame("focus", 0.08));
   return cell;
 }
+
+/** A frame within the square, on a halo, so that it stands out from every tint. */
+const frame = (name, inset) =>
+  [`${name}-halo`, name].map((part) =>
+    shape("rect", { class: part, x: inset, y: inset, width: 1 - 2 * inset, height: 1 - 2 * inset, rx: 0.04 }));
 
 /** The rim is the true colour, the middle what is held; a wrong one has a ring around it. */
 function drawDisc(cell, f) {
@@ -176,7 +179,8 @@ function topMark(legal) {
   );
 }
 
-const coordinate = (text, x, y) => shape("text", { class: "coordinate", x, y, "aria-hidden": "true" }, String(text));
+const coordinate = (text, where) =>
+  shape("text", { class: "coordinate", "aria-hidden": "true", ...where }, String(text));
 
 function drawBoard(game, model, seen) {
   const all = [...Array(SQUARES).keys()].map((square) => facts(game, model, seen, square));
@@ -199,7 +203,8 @@ function drawModel(game, model, seen, number) {
   const says = `${board}${last}. Likeliest: ${LABELS[top.square]}, ${top.legal ? "legal" : "illegal"}.`;
   const id = `model-${number}`;
   return element("article", { "aria-labelledby": id, "data-model": model.name },
-    element("h3", { id }, model.name), element("p", { class: "says" }, says), grid, drawErrors(game, model, seen));
+    element("h3", { id }, model.name), element("p", { class: "says" }, says), grid,
+    element("p", { class: "read" }, `Board read through ${model.read}.`), drawErrors(game, model, seen));
 }
 
 /** Links to the plies of this game at which the likeliest move is illegal. */
@@ -211,8 +216,8 @@ function drawErrors(game, model, seen) {
   if (!wrong.length) return element("p", { class: "errs" }, "No illegal choice in this game.");
   const links = wrong.flatMap((position) => {
     const { top } = answerOf(seen, model, position);
-    const link = element("a", { href: addressOf({ ...state, ply: position + 2, square: top }) }, String(position + 2));
-    return [" ", link];
+    const ply = position + 2;
+    return [" ", element("a", { href: addressOf({ ...state, ply, square: top }), "data-ply": ply }, String(ply))];
   });
   return element("p", { class: "errs" }, `Illegal choice at ${wrong.length === 1 ? "ply" : "plies"}`, ...links);
 }
@@ -275,17 +280,29 @@ function inShort(sentence) {
   return element("details", {}, element("summary", {}, `${first} …`), sentence);
 }
 
-function drawWhy(game) {
+/** What is to be seen of the square pointed at: the line that is read out, and what stands below. */
+function why(game) {
   if (state.square < 0)
-    return [element("h3", {}, "Why?"), element("p", { class: "situation" }, "Choose a blank square on a board, with a click or with the arrow keys and Enter, to see the rules behind its logits.")];
+    return ["Choose a blank square on a board, with a click or with the arrow keys and Enter, to see the rules behind its logits."];
   const label = LABELS[state.square];
   const position = state.ply - 2;
-  if (game.boards[position + 1][state.square] !== ".")
-    return [element("h3", {}, `Why ${label}?`), element("p", { class: "situation" }, `${label} holds a disc here: choose a blank square.`)];
+  if (game.boards[position + 1][state.square] !== ".") return [`${label} holds a disc here: choose a blank square.`];
   const truth = game.legal[position + 1][state.square] === "+" ? "legal" : "not legal";
-  const says = `${label} is ${truth} at ply ${state.ply}. What each head and neuron adds to its logit, the strongest by name, the rest summed layer by layer; in each table the numbers add up to the logit.`;
+  const how = "What each head and neuron adds to its logit, the strongest by name, the rest summed layer by layer; in each table the numbers add up to the logit.";
   const columns = models.map((model, number) => drawReasons(game, model, game.models[number], number));
-  return [element("h3", {}, `Why ${label}?`), element("p", { class: "situation" }, says), element("div", { class: "reasons" }, ...columns)];
+  return [
+    `${label} is ${truth} at ply ${state.ply}.`,
+    element("p", { class: "situation" }, how),
+    element("div", { class: "reasons" }, ...columns),
+  ];
+}
+
+function drawWhy(game) {
+  const [line, ...below] = why(game);
+  $("why-title").textContent = state.square < 0 ? "Why?" : `Why ${LABELS[state.square]}?`;
+  // Written anew, even the same words would be read out.
+  if ($("why-says").textContent !== line) $("why-says").textContent = line;
+  $("why-rules").replaceChildren(...below);
 }
 
 // ------------------------------------------------------------------ state and address
@@ -331,16 +348,17 @@ async function go(wanted) {
 
 /** Show the state. */
 function draw(game) {
-  const held = document.activeElement?.closest?.("[data-square]");
-  const board = held?.closest("article")?.dataset.model;
+  // What has the focus is drawn anew, and its successor is to have it.
+  const { ply } = document.activeElement?.dataset ?? {};
+  const board = document.activeElement?.closest?.("#boards article")?.dataset.model;
   $("game").value = String(state.game);
   setSlider("ply", 2, game.moves.length + 1, state.ply, `${state.ply} of ${game.moves.length + 1}`);
   const layer = state.layer === lastWord() ? "the last word" : `layer ${state.layer}`;
   setSlider("layer", 0, lastWord(), state.layer, layer);
   $("situation").textContent = situation(game);
   $("boards").replaceChildren(...models.map((model, number) => drawModel(game, model, game.models[number], number)));
-  $("why").replaceChildren(...drawWhy(game));
-  if (board) cellOf(board, focused).focus();
+  drawWhy(game);
+  if (board) (linkOf(board, ply) ?? cellOf(board, focused)).focus();
   document.documentElement.dataset.ready = "yes";
 }
 
@@ -349,8 +367,11 @@ function setSlider(id, low, high, value, words) {
   Object.assign(slider, { min: low, max: high, value });
   slider.setAttribute("aria-valuetext", words);
   $(`${id}-is`).textContent = words;
-  for (const button of document.querySelectorAll(`[data-of="${id}"]`))
-    button.disabled = value + Number(button.dataset.step) < low || value + Number(button.dataset.step) > high;
+  // Not `disabled`, which would take the focus from the button that stepped to the end.
+  for (const button of document.querySelectorAll(`[data-of="${id}"]`)) {
+    const next = value + Number(button.dataset.step);
+    button.setAttribute("aria-disabled", next < low || next > high);
+  }
 }
 
 function situation(game) {
@@ -362,8 +383,9 @@ function situation(game) {
   return `${game.note} Ply ${state.ply}: ${mover} to move after ${LABELS[game.moves[position]]}${passed}.${before}`;
 }
 
-const cellOf = (model, square) =>
-  document.querySelector(`article[data-model="${CSS.escape(model)}"] [data-square="${square}"]`);
+const within = (model, what) => document.querySelector(`article[data-model="${CSS.escape(model)}"] ${what}`);
+const cellOf = (model, square) => within(model, `[data-square="${square}"]`);
+const linkOf = (model, ply) => within(model, `[data-ply="${ply}"]`);
 
 // ------------------------------------------------------------------ controls
 
@@ -372,7 +394,8 @@ const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowD
 /** Arrow keys walk over a board, Enter and the space bar choose. */
 function onKey(event) {
   const cell = event.target.closest("[data-square]");
-  if (!cell) return;
+  // With these keys held it is the browser's, as Alt and an arrow for the page before.
+  if (!cell || event.altKey || event.ctrlKey || event.metaKey) return;
   const square = Number(cell.dataset.square);
   if (event.key === "Enter" || event.key === " ") {
     event.preventDefault();
@@ -432,17 +455,33 @@ function listen() {
   $("game").addEventListener("change", (e) => go({ game: Number(e.target.value) }));
   for (const id of ["ply", "layer"]) $(id).addEventListener("input", (e) => go({ [id]: Number(e.target.value) }));
   for (const button of document.querySelectorAll("[data-step]"))
-    button.addEventListener("click", () => go({ [button.dataset.of]: state[button.dataset.of] + Number(button.dataset.step) }));
+    button.addEventListener("click", () => {
+      const { of, step } = button.dataset;
+      if (button.getAttribute("aria-disabled") !== "true") go({ [of]: state[of] + Number(step) });
+    });
   $("controls").addEventListener("submit", (e) => e.preventDefault());
   $("boards").addEventListener("click", (event) => {
     const cell = event.target.closest("[data-square]");
     if (cell) choose(Number(cell.dataset.square), cell);
   });
   $("boards").addEventListener("keydown", onKey);
-  addEventListener("hashchange", () => {
+  addEventListener("hashchange", async () => {
     const wanted = asked(location.hash);
-    if (wanted) go(wanted);
+    if (!wanted) return;
+    await go(wanted);
+    if (!onScreen($("boards"))) moveThere();
   });
+}
+
+function onScreen(node) {
+  const { top, bottom } = node.getBoundingClientRect();
+  return bottom > 0 && top < innerHeight;
+}
+
+/** To the explorer, from a link that lies far from it: the eyes and the keyboard. */
+function moveThere() {
+  $("explorer").scrollIntoView();
+  $("explorer-title").focus({ preventScroll: true });
 }
 
 async function start() {
@@ -459,8 +498,7 @@ async function start() {
     await go({});
     clearTimeout(writing); // nobody asked for it: the address stays as it is
   }
-  $("controls").hidden = false;
-  $("legend").hidden = false;
+  for (const id of ["controls", "legend", "why"]) $(id).hidden = false;
 }
 
 start().catch((error) => {
