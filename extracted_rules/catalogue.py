@@ -26,6 +26,8 @@ from extracted_rules.othello.notation import square_of
 from extracted_rules.othello.patterns import Pattern
 
 FORMAT, VERSION = "othello rules", 1
+#: The share of a catalogue's neurons is told by how well their rule agrees with them.
+F1_STEPS = (0.5, 0.9, 0.99)
 #: The catalogue of the project's trained model.
 REFERENCE = Path(__file__).parent / "catalogues" / "reference.jsonl"
 
@@ -476,6 +478,16 @@ def read(path: Path) -> Catalogue:
 
 
 # --------------------------------------------------------------------------- questions
+
+
+def census(neurons: Iterable[Neuron]) -> tuple[list[int], dict[str, list[int]]]:
+    """(the layers there are; how many neurons of each follow which of RULES, and how many agree
+    with theirs on other games by more than each of F1_STEPS, as "F1 > 0.5")."""
+    known = list(neurons)
+    layers = sorted({neuron.layer for neuron in known})
+    groups = {rule: [n.layer for n in known if n.rule == rule] for rule in RULES}
+    groups |= {f"F1 > {least}": [n.layer for n in known if n.f1 > least] for least in F1_STEPS}
+    return layers, {name: [found.count(at) for at in layers] for name, found in groups.items()}
 
 
 def select(

@@ -108,17 +108,11 @@ def _fitted_probes(model: OthelloGPT, work: Path, progress: Progress) -> Probes:
 
 def _overview(found: catalogue.Catalogue) -> Table:
     """How many neurons of each layer follow which kind of rule."""
-    layers = sorted({neuron.layer for neuron in found.neurons})
+    layers, counts = catalogue.census(found.neurons)
     title = escape(found.header.model)
     table = Table("neurons in layer", *(str(layer) for layer in layers), "all", title=title)
-    for rule in RULES:
-        counts = [
-            sum(n.rule == rule for n in found.neurons if n.layer == layer) for layer in layers
-        ]
-        table.add_row(rule, *map(str, counts), str(sum(counts)))
-    for least in (0.5, 0.9, 0.99):
-        counts = [sum(n.f1 > least for n in found.neurons if n.layer == layer) for layer in layers]
-        table.add_row(f"F1 > {least}", *map(str, counts), str(sum(counts)))
+    for name, by_layer in counts.items():
+        table.add_row(name, *map(str, by_layer), str(sum(by_layer)))
     return table
 
 

@@ -7,10 +7,7 @@ from comparison.explaining.replacement import replacement_test
 from comparison.page.exhibits import Exhibit, Order
 from comparison.page.section import Figure, Section, Table
 from comparison.showing import replacing
-from extracted_rules.catalogue import RULES, Catalogue
-
-#: The share of a catalogue's neurons is told by how well their rule agrees with them.
-F1_STEPS = (0.5, 0.9, 0.99)
+from extracted_rules.catalogue import RULES, Catalogue, census
 
 
 def _catalogued(order: Order) -> tuple[Exhibit, Catalogue] | None:
@@ -24,20 +21,13 @@ def catalogue(order: Order, size: int, folder: Path) -> Section | None:
     if found is None:
         return None
     exhibit, known = found
-    layers = sorted({n.layer for n in known.neurons})
-    counts = {
-        rule: [sum(n.rule == rule for n in known.neurons if n.layer == at) for at in layers]
-        for rule in RULES
-    }
+    layers, counts = census(known.neurons)
+    agrees = "the rule and the neuron agree on other games"
     rows = [
-        [rule, says, *(f"{n:,}" for n in counts[rule]), f"{sum(counts[rule]):,}"]
-        for rule, says in RULES.items()
-        if any(counts[rule])
+        [name, RULES.get(name, agrees), *(f"{n:,}" for n in by_layer), f"{sum(by_layer):,}"]
+        for name, by_layer in counts.items()
+        if any(by_layer) or name not in RULES
     ]
-    for least in F1_STEPS:
-        by_layer = [sum(n.f1 > least for n in known.neurons if n.layer == at) for at in layers]
-        says = "the rule and the neuron agree on other games"
-        rows.append([f"F1 > {least}", says, *(f"{n:,}" for n in by_layer), f"{sum(by_layer):,}"])
     heads = [
         [f"layer {at}", ", ".join(h.role for h in known.heads if h.layer == at)] for at in layers
     ]
