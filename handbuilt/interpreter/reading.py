@@ -28,12 +28,10 @@ def hear(s: Strengths, layer: int, last: Layer, facts: Facts, opening: Tensor) -
     opening: [B, T, 64], the board after the first move, which all know by heart.
     """
     i, later = layer - 1, facts.later
-    claims, need = last.claims[..., None], last.need[..., None]
-    loud = (s.overclaim[i] * (1 - claims) + s.needy[i] * need).exp().unbind(-1)
-    loudness = dict(zip(TOLD, loud, strict=True))
-    flips = _read(s.flips_kernel[i], last.side, last.message, loudness["flips"])
+    loudness = loudnesses(s, layer, last)
+    flips = heard(s.flips_kernel[i], last.side, loudness["flips"]) @ last.message
     told = s.board_share[i] * last.settled + facts.placed * later[:, None]
-    board = _read(s.board_kernel[i], last.side, told, loudness["board"])
+    board = heard(s.board_kernel[i], last.side, loudness["board"]) @ told
     belief = (flips + board + s.opening[i] * opening) * later[:, None]
     renewed = torch.sigmoid(
         s.need_kept[i] * last.need - s.need_claims[i] * last.claims + s.need_bias[i]
@@ -41,10 +39,18 @@ def hear(s: Strengths, layer: int, last: Layer, facts: Facts, opening: Tensor) -
     return replace(last, belief=belief, need=renewed * later)
 
 
-def _read(log_kernel: Tensor, side: Tensor, told: Tensor, loudness: Tensor) -> Tensor:
-    """[B, T, 64]: what was told, by lag; as mine from this side, as theirs from the other.
+def loudnesses(s: Strengths, layer: int, last: Layer) -> dict[str, Tensor]:
+    """[B, T] by what is told: how loudly a layer hears each position, 1 as usual."""
+    i, claims, need = layer - 1, last.claims[..., None], last.need[..., None]
+    loud = (s.overclaim[i] * (1 - claims) + s.needy[i] * need).exp().unbind(-1)
+    return dict(zip(TOLD, loud, strict=True))
 
-    Two heads of a softmax each; what is left of its mass rests on position 0, which tells
+
+def heard(log_kernel: Tensor, side: Tensor, loudness: Tensor) -> Tensor:
+    """[B, T, T]: how much of what a position told one adds to its belief: positive where both are
+    of one side, negative where they are not.
+
+    Two heads of a softmax, one for each; what is left of its mass rests on position 0, which tells
     nothing. ``loudness`` [B, T] makes some positions heard more than others.
     """
     positions = side.shape[1]
@@ -53,7 +59,7 @@ def _read(log_kernel: Tensor, side: Tensor, told: Tensor, loudness: Tensor) -> T
     size = amplitude(kernel.detach())
     share = kernel[:positions, :positions] / size
     same_parity = (parity(positions)[:, None] * parity(positions) > 0).to(share)
-    read = torch.zeros_like(told)
+    added = torch.zeros(())
     for sign in (1.0, -1.0):
         agree = sign * side[:, :, None] * side[:, None]
         weight = share * torch.exp(SIDE_SCORE / 2 * (agree - 1))
@@ -61,5 +67,5 @@ def _read(log_kernel: Tensor, side: Tensor, told: Tensor, loudness: Tensor) -> T
         expected = same_parity if sign > 0 else 1 - same_parity
         rest = 1 - (share * expected).sum(-1)
         total = rest[:, None] + weight.sum(-1, keepdim=True)
-        read = read + sign * size * ((weight / total) @ told)
-    return read
+        added = added + sign * size * (weight / total)
+    return added

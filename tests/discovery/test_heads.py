@@ -17,8 +17,10 @@ from extracted_rules.discovery.heads import (
 from extracted_rules.othello.game import random_games, replay
 from extracted_rules.othello.notation import CONTEXT, PLAYABLE
 from handbuilt.compiler import compile_rules
+from handbuilt.interpreter import Interpreter, Layer
+from handbuilt.interpreter.reading import heard, loudnesses
 from handbuilt.space import Layout
-from handbuilt.strengths import Strengths, load_strengths
+from handbuilt.strengths import TOLD, Strengths, load_strengths
 from handbuilt.transformer import OthelloGPT
 
 #: A kernel is compared at these lags: later ones are heard too faintly, and too seldom.
@@ -32,11 +34,12 @@ def games() -> Tensor:
     return games[~replay(games).passes[:, :60].any(-1)][:32]
 
 
-def planted(recipe: str) -> tuple[OthelloGPT, Layout, Strengths]:
-    """A hand-built model that hears all positions equally loudly, so that attention is its kernel
-    and nothing else."""
+def planted(recipe: str, loud: bool = True) -> tuple[OthelloGPT, Layout, Strengths]:
+    """A hand-built model; if not loud, one that hears all positions equally loudly, so that its
+    attention is its kernel and nothing else."""
     s = load_strengths(recipe)
-    s = replace(s, overclaim=torch.zeros_like(s.overclaim), needy=torch.zeros_like(s.needy))
+    if not loud:
+        s = replace(s, overclaim=torch.zeros_like(s.overclaim), needy=torch.zeros_like(s.needy))
     model, layout = compile_rules(s)
     return model.eval().requires_grad_(False), layout, s
 
@@ -49,32 +52,58 @@ def told_by_names(layout: Layout, s: Strengths, layer: int, stream: Tensor) -> T
     return torch.stack([stream[..., here["message"]], board], 2)
 
 
+def as_loud_as_compiled(s: Strengths, layer: int, last: Layer, told: Tensor) -> Tensor:
+    """[lags, 2]: the compiled kernels, times how loudly those positions are heard that tell
+    something, by the rules alone. told: [B, T, 2, squares]."""
+    loudness = loudnesses(s, layer, last)
+    kernels = zip(TOLD, (s.flips_kernel[layer - 1], s.board_kernel[layer - 1]), strict=True)
+    added = [heard(kernel, last.side, loudness[name]).abs() for name, kernel in kernels]
+    much = told.square().sum(-1)
+    by_lag = []
+    for lag in range(1, LAGS.stop):
+        source = much[:, 1:-lag]
+        weights = torch.stack([a.diagonal(-lag, 1, 2)[:, 1:] for a in added], -1)
+        by_lag.append((weights * source).sum((0, 1)) / source.sum((0, 1)))
+    return torch.stack(by_lag)
+
+
+@pytest.mark.parametrize("loud", [False, True], ids=["equally-loud", "as-shipped"])
 @pytest.mark.parametrize("recipe", ["logic", "calibrated"])
-def test_lag_kernels_are_those_that_were_compiled(recipe: str, games: Tensor) -> None:
-    model, layout, s = planted(recipe)
-    played = replay(games)
+def test_lag_kernels_are_those_that_were_compiled(recipe: str, loud: bool, games: Tensor) -> None:
+    model, layout, s = planted(recipe, loud)
+    played, trace = replay(games), Interpreter(s)(games[:, :CONTEXT].long())
     reader = played.movers[:, :CONTEXT]
     _, cache = model.run_with_cache(games[:, :CONTEXT].long())
     for layer in range(1, 8):
-        kernels = LagKernels(8, ("flips", "board"))
+        kernels = LagKernels(8, TOLD)
+        heads = layout.heads[layer]
+        pairs = [[heads.place(f"{name}-{who}") for who in ("mine", "theirs")] for name in TOLD]
         attention = model.blocks[layer].attn
         values = attention.W_O[..., layout.directions["belief"]]
         told = torch.einsum("bthd,hds->bths", cache[f"blocks.{layer}.attn.hook_v"], values)
         events = told_by_names(layout, s, layer, cache[f"blocks.{layer}.hook_resid_pre"])
-        events = events * reader[..., None, None]
-        pattern = cache[f"blocks.{layer}.attn.hook_pattern"]
-        kernels.add(pattern, told, events, reader)
-        compiled = torch.stack([s.flips_kernel[layer - 1], s.board_kernel[layer - 1]], 1).exp()
-        compiled = compiled[: LAGS.stop - 1]
-        loud = compiled > 0.01 * compiled.amax(0)
+        kernels.add(
+            cache[f"blocks.{layer}.attn.hook_pattern"],
+            told,
+            events * reader[..., None, None],
+            reader,
+        )
         for where, squares in WHERE.items():
-            found = kernels.by_head(squares).sum(-1)[LAGS]
-            off = ((found - compiled).abs() / compiled)[loud]
+            if loud:
+                last = trace.layers[layer - 1]
+                compiled = as_loud_as_compiled(s, layer, last, events[..., squares])
+            else:
+                compiled = torch.stack([s.flips_kernel[layer - 1], s.board_kernel[layer - 1]], 1)
+                compiled = compiled.exp()[: LAGS.stop - 1]
+            audible = compiled > 0.01 * compiled.amax(0)
+            by_head = kernels.by_head(squares)[LAGS]
+            found = torch.stack([by_head[:, e, own].sum(-1) for e, own in enumerate(pairs)], -1)
+            off = ((found - compiled).abs() / compiled)[audible]
             assert float(off.max()) < 0.05, (layer, where)
 
 
 def test_roles_of_named_heads_are_found(games: Tensor) -> None:
-    model, layout, _ = planted("logic")
+    model, layout, _ = planted("logic", loud=False)
     there = replay(games).movers[:, :CONTEXT] != 0
     _, cache = model.run_with_cache(games[:, :CONTEXT].long())
     expected = {"-mine": "mine", "-theirs": "theirs", "renew-belief": "last", "forget-need": "last"}
