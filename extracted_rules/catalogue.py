@@ -108,7 +108,9 @@ YES_OR_NO = ("pattern", "line", "line-or-full", "flip", "disc", "blank", "occupi
 class Neuron(_Record):
     """A neuron and the rule that describes its activity best.
 
-    The rule holds where any of its ``parts`` does. ``threshold``: the neuron counts as active above
+    The rule holds where any of its ``parts`` does. ``core``: so many of them, the first ones, excite
+    the neuron clearly more than the rest, on other games, too; absent where all do alike. A neuron
+    that forgives a wrong disc follows a union, and its core is what it asks for. ``threshold``: the neuron counts as active above
     it. ``found``, ``other``: scores on the games the rule was found on and on other ones;
     ``control``: the score of the best rule that is found, in the same way, for boards of other
     games at the same ply. ``support``: positions of the other games where the rule holds. ``off``,
@@ -130,6 +132,7 @@ class Neuron(_Record):
     neuron: int
     rule: str
     parts: tuple[str, ...] = ()
+    core: int | None = None
     threshold: float | None = None
     found: Score | None = None
     other: Score | None = None
@@ -149,6 +152,11 @@ class Neuron(_Record):
         return f"{self.layer}.n{self.neuron}"
 
     @property
+    def core_parts(self) -> tuple[str, ...]:
+        """The parts that excite it most, or all."""
+        return self.parts[: self.core]
+
+    @property
     def f1(self) -> float:
         """On other games; 0 for rules that are not met or not."""
         return self.other.f1 if self.other else 0.0
@@ -160,6 +168,8 @@ class Neuron(_Record):
             parse_part(self.rule, part)
         if bool(self.parts) != (self.rule in YES_OR_NO):
             raise CatalogueError(f"a rule {self.rule!r} {'has' if self.parts else 'without'} parts")
+        if self.core is not None and not 0 < self.core < len(self.parts):
+            raise CatalogueError(f"a core of {self.core} of {len(self.parts)} parts")
         if self.rule in YES_OR_NO and (self.threshold is None or self.other is None):
             raise CatalogueError(f"a rule {self.rule!r} without threshold or scores")
         if self.rule == "tree" and self.tree is None:
@@ -532,6 +542,8 @@ def words(neuron: Neuron) -> list[str]:
     lines = [f"{n.place}: {RULES[n.rule]}"]
     if n.parts:
         lines.append(f"  active where {in_words(n.rule, n.parts)}")
+    if n.core:
+        lines.append(f"  most of all where {in_words(n.rule, n.core_parts)}")
     if n.tree is not None:
         lines += [f"  {line}" for line in _tree_in_words(n.tree)]
     for name, score in (

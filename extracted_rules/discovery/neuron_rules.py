@@ -24,6 +24,8 @@ from extracted_rules.discovery.neurons import (
     Levels,
     Search,
     check,
+    core_of,
+    is_core,
     means,
 )
 from extracted_rules.discovery.trees import Trees, fit_trees
@@ -257,6 +259,12 @@ class _Description:
         off, on = means(rule, self.levels, found.families[rule.family])
         return check(rule, off, on, other.families[rule.family], self.activation)
 
+    def _core(self, union: Found) -> int | None:
+        """How many parts of a union are its core, found here and checked there; None if all are."""
+        found, other = (c.families[union.family] for c in (self.labels.found, self.labels.other))
+        core = core_of(union, found, self.levels.activations[self.neuron])
+        return core if is_core(union, core, other, self.activation) else None
+
     def _figures(self, rules: list[Found], checks: dict[str, Checked]) -> dict[str, float]:
         """The F1 of the best rule of each kind but the one that fits best, where that is much."""
         figures: dict[str, float] = {}
@@ -279,6 +287,7 @@ class _Description:
             described,
             rule=family.rule,
             parts=parts,
+            core=self._core(rule) if len(parts) > 1 else None,
             threshold=rule.threshold,
             found=rule.score,
             other=checked.score,

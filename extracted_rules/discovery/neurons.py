@@ -45,6 +45,9 @@ HALF = 0.5
 NEARLY = 0.9
 #: Parts that hold in fewer positions are not tried.
 FEWEST = 4
+#: Some parts of a union are its core if on other games, too, they excite the neuron more than the
+#: rest, by so many standard errors.
+CLEARLY = 3.0
 
 
 @dataclass(frozen=True)
@@ -320,6 +323,34 @@ def check(found: Found, off: float, on: float, family: Family, activation: Array
     error = np.square(activation - off, dtype=np.float64)
     error[rows] = np.square(activation[rows] - on, dtype=np.float64)
     return Checked(score, explained(float(error.sum()), activation), len(rows))
+
+
+def core_of(union: Found, family: Family, activation: Array) -> int:
+    """After how many of a union's parts, the most exciting first, the activation falls off: the two
+    groups whose means explain most of its variance. activation: float32 [N], of its neuron."""
+
+    def between(core: int) -> float:
+        (n, mean, _), (others, rest, _) = _groups(union, core, family, activation)
+        return n * others / max(n + others, 1) * (mean - rest) ** 2
+
+    return max(range(1, len(union.parts)), key=between)
+
+
+def is_core(union: Found, core: int, family: Family, activation: Array) -> bool:
+    """Whether the first parts of a union clearly excite a neuron more than the rest of them."""
+    (n, mean, variance), (others, rest, spread) = _groups(union, core, family, activation)
+    if min(n, others) < FEWEST:
+        return False
+    return mean - rest > CLEARLY * float(np.sqrt(variance / n + spread / others))
+
+
+def _groups(
+    union: Found, core: int, family: Family, activation: Array
+) -> list[tuple[int, float, float]]:
+    """(positions, mean, variance) where one of the first parts holds, and where only others do."""
+    first, either = (rows_of(family, parts) for parts in (union.parts[:core], union.parts))
+    groups = [activation[rows].astype(np.float64) for rows in (first, np.setdiff1d(either, first))]
+    return [(len(a), float(a.mean()), float(a.var())) if len(a) else (0, 0.0, 0.0) for a in groups]
 
 
 def explained(error: float, activation: Array) -> float:

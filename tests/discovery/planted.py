@@ -1,7 +1,7 @@
 """What was compiled into a hand-built model, and whether an extraction found it."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -62,7 +62,7 @@ def agreement(model: OthelloGPT, neurons: Iterable[Neuron]) -> dict[str, Agreeme
             kind, right = "unused", neuron.rule == "silent"
         elif family in FAMILIES:
             kind = family
-            right = neuron.rule in _kinds(family) and squares_of(neuron) == _squares(member)
+            right = neuron.rule in _kinds(family) and squares_of(core(neuron)) == _squares(member)
         else:
             continue
         counted = found.setdefault(kind, Agreement())
@@ -70,6 +70,11 @@ def agreement(model: OthelloGPT, neurons: Iterable[Neuron]) -> dict[str, Agreeme
         if not right:
             counted.wrong.append(f"{neuron.layer}.{name} is {neuron.rule} {neuron.parts}")
     return found
+
+
+def core(neuron: Neuron) -> Neuron:
+    """The neuron with nothing but the core of its rule."""
+    return replace(neuron, parts=neuron.core_parts, core=None)
 
 
 def _kinds(family: str) -> tuple[str, ...]:

@@ -66,11 +66,13 @@ trees = st.recursive(
 def neurons(draw: st.DrawFn) -> Neuron:
     rule = draw(st.sampled_from(list(RULES)))
     met = rule in YES_OR_NO
+    parts = tuple(draw(st.lists(parts_of[rule], min_size=1, max_size=3))) if met else ()
     return Neuron(
         draw(layers),
         draw(places),
         rule,
-        tuple(draw(st.lists(parts_of[rule], min_size=1, max_size=3))) if met else (),
+        parts,
+        draw(st.none() | st.integers(1, len(parts) - 1)) if len(parts) > 1 else None,
         draw(numbers) if met else draw(st.none() | numbers),
         draw(scores) if met else None,
         draw(scores) if met else None,
@@ -131,7 +133,7 @@ def test_a_file_comes_back_as_it_was(
 
 def neuron(number: int, **changes: object) -> Neuron:
     score = Score(0.9, 0.8, 0.85, 0.84)
-    plain = Neuron(3, number, "flip", ("C4-F4",), 0.1, score, score, support=9, strength=1.0)
+    plain = Neuron(3, number, "flip", ("C4-F4",), None, 0.1, score, score, support=9, strength=1.0)
     return replace(plain, **changes)
 
 

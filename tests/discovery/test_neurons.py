@@ -8,7 +8,7 @@ import torch
 from sklearn.tree import DecisionTreeRegressor
 from torch import Tensor
 
-from extracted_rules.catalogue import Neuron
+from extracted_rules.catalogue import Neuron, words
 from extracted_rules.conditions import Boards
 from extracted_rules.discovery.collecting import Surroundings
 from extracted_rules.discovery.neuron_rules import Labels, describe_neurons
@@ -81,6 +81,35 @@ def test_a_planted_rule_is_found(number: int, described: list[Neuron]) -> None:
     assert neuron.r2 > 0.3
     assert neuron.control is not None
     assert neuron.control.phi < 0.6
+
+
+def test_what_a_neuron_asks_for_is_the_core_of_what_it_forgives(labels: Labels) -> None:
+    """Neurons that are active on a whole line: alike, most for one part, or for two of them."""
+    parts = ("C4.E1", "C4.E2", "C4.E3")
+    strengths = torch.tensor([[1.0, 1.0, 1.0], [0.7, 1.0, 0.7], [1.0, 0.7, 1.0]])
+
+    def activations(boards: Boards, seed: int) -> Tensor:
+        met = torch.stack([boards.holds("flip", (part,)) for part in parts], 1).float()
+        generator = torch.Generator().manual_seed(seed)
+        return met @ strengths.T + 0.1 * torch.randn(len(boards), 3, generator=generator)
+
+    where = Surroundings(
+        0, {"mlp.W_out": torch.zeros(3, 4)}, torch.zeros(4, 64), torch.zeros(4, 60)
+    )
+    found = [
+        activations(boards.boards, seed) for seed, boards in enumerate((labels.found, labels.other))
+    ]
+    alike, one, two = describe_neurons(where, labels, *found)
+    for neuron in (alike, one, two):
+        assert neuron.rule == "flip"
+        assert set(neuron.parts) == set(parts)
+    assert alike.core is None
+    assert alike.core_parts == alike.parts
+    assert one.core_parts == ("C4.E2",)
+    assert set(two.core_parts) == {"C4.E1", "C4.E3"}
+    assert "most of all where C4 was just played and turned D4 and E4, up to F4" in "".join(
+        words(one)
+    )
 
 
 def test_what_no_rule_explains_has_none(described: list[Neuron]) -> None:
