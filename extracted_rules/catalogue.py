@@ -108,22 +108,23 @@ YES_OR_NO = ("pattern", "line", "line-or-full", "flip", "disc", "blank", "occupi
 class Neuron(_Record):
     """A neuron and the rule that describes its activity best.
 
-    The rule holds where any of its ``parts`` does. ``core``: so many of them, the first ones, excite
-    the neuron clearly more than the rest, on other games, too; absent where all do alike. A neuron
-    that forgives a wrong disc follows a union, and its core is what it asks for. ``threshold``: the neuron counts as active above
-    it. ``found``, ``other``: scores on the games the rule was found on and on other ones;
-    ``control``: the score of the best rule that is found, in the same way, for boards of other
-    games at the same ply. ``support``: positions of the other games where the rule holds. ``off``,
-    ``strength``: mean activation where the rule does not hold, and how much more it is where it
-    does; for rules without parts, mean and standard deviation. ``r2``: variance of the activation
-    that the rule explains on other games, by two means, by ply or as the tree says; ``r2_control``:
-    the control's rule, or the tree on boards of other games. ``figures``: what else was measured,
-    whichever rule won: by kind of rule, a high F1 on other games of the best rule of that kind;
-    "tree" (of depth 5) and "clock", the variance explained; "shift", the largest mean difference of
-    activation by one pattern of a flip (`findings` has its control). ``logits``, ``squares``:
-    what the neuron adds, by its strength, to the logits and to "mine less theirs" of the squares it
-    moves most. ``tree``: ``[question, where it is not, where it is]``, nested; leaves are mean
-    activations. A tree may stand beside a rule that is met or not where it explains much more.
+    The rule holds where any of its ``parts`` does. ``core``: so many of them, the first ones,
+    excite the neuron clearly more than the rest, on other games, too; absent where all do alike. A
+    neuron that forgives a wrong disc follows a union, and its core is what it asks for.
+    ``threshold``: the neuron counts as active above it. ``found``, ``other``: scores on the games
+    the rule was found on and on other ones; ``control``: the score of the best rule that is found,
+    in the same way, for boards of other games at the same ply. ``support``: positions of the other
+    games where the rule holds. ``off``, ``strength``: mean activation where the rule does not hold,
+    and how much more it is where it does; for rules without parts, mean and standard deviation.
+    ``r2``: variance of the activation that the rule explains on other games, by two means, by ply
+    or as the tree says; ``r2_control``: the control's rule, or the tree on boards of other games.
+    ``figures``: what else was measured, whichever rule won: by kind of rule, a high F1 on other
+    games of the best rule of that kind; "tree" (of depth 5) and "clock", the variance explained;
+    "shift", the largest mean difference of activation by one pattern of a flip (`findings` has its
+    control). ``logits``, ``squares``: what the neuron adds, by its strength, to the logits and to
+    "mine less theirs" of the squares it moves most. ``tree``: ``[question, where it is not, where
+    it is]``, nested; leaves are mean activations. A tree may stand beside a rule that is met or not
+    where it explains much more.
     """
 
     kind: ClassVar[str] = "neuron"
