@@ -10,10 +10,13 @@ from comparison.measuring.boards import READ_GAMES
 from comparison.measuring.probes import STATES, Probes, fit_probes
 from extracted_rules.catalogue import Catalogue, Neuron
 from extracted_rules.conditions import Boards, there
+from extracted_rules.discovery.grading import Reads
 from extracted_rules.discovery.heads import board_events
 from extracted_rules.discovery.predicting import (
-    CaseMeans,
+    NUMBERED,
+    Held,
     KernelReading,
+    LeafMeans,
     Linear,
     Predicted,
     Rules,
@@ -23,7 +26,8 @@ from extracted_rules.discovery.predicting import (
 )
 from extracted_rules.discovery.regression import Regression
 from extracted_rules.othello.game import Replay, random_games, replay
-from extracted_rules.othello.notation import CONTEXT, N_SQUARES
+from extracted_rules.othello.notation import CONTEXT, LABELS, N_SQUARES, square_of
+from handbuilt.space import Layout
 from handbuilt.transformer import MLP, OthelloGPT
 
 PURPOSE = "replacement-fit"
@@ -66,21 +70,55 @@ class Truth:
         )
 
 
-def decoded(probes: Probes, row: int, stream: Tensor, truth: Boards) -> Boards:
-    """The boards that a stream [N, d_model] holds; what squares are taken, and the move, is exact.
+@dataclass(frozen=True)
+class Readings:
+    """How a stream's boards are read: through probes, before every part; and where directions have
+    names, as in a hand-built model, by those that are about a square or about the whole position.
 
-    row: of the probes, which one reads it.
+    named: int64 [K], directions; squares: int64 [256 + K], what each number of a board is about, -1
+    for the whole position.
     """
-    states, flips = (w[row].to(stream.device) for w in (probes.states, probes.flips))
-    mine, theirs = (states[..., STATES.index(state)] for state in (1, -1))
-    towards = mine - theirs
-    taken = truth.now != 0
-    now = torch.where(stream @ towards[:-1] + towards[-1] > 0, 1, -1).to(torch.int8) * taken
-    squares = torch.arange(N_SQUARES, device=stream.device)
-    placed = truth.played.unsqueeze(-1) == squares
-    turned = (stream @ flips[:-1] + flips[-1] > 0.5) & taken & ~placed
-    before = torch.where(turned, -now, now) * ~placed
-    return replace(truth, now=now, before=before, turned=turned)
+
+    probes: Probes
+    named: Tensor
+    squares: Tensor
+
+    @classmethod
+    def of(cls, model: OthelloGPT, probes: Probes) -> "Readings":
+        named: list[int] = []
+        squares = NUMBERED.tolist()
+        if "layout" in model.metadata:
+            for family in Layout.of(model).directions.families.values():
+                for place, member in enumerate(family.members, start=family.start):
+                    # The ballast is constant, and so large that all else drowns in it.
+                    if member in ("", *LABELS) and not family.name.startswith("ballast"):
+                        named.append(place)
+                        squares.append(square_of(member) if member else -1)
+        return cls(probes, torch.tensor(named).long(), torch.tensor(squares))
+
+    def held(self, part: str, layer: int, stream: Tensor, truth: Boards) -> Held:
+        """What the stream [N, d_model] before a part holds. Which squares are taken, and the move,
+        is exact."""
+        row = 2 * layer + PARTS.index(part)
+        states, flips = (w[row].to(stream.device) for w in (self.probes.states, self.probes.flips))
+        mine, theirs = (states[..., STATES.index(state)] for state in (1, -1))
+        towards = mine - theirs
+        colours = stream @ towards[:-1] + towards[-1]
+        flipped = stream @ flips[:-1] + flips[-1]
+        taken = truth.now != 0
+        now = torch.where(colours > 0, 1, -1).to(torch.int8) * taken
+        squares = torch.arange(N_SQUARES, device=stream.device)
+        placed = truth.played.unsqueeze(-1) == squares
+        turned = (flipped > 0.5) & taken & ~placed
+        before = torch.where(turned, -now, now) * ~placed
+        boards = replace(truth, now=now, before=before, turned=turned)
+        numbers = [board_numbers(boards, colours, flipped), stream[:, self.named.to(stream.device)]]
+        return Held(boards, torch.cat(numbers, -1))
+
+    def true(self, truth: Boards) -> Held:
+        """The same numbers of a true board; named directions say nothing."""
+        numbers = board_numbers(truth)
+        return Held(truth, torch.nn.functional.pad(numbers, (0, len(self.named))))
 
 
 @dataclass(frozen=True)
@@ -101,7 +139,7 @@ class Fitted:
     decoded board. ruled: how many neurons of each layer have a rule.
     """
 
-    probes: Probes
+    readings: Readings
     means: dict[str, Tensor]
     activations: Tensor
     mlps: list[dict[str, Predicted]]
@@ -110,11 +148,8 @@ class Fitted:
 
     @property
     def ruled(self) -> list[int]:
-        return [len(mlp["true"].rules.neurons) for mlp in self.mlps]
-
-    def board(self, part: str, layer: int, stream: Tensor, truth: Boards) -> Boards:
-        """The board that the stream [N, d_model] before a part holds."""
-        return decoded(self.probes, 2 * layer + PARTS.index(part), stream, truth)
+        rules = [mlp["true"].rules for mlp in self.mlps]
+        return [len(r.met) + len(r.trees) for r in rules]
 
     def output(
         self, model: OthelloGPT, part: str, layer: int, how: str, stream: Tensor, truth: Truth
@@ -126,17 +161,18 @@ class Fitted:
         ply = truth.boards.ply
         if how == "mean":
             return self.means[part][layer].to(stream.device)[ply]
-        held = truth.boards
-        if how != "true":
-            held = self.board(part, layer, stream[truth.rows], truth.boards)
+        if how == "true":
+            held = self.readings.true(truth.boards)
+        else:
+            held = self.readings.held(part, layer, stream[truth.rows], truth.boards)
         if how == "linear":
-            return self.maps[part][layer](board_numbers(held), ply)
+            return self.maps[part][layer](held.numbers, ply)
         if part == "mlp":
             mlp = model.get_submodule(f"blocks.{layer}.mlp")
             assert isinstance(mlp, MLP)
             return self.mlps[layer][how](held) @ mlp.W_out + mlp.b_out
         rules = self.attentions[layer]
-        return rules.written[how](_kernel_numbers(rules.kernels, how, held, truth), ply)
+        return rules.written[how](_kernel_numbers(rules.kernels, how, held.boards, truth), ply)
 
 
 def _kernel_numbers(kernels: KernelReading, how: str, held: Boards, truth: Truth) -> Tensor:
@@ -163,35 +199,40 @@ def dealt(neurons: list[Neuron], seed: int) -> list[Neuron]:
 class _Sums:
     """Everything that is summed over the fitting games, of one layer."""
 
-    def __init__(self, model: OthelloGPT, catalogue: Catalogue, layer: int, seed: int) -> None:
-        d_model, neurons = model.shape.d_model, model.shape.d_mlp
-        self.layer = layer
+    def __init__(
+        self, model: OthelloGPT, catalogue: Catalogue, readings: Readings, layer: int, seed: int
+    ) -> None:
+        d_model, neurons, numbers = model.shape.d_model, model.shape.d_mlp, len(readings.squares)
+        self.layer, self.readings = layer, readings
         known = [n for n in catalogue.neurons if n.layer == layer and has_cases(n)]
         rules, others = Rules(known), Rules(dealt(known, seed))
         self.rules = {how: others if how == "control" else rules for how in USES}
         self.kernels = KernelReading([k for k in catalogue.kernels if k.layer == layer])
-        self.cases = {how: CaseMeans(len(known)) for how in USES}
-        self.read = {how: Regression.zeros(CONTEXT, 3 * N_SQUARES, d_model) for how in USES}
-        self.maps = {part: Regression.zeros(CONTEXT, 4 * N_SQUARES, d_model) for part in PARTS}
+        self.reads = {how: Reads(r.about(readings.squares)) for how, r in self.rules.items()}
+        self.leaves = {how: LeafMeans(len(r.trees)) for how, r in self.rules.items()}
+        self.written = {how: Regression.zeros(CONTEXT, 3 * N_SQUARES, d_model) for how in USES}
+        self.maps = {part: Regression.zeros(CONTEXT, numbers, d_model) for part in PARTS}
         self.total = torch.zeros(CONTEXT, neurons, dtype=torch.float64)
 
-    def add(self, kept: dict[str, Tensor], probes: Probes, truth: Truth) -> None:
+    def add(self, kept: dict[str, Tensor], truth: Truth) -> None:
         prefix, rows, ply = f"blocks.{self.layer}.", truth.rows, truth.boards.ply
-        activations = kept[prefix + "mlp.hook_post"][rows]
-        self.total.index_add_(0, ply.cpu(), activations.double().cpu())
-        for number, (part, place) in enumerate(zip(PARTS, PLACES, strict=True)):
-            stream = kept[prefix + place][rows]
-            own = decoded(probes, 2 * self.layer + number, stream, truth.boards)
+        read, active = (kept[f"{prefix}mlp.hook_{name}"][rows] for name in ("pre", "post"))
+        self.total.index_add_(0, ply.cpu(), active.double().cpu())
+        true = self.readings.true(truth.boards)
+        for part, place in zip(PARTS, PLACES, strict=True):
+            own = self.readings.held(part, self.layer, kept[prefix + place][rows], truth.boards)
             out = kept[prefix + OUTPUTS[part]][rows]
-            self.maps[part].add(board_numbers(own), out, ply)
+            self.maps[part].add(own.numbers, out, ply)
             for how in USES:
-                held, rules = truth.boards if how == "true" else own, self.rules[how]
+                held, rules = true if how == "true" else own, self.rules[how]
                 if part == "attention":
-                    x = _kernel_numbers(self.kernels, how, held, truth)
-                    self.read[how].add(x, out, ply)
-                elif len(rules.neurons):
-                    ruled = activations[:, rules.neurons.to(activations.device)]
-                    self.cases[how].add(rules.cases(held), ruled, ply)
+                    x = _kernel_numbers(self.kernels, how, held.boards, truth)
+                    self.written[how].add(x, out, ply)
+                    continue
+                met, trees = rules.met.to(read.device), rules.trees.to(read.device)
+                holds, leaves = rules.holds(held.boards), rules.leaves(held.boards)
+                self.reads[how].add(held.numbers, holds, read[:, met], ply)
+                self.leaves[how].add(leaves, active[:, trees], ply)
 
 
 @torch.inference_mode()
@@ -207,9 +248,10 @@ def fit_replacements(
     games: for the probes, and for the rest; ``progress`` hears of each.
     """
     device = next(model.parameters()).device
-    probes = fit_probes(model, games[0], seed, progress, PLACES)
-    sums = [_Sums(model, catalogue, layer, seed) for layer in range(model.shape.n_layers)]
-    wanted = (*PLACES, *OUTPUTS.values(), "mlp.hook_post")
+    readings = Readings.of(model, fit_probes(model, games[0], seed, progress, PLACES))
+    layers = range(model.shape.n_layers)
+    sums = [_Sums(model, catalogue, readings, layer, seed) for layer in layers]
+    wanted = (*PLACES, *OUTPUTS.values(), "mlp.hook_pre", "mlp.hook_post")
     for chunk in random_games(games[1], seed, purpose=PURPOSE, device=device):
         for tokens in torch.split(chunk, READ_GAMES):
             kept: dict[str, Tensor] = {}
@@ -222,12 +264,12 @@ def fit_replacements(
             model.run_with_hook(tokens[:, :CONTEXT].long(), keep)
             truth = Truth.of(replay(tokens))
             for of_layer in sums:
-                of_layer.add(kept, probes, truth)
+                of_layer.add(kept, truth)
             progress(len(tokens))
-    return _solve(probes, sums)
+    return _solve(readings, sums)
 
 
-def _solve(probes: Probes, sums: list[_Sums]) -> Fitted:
+def _solve(readings: Readings, sums: list[_Sums]) -> Fitted:
     mlps, attentions, activations = [], [], []
     maps: dict[str, list[Linear]] = {part: [] for part in PARTS}
     for s in sums:
@@ -235,16 +277,22 @@ def _solve(probes: Probes, sums: list[_Sums]) -> Fitted:
         mean = (s.total / n).float()
         activations.append(mean)
         mlps.append(
-            {how: Predicted(s.rules[how], mean, cases.values()) for how, cases in s.cases.items()}
+            {
+                how: Predicted(s.rules[how], mean, s.reads[how].solve(), s.leaves[how].values())
+                for how in USES
+            }
         )
-        written = {how: Linear.of(read) for how, read in s.read.items()}
+        written = {how: Linear.of(told) for how, told in s.written.items()}
         attentions.append(AttentionRules(s.kernels, written))
         # A linear map may be of the rank that the rules' map can have, and no more.
-        ranks = {"attention": 3 * N_SQUARES, "mlp": len(s.rules["own"].neurons)}
+        ranks = {
+            "attention": 3 * N_SQUARES,
+            "mlp": len(s.rules["own"].met) + len(s.rules["own"].trees),
+        }
         for part in PARTS:
             maps[part].append(Linear.of(s.maps[part], ranks[part]))
     return Fitted(
-        probes=probes,
+        readings=readings,
         means={part: torch.stack([linear.y for linear in maps[part]]) for part in PARTS},
         activations=torch.stack(activations),
         mlps=mlps,

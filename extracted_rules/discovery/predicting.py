@@ -1,9 +1,9 @@
 """What a layer's rules predict of its neurons, its attention, and what a linear map would.
 
-A rule divides positions into few cases: it holds or does not, or a tree ends in one of its leaves.
-A neuron is predicted by its mean activation in that case, a few plies at a time. A neuron without a
-rule stays at its mean at that ply. Attention is predicted by lag kernels. Everything is worked out
-on games of its own, as sums.
+A rule that holds or does not says which squares its neuron reads, and how surely those are held
+says how much. A tree divides positions into its leaves, and a neuron that follows it has its mean
+in that leaf, a few plies at a time. A neuron without a rule stays at its mean at that ply.
+Attention is predicted by lag kernels. Everything is worked out on games of its own, as sums.
 """
 
 from collections.abc import Sequence
@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from extracted_rules.catalogue import YES_OR_NO, Kernel, Neuron
+from extracted_rules.catalogue import YES_OR_NO, Kernel, Neuron, squares_of
 from extracted_rules.conditions import DISC_STATES, Boards, parse_part, tree_column
+from extracted_rules.discovery.grading import Graded
 from extracted_rules.discovery.heads import EVENTS, WHERE
 from extracted_rules.discovery.layers import flipped_patterns, legal_patterns
 from extracted_rules.discovery.regression import Regression
@@ -23,7 +24,7 @@ from extracted_rules.othello.patterns import PATTERNS, Pattern
 #: The longest path in a tree, and the leaves that it can lead to.
 DEPTH = 5
 LEAVES = 2**DEPTH
-#: A case's mean is taken over this many plies at a time ...
+#: A leaf's mean is taken over this many plies at a time ...
 PLIES = 5
 #: ... as far as it is frequent: so many positions weigh as much as its mean over all plies,
 OFTEN = 10.0
@@ -73,15 +74,17 @@ def has_cases(neuron: Neuron) -> bool:
 
 
 class Rules:
-    """The rules of some of a layer's neurons: in which case of its rule a neuron is, on a board.
+    """The rules of some of a layer's neurons.
 
-    neurons: int64 [ruled], in the order of the columns of :meth:`cases`.
+    met, trees: int64, the neurons whose rules hold or do not, and those with trees, in the order of
+    the columns of :meth:`holds` and :meth:`leaves`.
     """
 
     def __init__(self, neurons: Sequence[Neuron]) -> None:
         met = [n for n in neurons if n.rule in YES_OR_NO]
         trees = [n for n in neurons if n.rule == "tree"]
-        self.neurons = torch.tensor([n.neuron for n in (*met, *trees)], dtype=torch.int64)
+        self.met, self.trees = (torch.tensor([n.neuron for n in s]).long() for s in (met, trees))
+        self._squares = [sorted(squares_of(n)) for n in met]
         wanted = [sorted({c for p in n.parts for c in _columns_of(n.rule, p)}) for n in met]
         self._asked = torch.tensor(sorted({c for w in wanted for c in w}), dtype=torch.int64)
         place = {int(column): row for row, column in enumerate(self._asked)}
@@ -93,6 +96,17 @@ class Rules:
         self._ends = torch.zeros(len(trees), LEAVES, dtype=torch.int64)
         for number, neuron in enumerate(trees):
             self._plant(neuron.tree, number, 0, 0)
+
+    def about(self, squares: Tensor) -> Tensor:
+        """bool [F, met]: which numbers are about a square that a rule names, or about none.
+
+        squares: int64 [F], the square that each number is about, or -1.
+        """
+        named = torch.zeros(N_SQUARES + 1, len(self._squares), dtype=torch.bool)
+        named[-1] = True
+        for number, of_rule in enumerate(self._squares):
+            named[of_rule, number] = True
+        return named[squares]
 
     def _plant(self, tree: object, number: int, node: int, depth: int) -> None:
         if isinstance(tree, int | float):
@@ -108,35 +122,38 @@ class Rules:
         self._plant(without, number, 2 * node + 1, depth + 1)
         self._plant(having, number, 2 * node + 2, depth + 1)
 
-    def cases(self, boards: Boards) -> Tensor:
-        """int64 [N, ruled]: 0 or 1 where a rule does not hold or does; the leaf of a tree."""
+    def holds(self, boards: Boards) -> Tensor:
+        """bool [N, met]."""
         asked = conditions(boards)[:, self._asked.to(boards.now.device)].float()
-        met = (asked @ self._parts.to(asked.device) > 0).long()
+        return asked @ self._parts.to(asked.device) > 0
+
+    def leaves(self, boards: Boards) -> Tensor:
+        """int64 [N, trees]: in which leaf of each tree a board ends."""
         features = boards.features()
-        node = torch.zeros(len(boards), len(self._ends), dtype=torch.int64, device=met.device)
-        tree = torch.arange(len(self._ends), device=met.device)
-        questions, ends = self._questions.to(met.device), self._ends.to(met.device)
+        node = torch.zeros(len(boards), len(self._ends), dtype=torch.int64, device=features.device)
+        tree = torch.arange(len(self._ends), device=features.device)
+        questions, ends = self._questions.to(features.device), self._ends.to(features.device)
         for _ in range(DEPTH):
             answers = features.gather(1, questions[tree, node])
             node = 2 * node + 1 + answers
-        return torch.cat([met, ends[tree, node - (LEAVES - 1)]], -1)
+        return ends[tree, node - (LEAVES - 1)]
 
 
-class CaseMeans:
-    """Mean activations of ruled neurons by case and ply, as sums."""
+class LeafMeans:
+    """Mean activations of neurons with trees by leaf and ply, as sums."""
 
-    def __init__(self, ruled: int) -> None:
-        self.count = torch.zeros(CONTEXT * LEAVES, ruled)
-        self.total = torch.zeros(CONTEXT * LEAVES, ruled, dtype=torch.float64)
+    def __init__(self, trees: int) -> None:
+        self.count = torch.zeros(CONTEXT * LEAVES, trees)
+        self.total = torch.zeros(CONTEXT * LEAVES, trees, dtype=torch.float64)
 
-    def add(self, cases: Tensor, activations: Tensor, ply: Tensor) -> None:
-        """cases: int64 [N, ruled]; activations: float [N, ruled]; ply: int64 [N]."""
-        place = (ply[:, None] * LEAVES + cases).cpu()
+    def add(self, leaves: Tensor, activations: Tensor, ply: Tensor) -> None:
+        """leaves: int64 [N, trees]; activations: float [N, trees]; ply: int64 [N]."""
+        place = (ply[:, None] * LEAVES + leaves).cpu()
         self.count.scatter_add_(0, place, torch.ones(place.shape))
         self.total.scatter_add_(0, place, activations.double().cpu())
 
     def values(self) -> Tensor:
-        """float32 [groups of plies, cases, ruled]: the mean in each case."""
+        """float32 [groups of plies, leaves, trees]: the mean in each leaf."""
         count = self.count.double().view(CONTEXT, LEAVES, -1)
         total = self.total.view(CONTEXT, LEAVES, -1)
         mean = total.sum((0, 1)) / count.sum((0, 1)).clamp(min=1)
@@ -149,22 +166,35 @@ class CaseMeans:
 
 
 @dataclass(frozen=True)
+class Held:
+    """Boards, and numbers that say how surely they are held: float32 [N, F]."""
+
+    boards: Boards
+    numbers: Tensor
+
+
+@dataclass(frozen=True)
 class Predicted:
-    """What rules say of all of a layer's neurons: means float32 [59, neurons] by ply; values as
-    :meth:`CaseMeans.values` gives them."""
+    """What rules say of all of a layer's neurons: means float32 [59, neurons] by ply; reads of the
+    rules that hold or do not; leaves as :meth:`LeafMeans.values` gives them."""
 
     rules: Rules
     means: Tensor
-    values: Tensor
+    reads: Graded
+    leaves: Tensor
 
-    def __call__(self, boards: Boards) -> Tensor:
+    def __call__(self, held: Held) -> Tensor:
         """float32 [N, neurons]."""
-        activations = self.means.to(boards.ply.device)[boards.ply]
-        if len(self.rules.neurons):
-            cases = self.rules.cases(boards)
-            ruled = torch.arange(cases.shape[1], device=cases.device)
-            values, group = self.values.to(cases.device), boards.ply[:, None] // PLIES
-            activations[:, self.rules.neurons.to(cases.device)] = values[group, cases, ruled]
+        boards, where = held.boards, held.numbers.device
+        activations = self.means.to(where)[boards.ply]
+        if len(self.rules.met):
+            graded = self.reads(held.numbers, self.rules.holds(boards), boards.ply)
+            activations[:, self.rules.met.to(where)] = graded
+        if len(self.rules.trees):
+            leaves, group = self.rules.leaves(boards), boards.ply[:, None] // PLIES
+            tree = torch.arange(leaves.shape[1], device=where)
+            in_leaves = self.leaves.to(where)[group, leaves, tree]
+            activations[:, self.rules.trees.to(where)] = in_leaves
         return activations
 
 
@@ -194,11 +224,23 @@ class Linear:
         return y_mean[ply] + (x - x_mean[ply]) @ slopes
 
 
-def board_numbers(boards: Boards) -> Tensor:
-    """float32 [N, 256]: mine, theirs, played and turned of every square."""
-    columns = torch.ones(5, N_SQUARES, dtype=torch.bool)
-    columns[2] = False  # empty is what is neither mine nor theirs
-    return boards.features()[:, columns.flatten().to(boards.now.device)].float()
+#: The square that each of :func:`board_numbers` is about.
+NUMBERED = torch.arange(N_SQUARES).repeat(4)
+
+
+def board_numbers(
+    boards: Boards, colours: Tensor | None = None, turned: Tensor | None = None
+) -> Tensor:
+    """float32 [N, 256]: of every square mine less theirs, and turned, as the board has it or, where
+    they are given, [N, 64], as surely as they are held; then whether it is blank, and the move."""
+    squares = torch.arange(N_SQUARES, device=boards.now.device)
+    columns = (
+        boards.now if colours is None else colours,
+        boards.turned if turned is None else turned,
+        boards.now == 0,
+        boards.played.unsqueeze(-1) == squares,
+    )
+    return torch.cat([column.float() for column in columns], -1)
 
 
 def frame_events(boards: Boards) -> Tensor:

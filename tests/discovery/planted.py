@@ -8,11 +8,14 @@ import torch
 
 from comparison.explaining.extraction import Settings, extract
 from comparison.measuring.probes import STATES, Probes, fingerprint
-from extracted_rules.catalogue import Catalogue, Neuron, squares_of
-from extracted_rules.conditions import BRACKET_BY_NAME
-from extracted_rules.othello.notation import N_SQUARES, square_of
+from extracted_rules.catalogue import Catalogue, Games, Header, Neuron, Score, squares_of
+from extracted_rules.conditions import BRACKET_BY_NAME, PATTERN_BY_NAME
+from extracted_rules.othello.notation import LABELS, N_SQUARES, square_of
 from handbuilt.space import Layout
 from handbuilt.transformer import OthelloGPT
+
+GOOD = Score(1.0, 1.0, 1.0, 1.0)
+GAMES = Games("test", 1, 1, 1)
 
 #: The kind of rule that each named family of neurons was compiled from; caps follow the same rule,
 #: but are active only where it is beyond doubt.
@@ -38,6 +41,34 @@ def catalogue_of(
 ) -> Catalogue:
     settings = Settings(games, checking, seed=1)
     return extract(model, "planted", no_probes(model), settings, work, layers=layers)
+
+
+def about(model: OthelloGPT, *findings: Neuron) -> Catalogue:
+    """A catalogue of a model that holds these findings."""
+    shape = model.shape
+    sizes = (shape.n_layers, shape.n_heads, shape.d_mlp)
+    return Catalogue(Header("planted", fingerprint(model), sizes, GAMES, GAMES, {}), findings)
+
+
+def rule(layer: int, neuron: int, kind: str, *parts: str) -> Neuron:
+    """A finding that a neuron follows a rule."""
+    return Neuron(layer, neuron, kind, parts, threshold=0.0, other=GOOD)
+
+
+def as_compiled(model: OthelloGPT) -> Catalogue:
+    """All named neurons of a hand-built model, each with the rule that its name says; one that is
+    about no square is about any."""
+    found = []
+    for layer, slots in enumerate(Layout.of(model).neurons):
+        for family in slots.families.values():
+            for place, member in enumerate(family.members, start=family.start):
+                kind, part = "disc", f"{member or LABELS[0]} mine"
+                if member in BRACKET_BY_NAME:
+                    kind, part = "line" if family.name.startswith("line") else "flip", member
+                elif member in PATTERN_BY_NAME:
+                    kind, part = "pattern", member
+                found.append(rule(layer, place, kind, part))
+    return about(model, *found)
 
 
 @dataclass

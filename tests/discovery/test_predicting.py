@@ -7,13 +7,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from extracted_rules.catalogue import Kernel, Neuron, Score
+from extracted_rules.catalogue import Kernel, Neuron, Score, squares_of
 from extracted_rules.conditions import SENSES, TREE_FEATURES, Boards
+from extracted_rules.discovery.grading import Reads
 from extracted_rules.discovery.heads import RIM, board_events
 from extracted_rules.discovery.predicting import (
     DEPTH,
-    CaseMeans,
+    NUMBERED,
+    Held,
     KernelReading,
+    LeafMeans,
     Linear,
     Predicted,
     Rules,
@@ -65,7 +68,7 @@ def numbered(tree: Any, first: int = 0) -> tuple[Any, int]:
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(parts, min_size=1, max_size=4), st.lists(trees(DEPTH), max_size=3))
-def test_cases_are_what_conditions_and_trees_say(
+def test_rules_say_what_conditions_and_trees_say(
     yes_or_no: list[tuple[str, list[str]]], grown: list[Any]
 ) -> None:
     neurons = [
@@ -76,14 +79,19 @@ def test_cases_are_what_conditions_and_trees_say(
     neurons += [Neuron(0, 100 + n, "tree", tree=tree) for n, tree in enumerate(plain)]
     assert all(map(has_cases, neurons))
     rules = Rules(neurons)
-    assert rules.neurons.tolist() == [n.neuron for n in neurons]
-    cases = rules.cases(BOARDS)
+    assert [*rules.met.tolist(), *rules.trees.tolist()] == [n.neuron for n in neurons]
+    holds, ends = rules.holds(BOARDS), rules.leaves(BOARDS)
     for column, (rule, names) in enumerate(yes_or_no):
-        assert cases[:, column].bool().equal(BOARDS.holds(rule, tuple(names)))
-    for column, tree in enumerate(plain, start=len(yes_or_no)):
+        assert holds[:, column].equal(BOARDS.holds(rule, tuple(names)))
+        about = rules.about(torch.tensor([-1, *range(64)]))[:, column]
+        assert about.nonzero().flatten().tolist() == [
+            0,
+            *sorted(1 + square for square in squares_of(neurons[column])),
+        ]
+    for column, tree in enumerate(plain):
         leaves = BOARDS.tree_values(tree)
-        # One case a leaf, and one leaf a case.
-        pairs = torch.stack([leaves.long(), cases[:, column]], 1).unique(dim=0)
+        # One end a leaf, and one leaf an end.
+        pairs = torch.stack([leaves.long(), ends[:, column]], 1).unique(dim=0)
         assert len(pairs) == len(pairs[:, 0].unique()) == len(pairs[:, 1].unique())
 
 
@@ -92,16 +100,20 @@ def test_a_neuron_that_follows_its_rule_is_predicted() -> None:
         Neuron(0, 3, "played", ("C4",), threshold=0.0, other=GOOD),
         Neuron(0, 1, "tree", tree=("D3 mine", 0.0, ("E3 mine", 1.0, 2.0))),
     ]
-    rules, means = Rules(neurons), CaseMeans(2)
-    cases = rules.cases(BOARDS)
-    activations = 5.0 * (cases == 1) - 2.0 * (cases > 1) + 0.5
-    means.add(cases, activations, BOARDS.ply)
+    rules, numbers = Rules(neurons), board_numbers(BOARDS)
+    holds, leaves = rules.holds(BOARDS), rules.leaves(BOARDS)
+    activations = torch.cat([5.0 * holds, -2.0 * (leaves > 31) + 0.5], 1)
+    reads, means = Reads(rules.about(NUMBERED)), LeafMeans(1)
+    reads.add(numbers, holds, activations[:, :1], BOARDS.ply)
+    means.add(leaves, activations[:, 1:], BOARDS.ply)
     clock = torch.arange(CONTEXT)[:, None].expand(-1, 4).float()
-    predicted = Predicted(rules, clock, means.values())(BOARDS)
+    held = Held(BOARDS, numbers)
+    predicted = Predicted(rules, clock, reads.solve(), means.values())(held)
     assert (predicted[:, [3, 1]] - activations).abs().mean() < 0.1
     assert predicted[:, 0].equal(BOARDS.ply.float())
-    nothing = Predicted(Rules([]), clock, CaseMeans(0).values())
-    assert nothing(BOARDS).equal(clock[BOARDS.ply])
+    none = Rules([])
+    nothing = Reads(none.about(NUMBERED)).solve(), LeafMeans(0).values()
+    assert Predicted(none, clock, *nothing)(held).equal(clock[BOARDS.ply])
 
 
 def test_kernels_read_what_was_told_by_lag() -> None:

@@ -1,7 +1,6 @@
 """Rules in the place of a model's parts: a layer by its own rules loses nothing, by others all."""
 
 import json
-from copy import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor
 
 from comparison.explaining import fitted as fitting
-from comparison.explaining.fitted import Fitted, decoded, fit_replacements
+from comparison.explaining.fitted import Fitted, Readings, fit_replacements
 from comparison.explaining.necessity import necessity_test, neurons_of_patterns
 from comparison.explaining.replacement import (
     FAMILIES,
@@ -23,7 +22,7 @@ from comparison.explaining.replacement import (
     sets,
     summary,
 )
-from comparison.measuring.probes import Probes, fingerprint
+from comparison.measuring.probes import Probes
 from comparison.showing.replacing import (
     MEASURES,
     NECESSITY_HEADINGS,
@@ -34,8 +33,9 @@ from comparison.showing.replacing import (
 )
 from comparison.trained import reference
 from extracted_rules import catalogue as catalogues
-from extracted_rules.catalogue import Catalogue, CatalogueError, Games, Header, Neuron, Score
+from extracted_rules.catalogue import Catalogue, CatalogueError
 from extracted_rules.conditions import SENSES, Boards
+from extracted_rules.discovery.predicting import Held, Predicted
 from extracted_rules.othello.game import random_games, replay
 from extracted_rules.othello.notation import CONTEXT, LABELS, PLAYABLE, token_of
 from handbuilt.compiler import facts, state
@@ -44,35 +44,26 @@ from handbuilt.space import Layout
 from handbuilt.transformer import OthelloGPT, Shape
 from handbuilt.weights import Weights
 from tests.command_line import run
-
-GOOD = Score(1.0, 1.0, 1.0, 1.0)
-GAMES = Games("test", 1, 1, 1)
+from tests.discovery.planted import about, as_compiled, rule
 
 
-def rule(layer: int, neuron: int, kind: str, *parts: str) -> Neuron:
-    return Neuron(layer, neuron, kind, parts, threshold=0.0, other=GOOD)
+class Dealt(Predicted):
+    """Every prediction goes to another neuron of the layer, around that one's mean."""
 
-
-def about(model: OthelloGPT, *findings: Neuron) -> Catalogue:
-    shape = model.shape
-    sizes = (shape.n_layers, shape.n_heads, shape.d_mlp)
-    return Catalogue(Header("planted", fingerprint(model), sizes, GAMES, GAMES, {}), findings)
+    def __call__(self, held: Held) -> Tensor:
+        predicted = super().__call__(held)
+        ruled = torch.cat([self.rules.met, self.rules.trees])
+        generator = torch.Generator().manual_seed(0)
+        other = ruled[torch.randperm(len(ruled), generator=generator)]
+        mean = self.means.mean(0)
+        predicted[:, other] = predicted[:, ruled] - mean[ruled] + mean[other]
+        return predicted
 
 
 def shuffled(fit: Fitted) -> Fitted:
     """Every rule goes to another neuron of its layer, with the strength that it was found with."""
-    mlps = []
-    for layer, by_use in enumerate(fit.mlps):
-        moved = {}
-        for use, mlp in by_use.items():
-            rules = copy(mlp.rules)
-            order = torch.randperm(len(rules.neurons), generator=torch.Generator().manual_seed(0))
-            rules.neurons = mlp.rules.neurons[order]
-            mean = fit.activations[layer].mean(0)
-            shift = mean[rules.neurons] - mean[mlp.rules.neurons]
-            moved[use] = replace(mlp, rules=rules, values=mlp.values + shift)
-        mlps.append(moved)
-    return replace(fit, mlps=mlps)
+    dealt = [{use: Dealt(**vars(mlp)) for use, mlp in by_use.items()} for by_use in fit.mlps]
+    return replace(fit, mlps=dealt)
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +126,21 @@ def test_by_shuffled_rules_it_loses_all(blanks: OthelloGPT, fit: Fitted) -> None
         assert back.value <= 0
 
 
+@pytest.mark.parametrize("recipe", ["logic", pytest.param("calibrated", marks=pytest.mark.slow)])
+def test_every_layer_of_a_recipe_by_its_own_rules_loses_nothing(
+    recipe: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("comparison.explaining.replacement.FAMILIES", {"MLP": (("mlp",), False)})
+    model = build(recipe)
+    fit = fit_replacements(model, as_compiled(model), 3, (16, 32))
+    for found in replacement_test(model, fit, 8, 3):
+        whole, mean, own = (found.excess[how].value for how in ("nothing", "mean", "own"))
+        assert own == pytest.approx(whole, abs=0.01 * (mean - whole)), found.name
+        others = found.ce_back["control"]
+        assert others is not None
+        assert others.value < 0.1
+
+
 @pytest.mark.slow
 def test_shuffled_rules_bring_back_nothing_of_a_trained_layer(
     monkeypatch: pytest.MonkeyPatch,
@@ -185,17 +191,36 @@ def test_boards_are_decoded_exactly_where_moves_tell() -> None:
     truth = Boards.of(replay(next(random_games(8, 4, purpose="replacement-test"))), CONTEXT)
     # A stream that holds the board's states and flips outright, and probes that read them.
     stream = torch.cat([(truth.now == s).float() for s in (1, -1)] + [truth.turned.float()], -1)
-    states = torch.zeros(1, 193, 64, 3)
-    states[0, :64, :, 0], states[0, 64:128, :, 1] = torch.eye(64), torch.eye(64)
-    flips = torch.zeros(1, 193, 64)
-    flips[0, 128:192] = torch.eye(64)
-    probes = Probes("", 0, 0, states, flips)
-    found = decoded(probes, 0, stream, truth)
+    states = torch.zeros(2, 193, 64, 3)
+    states[:, :64, :, 0], states[:, 64:128, :, 1] = torch.eye(64), torch.eye(64)
+    flips = torch.zeros(2, 193, 64)
+    flips[:, 128:192] = torch.eye(64)
+    readings = Readings.of(OthelloGPT(), Probes("", 0, 0, states, flips))
+    found = readings.held("mlp", 0, stream, truth)
     for name in ("now", "before", "turned", "played", "ply"):
-        assert getattr(found, name).equal(getattr(truth, name)), name
-    blind = decoded(probes, 0, stream * 0, truth)
+        assert getattr(found.boards, name).equal(getattr(truth, name)), name
+    assert found.numbers.equal(readings.true(truth).numbers)
+    blind = readings.held("mlp", 0, stream * 0, truth).boards
     assert (blind.now != 0).equal(truth.now != 0)
     assert not bool(blind.turned.any())
+
+
+def test_directions_with_names_are_read_as_such() -> None:
+    model = build("logic")
+    shape = model.shape
+    probes = Probes("", 0, 0, torch.zeros(16, 513, 64, 3), torch.zeros(16, 513, 64))
+    readings = Readings.of(model, probes)
+    names = Layout.of(model).directions
+    told = [names.name(int(place)) for place in readings.named]
+    assert {"belief.C4", "blank.A1", "need"} <= {*told}
+    assert not {"ballast.plus", "position.3"} & {*told}
+    squares = dict(zip(told, readings.squares[256:].tolist(), strict=True))
+    assert (squares["belief.C4"], squares["need"]) == (LABELS.index("C4"), -1)
+    truth = Boards.of(replay(next(random_games(2, 4, purpose="replacement-test"))), CONTEXT)
+    stream = torch.randn(len(truth), shape.d_model, generator=torch.Generator().manual_seed(0))
+    held = readings.held("attention", 3, stream, truth).numbers
+    assert held[:, 256:].equal(stream[:, readings.named])
+    assert held.shape == readings.true(truth).numbers.shape
 
 
 def test_without_its_neurons_a_line_fails_where_it_applies() -> None:
@@ -246,7 +271,7 @@ def test_what_costs_nothing_has_no_share() -> None:
 
 
 def test_a_catalogue_belongs_to_its_model(blanks: OthelloGPT, own_rules: Catalogue) -> None:
-    check_fits(own_rules, fingerprint(blanks))
+    check_fits(own_rules, own_rules.header.fingerprint)
     with pytest.raises(CatalogueError, match="another model, which it calls 'planted'"):
         check_fits(own_rules, "something else")
     assert digest(b"a", 1) != digest(b"a", 2) != digest(b"b", 2)
