@@ -14,15 +14,15 @@ from extracted_rules.discovery.grading import Reads
 from extracted_rules.discovery.heads import board_events
 from extracted_rules.discovery.predicting import (
     NUMBERED,
+    CaseMeans,
     Held,
     KernelReading,
-    LeafMeans,
     Linear,
     Predicted,
     Rules,
+    about_boards,
     board_numbers,
     frame_events,
-    has_cases,
 )
 from extracted_rules.discovery.regression import Regression
 from extracted_rules.othello.game import Replay, random_games, replay
@@ -148,8 +148,7 @@ class Fitted:
 
     @property
     def ruled(self) -> list[int]:
-        rules = [mlp["true"].rules for mlp in self.mlps]
-        return [len(r.met) + len(r.trees) for r in rules]
+        return [len(mlp["true"].rules.neurons) for mlp in self.mlps]
 
     def output(
         self, model: OthelloGPT, part: str, layer: int, how: str, stream: Tensor, truth: Truth
@@ -204,12 +203,12 @@ class _Sums:
     ) -> None:
         d_model, neurons, numbers = model.shape.d_model, model.shape.d_mlp, len(readings.squares)
         self.layer, self.readings = layer, readings
-        known = [n for n in catalogue.neurons if n.layer == layer and has_cases(n)]
+        known = [n for n in catalogue.neurons if n.layer == layer and about_boards(n)]
         rules, others = Rules(known), Rules(dealt(known, seed))
         self.rules = {how: others if how == "control" else rules for how in USES}
         self.kernels = KernelReading([k for k in catalogue.kernels if k.layer == layer])
         self.reads = {how: Reads(r.about(readings.squares)) for how, r in self.rules.items()}
-        self.leaves = {how: LeafMeans(len(r.trees)) for how, r in self.rules.items()}
+        self.cases = {how: CaseMeans(len(r.exact)) for how, r in self.rules.items()}
         self.written = {how: Regression.zeros(CONTEXT, 3 * N_SQUARES, d_model) for how in USES}
         self.maps = {part: Regression.zeros(CONTEXT, numbers, d_model) for part in PARTS}
         self.total = torch.zeros(CONTEXT, neurons, dtype=torch.float64)
@@ -229,10 +228,10 @@ class _Sums:
                     x = _kernel_numbers(self.kernels, how, held.boards, truth)
                     self.written[how].add(x, out, ply)
                     continue
-                met, trees = rules.met.to(read.device), rules.trees.to(read.device)
-                holds, leaves = rules.holds(held.boards), rules.leaves(held.boards)
-                self.reads[how].add(held.numbers, holds, read[:, met], ply)
-                self.leaves[how].add(leaves, active[:, trees], ply)
+                exact, graded = rules.exact.to(read.device), rules.graded.to(read.device)
+                self.cases[how].add(rules.holds(held.boards), active[:, exact], ply)
+                says = rules.says(held.boards)
+                self.reads[how].add(held.numbers, says, read[:, graded], ply)
 
 
 @torch.inference_mode()
@@ -278,17 +277,14 @@ def _solve(readings: Readings, sums: list[_Sums]) -> Fitted:
         activations.append(mean)
         mlps.append(
             {
-                how: Predicted(s.rules[how], mean, s.reads[how].solve(), s.leaves[how].values())
+                how: Predicted(s.rules[how], mean, s.cases[how].values(), s.reads[how].solve())
                 for how in USES
             }
         )
         written = {how: Linear.of(told) for how, told in s.written.items()}
         attentions.append(AttentionRules(s.kernels, written))
         # A linear map may be of the rank that the rules' map can have, and no more.
-        ranks = {
-            "attention": 3 * N_SQUARES,
-            "mlp": len(s.rules["own"].met) + len(s.rules["own"].trees),
-        }
+        ranks = {"attention": 3 * N_SQUARES, "mlp": len(s.rules["own"].neurons)}
         for part in PARTS:
             maps[part].append(Linear.of(s.maps[part], ranks[part]))
     return Fitted(

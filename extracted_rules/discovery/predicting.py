@@ -1,9 +1,9 @@
 """What a layer's rules predict of its neurons, its attention, and what a linear map would.
 
-A rule that holds or does not says which squares its neuron reads, and how surely those are held
-says how much. A tree divides positions into its leaves, and a neuron that follows it has its mean
-in that leaf, a few plies at a time. A neuron without a rule stays at its mean at that ply.
-Attention is predicted by lag kernels. Everything is worked out on games of its own, as sums.
+A rule about discs says which squares its neuron reads, and how surely those are held says how much.
+A rule about what moves tell exactly holds or does not, and its neuron has its mean in either case,
+a few plies at a time. A neuron without a rule stays at its mean at that ply. Attention is predicted
+by lag kernels. Everything is worked out on games of its own, as sums.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,9 @@ from extracted_rules.othello.patterns import PATTERNS, Pattern
 #: The longest path in a tree, and the leaves that it can lead to.
 DEPTH = 5
 LEAVES = 2**DEPTH
-#: A leaf's mean is taken over this many plies at a time ...
+#: Rules about what is known exactly of any position.
+EXACT = ("blank", "occupied", "played")
+#: The mean in either case is taken over this many plies at a time ...
 PLIES = 5
 #: ... as far as it is frequent: so many positions weigh as much as its mean over all plies,
 OFTEN = 10.0
@@ -68,23 +70,28 @@ def _columns_of(rule: str, part: str) -> list[int]:
     return [2 * len(PATTERNS) + N_SQUARES * _SQUARE_STATES.index(str(state)) + int(str(square))]
 
 
-def has_cases(neuron: Neuron) -> bool:
-    """Whether a neuron's rule divides positions by their boards."""
+def about_boards(neuron: Neuron) -> bool:
+    """Whether a neuron's rule is about boards."""
     return neuron.rule in YES_OR_NO or neuron.rule == "tree"
 
 
 class Rules:
     """The rules of some of a layer's neurons.
 
-    met, trees: int64, the neurons whose rules hold or do not, and those with trees, in the order of
-    the columns of :meth:`holds` and :meth:`leaves`.
+    exact, graded: int64, the neurons whose rules are about what moves tell exactly, and those whose
+    rules are about discs, trees behind the others; in the order of the columns of :meth:`holds` and
+    :meth:`says`.
     """
 
     def __init__(self, neurons: Sequence[Neuron]) -> None:
-        met = [n for n in neurons if n.rule in YES_OR_NO]
+        exact = [n for n in neurons if n.rule in EXACT]
+        discs = [n for n in neurons if n.rule in YES_OR_NO and n.rule not in EXACT]
         trees = [n for n in neurons if n.rule == "tree"]
-        self.met, self.trees = (torch.tensor([n.neuron for n in s]).long() for s in (met, trees))
-        self._squares = [sorted(squares_of(n)) for n in met]
+        self.exact, self.graded = (
+            torch.tensor([n.neuron for n in some]).long() for some in (exact, [*discs, *trees])
+        )
+        self._squares = [sorted(squares_of(n)) for n in (*discs, *trees)]
+        met = [*exact, *discs]
         wanted = [sorted({c for p in n.parts for c in _columns_of(n.rule, p)}) for n in met]
         self._asked = torch.tensor(sorted({c for w in wanted for c in w}), dtype=torch.int64)
         place = {int(column): row for row, column in enumerate(self._asked)}
@@ -92,13 +99,17 @@ class Rules:
         for number, columns in enumerate(wanted):
             self._parts[[place[column] for column in columns], number] = 1
         self._questions = torch.zeros(len(trees), LEAVES - 1, dtype=torch.int64)
-        # Below a leaf, no question matters: all ends stand for it.
-        self._ends = torch.zeros(len(trees), LEAVES, dtype=torch.int64)
+        self._leaves = torch.zeros(len(trees), LEAVES)
         for number, neuron in enumerate(trees):
             self._plant(neuron.tree, number, 0, 0)
 
+    @property
+    def neurons(self) -> Tensor:
+        """int64: all of them, the exact ones first."""
+        return torch.cat([self.exact, self.graded])
+
     def about(self, squares: Tensor) -> Tensor:
-        """bool [F, met]: which numbers are about a square that a rule names, or about none.
+        """bool [F, graded]: which numbers are about a square that a rule names, or about none.
 
         squares: int64 [F], the square that each number is about, or -1.
         """
@@ -110,9 +121,10 @@ class Rules:
 
     def _plant(self, tree: object, number: int, node: int, depth: int) -> None:
         if isinstance(tree, int | float):
+            # Below a leaf, no question matters: all ends have its value.
             below = 2 ** (DEPTH - depth)
             first = (node - (2**depth - 1)) * below
-            self._ends[number, first : first + below] = first
+            self._leaves[number, first : first + below] = tree
             return
         assert isinstance(tree, list | tuple)
         if depth == DEPTH:
@@ -122,46 +134,48 @@ class Rules:
         self._plant(without, number, 2 * node + 1, depth + 1)
         self._plant(having, number, 2 * node + 2, depth + 1)
 
-    def holds(self, boards: Boards) -> Tensor:
-        """bool [N, met]."""
+    def _met(self, boards: Boards, rules: slice) -> Tensor:
         asked = conditions(boards)[:, self._asked.to(boards.now.device)].float()
-        return asked @ self._parts.to(asked.device) > 0
+        return asked @ self._parts[:, rules].to(asked.device) > 0
 
-    def leaves(self, boards: Boards) -> Tensor:
-        """int64 [N, trees]: in which leaf of each tree a board ends."""
+    def holds(self, boards: Boards) -> Tensor:
+        """bool [N, exact]."""
+        return self._met(boards, slice(len(self.exact)))
+
+    def says(self, boards: Boards) -> Tensor:
+        """float32 [N, graded]: 1 where a rule holds, else 0; what a tree says."""
+        met = self._met(boards, slice(len(self.exact), None)).float()
         features = boards.features()
-        node = torch.zeros(len(boards), len(self._ends), dtype=torch.int64, device=features.device)
-        tree = torch.arange(len(self._ends), device=features.device)
-        questions, ends = self._questions.to(features.device), self._ends.to(features.device)
+        node = torch.zeros(len(boards), len(self._leaves), dtype=torch.int64, device=met.device)
+        tree = torch.arange(len(self._leaves), device=met.device)
+        questions, leaves = self._questions.to(met.device), self._leaves.to(met.device)
         for _ in range(DEPTH):
-            answers = features.gather(1, questions[tree, node])
-            node = 2 * node + 1 + answers
-        return ends[tree, node - (LEAVES - 1)]
+            node = 2 * node + 1 + features.gather(1, questions[tree, node])
+        return torch.cat([met, leaves[tree, node - (LEAVES - 1)]], -1)
 
 
-class LeafMeans:
-    """Mean activations of neurons with trees by leaf and ply, as sums."""
+class CaseMeans:
+    """Mean activations of neurons with exact rules, where they hold and where not, by ply; sums."""
 
-    def __init__(self, trees: int) -> None:
-        self.count = torch.zeros(CONTEXT * LEAVES, trees)
-        self.total = torch.zeros(CONTEXT * LEAVES, trees, dtype=torch.float64)
+    def __init__(self, rules: int) -> None:
+        self.count = torch.zeros(CONTEXT, 2, rules, dtype=torch.float64)
+        self.total = torch.zeros_like(self.count)
 
-    def add(self, leaves: Tensor, activations: Tensor, ply: Tensor) -> None:
-        """leaves: int64 [N, trees]; activations: float [N, trees]; ply: int64 [N]."""
-        place = (ply[:, None] * LEAVES + leaves).cpu()
-        self.count.scatter_add_(0, place, torch.ones(place.shape))
-        self.total.scatter_add_(0, place, activations.double().cpu())
+    def add(self, holds: Tensor, activations: Tensor, ply: Tensor) -> None:
+        """holds: bool [N, rules]; activations: float [N, rules]; ply: int64 [N]."""
+        cases = torch.stack([~holds, holds], 1).double()
+        self.count.index_add_(0, ply.cpu(), cases.cpu())
+        self.total.index_add_(0, ply.cpu(), (cases * activations[:, None]).cpu())
 
     def values(self) -> Tensor:
-        """float32 [groups of plies, leaves, trees]: the mean in each leaf."""
-        count = self.count.double().view(CONTEXT, LEAVES, -1)
-        total = self.total.view(CONTEXT, LEAVES, -1)
-        mean = total.sum((0, 1)) / count.sum((0, 1)).clamp(min=1)
-        overall = (total.sum(0) + SELDOM * mean) / (count.sum(0) + SELDOM)
+        """float32 [groups of plies, 2, rules]: the mean where a rule does not hold, and where it
+        does."""
+        mean = self.total.sum((0, 1)) / self.count.sum((0, 1)).clamp(min=1)
+        overall = (self.total.sum(0) + SELDOM * mean) / (self.count.sum(0) + SELDOM)
         group = torch.arange(CONTEXT) // PLIES
         sums = torch.zeros(2, int(group[-1]) + 1, *overall.shape, dtype=torch.float64)
-        sums[0].index_add_(0, group, total)
-        sums[1].index_add_(0, group, count)
+        sums[0].index_add_(0, group, self.total)
+        sums[1].index_add_(0, group, self.count)
         return ((sums[0] + OFTEN * overall) / (sums[1] + OFTEN)).float()
 
 
@@ -175,26 +189,26 @@ class Held:
 
 @dataclass(frozen=True)
 class Predicted:
-    """What rules say of all of a layer's neurons: means float32 [59, neurons] by ply; reads of the
-    rules that hold or do not; leaves as :meth:`LeafMeans.values` gives them."""
+    """What rules say of all of a layer's neurons: means float32 [59, neurons] by ply; values of the
+    exact rules, as :meth:`CaseMeans.values` gives them; reads of the graded ones."""
 
     rules: Rules
     means: Tensor
+    values: Tensor
     reads: Graded
-    leaves: Tensor
 
     def __call__(self, held: Held) -> Tensor:
         """float32 [N, neurons]."""
         boards, where = held.boards, held.numbers.device
         activations = self.means.to(where)[boards.ply]
-        if len(self.rules.met):
-            graded = self.reads(held.numbers, self.rules.holds(boards), boards.ply)
-            activations[:, self.rules.met.to(where)] = graded
-        if len(self.rules.trees):
-            leaves, group = self.rules.leaves(boards), boards.ply[:, None] // PLIES
-            tree = torch.arange(leaves.shape[1], device=where)
-            in_leaves = self.leaves.to(where)[group, leaves, tree]
-            activations[:, self.rules.trees.to(where)] = in_leaves
+        if len(self.rules.exact):
+            case, group = self.rules.holds(boards).long(), boards.ply[:, None] // PLIES
+            rule = torch.arange(case.shape[1], device=where)
+            exact = self.values.to(where)[group, case, rule]
+            activations[:, self.rules.exact.to(where)] = exact
+        if len(self.rules.graded):
+            graded = self.reads(held.numbers, self.rules.says(boards), boards.ply)
+            activations[:, self.rules.graded.to(where)] = graded
         return activations
 
 

@@ -13,9 +13,12 @@ from extracted_rules.conditions import Boards
 from extracted_rules.discovery.grading import Reads, expected_gelu
 from extracted_rules.discovery.predicting import NUMBERED, Rules, board_numbers
 from extracted_rules.othello.game import random_games, replay
-from extracted_rules.othello.notation import CONTEXT
+from extracted_rules.othello.notation import CONTEXT, LABELS
 
 GOOD = Score(1.0, 1.0, 1.0, 1.0)
+#: A line on three squares, and one on others.
+PARTS = ("C4.E1", "A6.S1")
+LINE = [LABELS.index(label) for label in ("C4", "D4", "E4")]
 BOARDS = Boards.of(replay(next(random_games(48, 6, purpose="discovery-test"))), CONTEXT)
 
 
@@ -46,21 +49,17 @@ def test_what_a_rule_names_is_found_and_nothing_else() -> None:
     rules = Rules(
         [Neuron(0, n, "pattern", (p,), threshold=0.0, other=GOOD) for n, p in enumerate(PARTS)]
     )
-    numbers, holds, ply = sure(1), rules.holds(BOARDS), BOARDS.ply
-    line = torch.tensor([1.0, -1.0, 1.0]) * numbers[:, [27, 28, 29]]
-    reads = (line.sum(-1) - 0.5 + holds[:, 0])[:, None].expand(-1, 2)
+    numbers, says, ply = sure(1), rules.says(BOARDS), BOARDS.ply
+    line = torch.tensor([1.0, -1.0, 1.0]) * numbers[:, LINE]
+    reads = (line.sum(-1) - 0.5 + says[:, 0])[:, None].expand(-1, 2)
     sums = Reads(rules.about(NUMBERED))
     for rows in torch.split(torch.arange(len(BOARDS)), 500):
-        sums.add(numbers[rows], holds[rows], reads[rows], ply[rows])
+        sums.add(numbers[rows], says[rows], reads[rows], ply[rows])
     graded = sums.solve()
-    assert graded.slopes[[27, 28, 29], 0] == pytest.approx(torch.tensor([1.0, -1.0, 1.0]), abs=1e-3)
+    assert graded.slopes[LINE, 0] == pytest.approx(torch.tensor([1.0, -1.0, 1.0]), abs=1e-3)
     assert float(graded.steps[0]) == pytest.approx(1, abs=1e-3)
     assert graded.unknown[0] < 1e-4 < 1.0 < graded.unknown[1]
-    predicted, truth = graded(numbers, holds, ply), gelu(reads)
+    predicted, truth = graded(numbers, says, ply), gelu(reads)
     assert (predicted[:, 0] - truth[:, 0]).abs().max() < 1e-2
     error = np.square((predicted - truth)[:, 1].numpy()).mean()
     assert error > 0.9 * float(truth[:, 1].var())
-
-
-#: A line on D4, E4 and F4, and one of other squares.
-PARTS = ("D4.E1", "A6.S1")

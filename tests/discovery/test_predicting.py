@@ -13,16 +13,17 @@ from extracted_rules.discovery.grading import Reads
 from extracted_rules.discovery.heads import RIM, board_events
 from extracted_rules.discovery.predicting import (
     DEPTH,
+    EXACT,
     NUMBERED,
+    CaseMeans,
     Held,
     KernelReading,
-    LeafMeans,
     Linear,
     Predicted,
     Rules,
+    about_boards,
     board_numbers,
     frame_events,
-    has_cases,
 )
 from extracted_rules.discovery.regression import Regression
 from extracted_rules.othello.game import random_games, replay
@@ -77,22 +78,23 @@ def test_rules_say_what_conditions_and_trees_say(
     ]
     plain = [numbered(tree)[0] for tree in grown]
     neurons += [Neuron(0, 100 + n, "tree", tree=tree) for n, tree in enumerate(plain)]
-    assert all(map(has_cases, neurons))
+    assert all(map(about_boards, neurons))
     rules = Rules(neurons)
-    assert [*rules.met.tolist(), *rules.trees.tolist()] == [n.neuron for n in neurons]
-    holds, ends = rules.holds(BOARDS), rules.leaves(BOARDS)
-    for column, (rule, names) in enumerate(yes_or_no):
-        assert holds[:, column].equal(BOARDS.holds(rule, tuple(names)))
-        about = rules.about(torch.tensor([-1, *range(64)]))[:, column]
-        assert about.nonzero().flatten().tolist() == [
-            0,
-            *sorted(1 + square for square in squares_of(neurons[column])),
-        ]
-    for column, tree in enumerate(plain):
-        leaves = BOARDS.tree_values(tree)
-        # One end a leaf, and one leaf an end.
-        pairs = torch.stack([leaves.long(), ends[:, column]], 1).unique(dim=0)
-        assert len(pairs) == len(pairs[:, 0].unique()) == len(pairs[:, 1].unique())
+    by_neuron = {n.neuron: n for n in neurons}
+    assert sorted(rules.neurons.tolist()) == sorted(by_neuron)
+    met = [by_neuron[n] for n in rules.exact.tolist()]
+    assert {n.rule for n in met} <= {*EXACT}
+    holds, says = rules.holds(BOARDS), rules.says(BOARDS)
+    for column, neuron in enumerate(met):
+        assert holds[:, column].equal(BOARDS.holds(neuron.rule, neuron.parts))
+    for column, number in enumerate(rules.graded.tolist()):
+        neuron = by_neuron[number]
+        if neuron.tree is not None:
+            assert says[:, column].equal(BOARDS.tree_values(neuron.tree))
+        else:
+            assert says[:, column].bool().equal(BOARDS.holds(neuron.rule, neuron.parts))
+        about = rules.about(torch.tensor([-1, *range(64)]))[:, column].nonzero().flatten()
+        assert about.tolist() == [0, *sorted(1 + square for square in squares_of(neuron))]
 
 
 def test_a_neuron_that_follows_its_rule_is_predicted() -> None:
@@ -101,18 +103,18 @@ def test_a_neuron_that_follows_its_rule_is_predicted() -> None:
         Neuron(0, 1, "tree", tree=("D3 mine", 0.0, ("E3 mine", 1.0, 2.0))),
     ]
     rules, numbers = Rules(neurons), board_numbers(BOARDS)
-    holds, leaves = rules.holds(BOARDS), rules.leaves(BOARDS)
-    activations = torch.cat([5.0 * holds, -2.0 * (leaves > 31) + 0.5], 1)
-    reads, means = Reads(rules.about(NUMBERED)), LeafMeans(1)
-    reads.add(numbers, holds, activations[:, :1], BOARDS.ply)
-    means.add(leaves, activations[:, 1:], BOARDS.ply)
+    holds, says = rules.holds(BOARDS), rules.says(BOARDS)
+    activations = torch.cat([5.0 * holds + 0.5, 3.0 * says + 20], 1)
+    means, reads = CaseMeans(1), Reads(rules.about(NUMBERED))
+    means.add(holds, activations[:, :1], BOARDS.ply)
+    reads.add(numbers, says, activations[:, 1:], BOARDS.ply)
     clock = torch.arange(CONTEXT)[:, None].expand(-1, 4).float()
     held = Held(BOARDS, numbers)
-    predicted = Predicted(rules, clock, reads.solve(), means.values())(held)
+    predicted = Predicted(rules, clock, means.values(), reads.solve())(held)
     assert (predicted[:, [3, 1]] - activations).abs().mean() < 0.1
     assert predicted[:, 0].equal(BOARDS.ply.float())
     none = Rules([])
-    nothing = Reads(none.about(NUMBERED)).solve(), LeafMeans(0).values()
+    nothing = CaseMeans(0).values(), Reads(none.about(NUMBERED)).solve()
     assert Predicted(none, clock, *nothing)(held).equal(clock[BOARDS.ply])
 
 
