@@ -171,22 +171,22 @@ class Fitted:
             assert isinstance(mlp, MLP)
             return self.mlps[layer][how](held) @ mlp.W_out + mlp.b_out
         rules = self.attentions[layer]
-        return rules.written[how](_kernel_numbers(rules.kernels, how, held.boards, truth), ply)
+        return rules.written[how](_kernel_numbers(rules.kernels, how, held, truth), ply)
 
 
-def _kernel_numbers(kernels: KernelReading, how: str, held: Boards, truth: Truth) -> Tensor:
+def _kernel_numbers(kernels: KernelReading, how: str, held: Held, truth: Truth) -> Tensor:
     """float32 [N, 192]: what the kernels read of every square, which are blank, the move."""
     events, reader = truth.events, truth.movers
     if how != "true":
-        events = torch.zeros_like(truth.events)
+        events = torch.zeros(truth.events.shape, device=held.numbers.device)
         events[truth.rows] = frame_events(held)
         events, reader = events * truth.sides[..., None, None], truth.sides
     if how == "control":
         events = events.roll(1, 0)
     read = kernels(events, reader)[truth.rows]
     squares = torch.arange(N_SQUARES, device=read.device)
-    placed = held.played.unsqueeze(-1) == squares
-    return torch.cat([read, (held.now == 0).float(), placed.float()], -1)
+    placed = truth.boards.played.unsqueeze(-1) == squares
+    return torch.cat([read, (truth.boards.now == 0).float(), placed.float()], -1)
 
 
 def dealt(neurons: list[Neuron], seed: int) -> list[Neuron]:
@@ -225,7 +225,7 @@ class _Sums:
             for how in USES:
                 held, rules = true if how == "true" else own, self.rules[how]
                 if part == "attention":
-                    x = _kernel_numbers(self.kernels, how, held.boards, truth)
+                    x = _kernel_numbers(self.kernels, how, held, truth)
                     self.written[how].add(x, out, ply)
                     continue
                 exact, graded = rules.exact.to(read.device), rules.graded.to(read.device)

@@ -257,21 +257,16 @@ def board_numbers(
     return torch.cat([column.float() for column in columns], -1)
 
 
-def frame_events(boards: Boards) -> Tensor:
-    """int8 [N, events, 64] in the order of EVENTS: +1 or -1 where something happened to a square,
-    for whose colour it holds, in the frame of the side that moves next, if nobody passes."""
-    squares = torch.arange(N_SQUARES, device=boards.now.device)
+def frame_events(held: Held) -> Tensor:
+    """float32 [N, events, 64] in the order of EVENTS: how surely something happened to a square,
+    with the sign of the disc there, in the frame of the side that moves next, if nobody passes."""
+    boards, squares = held.boards, torch.arange(N_SQUARES, device=held.numbers.device)
+    colours, turned = held.numbers[:, :N_SQUARES], held.numbers[:, N_SQUARES : 2 * N_SQUARES]
     placed = boards.played.unsqueeze(-1) == squares
-    stands = boards.now * ~(placed | boards.turned)
-    return torch.stack(
-        [
-            -placed.to(torch.int8),
-            -boards.turned.to(torch.int8),
-            stands == 1,
-            -(stands == -1).char(),
-        ],
-        1,
-    )
+    stood = (boards.now != 0) & ~placed
+    turned = turned.clamp(0, 1) * stood
+    stands = colours.clamp(-1, 1) * stood * (1 - turned)
+    return torch.stack([-placed.float(), -turned, stands.clamp(min=0), stands.clamp(max=0)], 1)
 
 
 class KernelReading:

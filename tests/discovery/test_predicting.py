@@ -136,11 +136,24 @@ def test_kernels_read_what_was_told_by_lag() -> None:
 
 
 def test_events_of_boards_are_those_of_games_where_nobody_passed() -> None:
-    held = frame_events(BOARDS)
+    held = frame_events(Held(BOARDS, board_numbers(BOARDS)))
     there = PLAYED.movers[:, 1 : CONTEXT + 1] != 0
     frame = PLAYED.movers[:, 1 : CONTEXT + 1][there][:, None, None]
     moved_on = (PLAYED.movers[:, :CONTEXT] == -PLAYED.movers[:, 1 : CONTEXT + 1])[there]
     assert (held * frame)[moved_on].equal(board_events(PLAYED)[there][moved_on])
+
+
+def test_events_are_as_sure_as_what_is_held() -> None:
+    colours, turned = BOARDS.now * 0.5, BOARDS.turned * 0.25
+    events = frame_events(Held(BOARDS, board_numbers(BOARDS, colours, turned)))
+    sure = frame_events(Held(BOARDS, board_numbers(BOARDS)))
+    # A move is known; a disc that was perhaps turned stands for somebody else as far as it was not.
+    assert events[:, 0].equal(sure[:, 0])
+    assert events[:, 1].equal(0.25 * sure[:, 1])
+    still = (sure[:, 1] == 0) & (sure[:, 0] == 0)
+    for event in (2, 3):
+        assert events[:, event][still].equal(0.5 * sure[:, event][still])
+        assert float(events[:, event].abs().max()) <= 0.5
 
 
 def test_a_linear_map_keeps_its_rank() -> None:
