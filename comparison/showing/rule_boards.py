@@ -22,6 +22,9 @@ from extracted_rules.othello.patterns import Pattern
 MINE, THEIRS, MOVE = "#0072B2", "#D55E00", "#009E73"
 #: What a square is asked for, and the side of which a disc is drawn.
 DISCS = {"mine": MINE, "mine before": MINE, "theirs": THEIRS, "theirs before": THEIRS}
+#: How lines are drawn: those of a union's core, and all others.
+CORE: dict[str, Any] = {"color": "0.1", "lw": 2.2, "zorder": 1.5}
+LINE: dict[str, Any] = {"color": "0.6", "lw": 1, "zorder": 1}
 COLUMNS_OF_BOARDS = 5
 
 
@@ -71,17 +74,19 @@ def _draw_rule(axes: Axes, neuron: Neuron) -> None:
         parsed = parse_part(neuron.rule, part)
         # Of a bracket, one of its two senses: the other has both ends exchanged.
         if isinstance(parsed[0], Pattern):
-            _draw_pattern(axes, parsed[0], neuron.rule)
+            core = neuron.core is not None and part in neuron.core_parts
+            _draw_pattern(axes, parsed[0], neuron.rule, core)
         else:
             square, state = parsed
             empty = "empty" if state in ("blank", "occupied") else str(state)
             _draw_state(axes, int(square), empty, state != "occupied")
 
 
-def _draw_pattern(axes: Axes, pattern: Pattern, rule: str) -> None:
+def _draw_pattern(axes: Axes, pattern: Pattern, rule: str, core: bool) -> None:
     """The start, a line to the end, and the discs on it: of a flip, as they were before."""
     (y0, x0), (y1, x1) = (divmod(square, 8) for square in (pattern.start, pattern.end))
-    axes.plot([x0 + 0.5, x1 + 0.5], [y0 + 0.5, y1 + 0.5], color="0.55", lw=1, zorder=1)
+    style = CORE if core else LINE
+    axes.plot([x0 + 0.5, x1 + 0.5], [y0 + 0.5, y1 + 0.5], **style)
     _draw_state(axes, pattern.start, "played" if rule == "flip" else "empty", True)
     # The side that moved is "theirs" now; before it moved, the run was the next mover's.
     run, end = ("turned", "theirs") if rule == "flip" else ("theirs", "mine")
@@ -143,4 +148,5 @@ def _key() -> list[Line2D]:
         dot("just played", "s", color=MOVE),
         dot("empty", mfc="white", mec="0.2"),
         dot("crossed out: not so", "x", color="black"),
+        Line2D([], [], label="excites it most", **CORE),
     ]
