@@ -91,6 +91,7 @@ RULES = {
     "line": "a bracket is a line for the next mover, in either sense",
     "line-or-full": "the same, or all of the bracket's squares hold discs",
     "flip": "the move just played turned these discs",
+    "closed": "the move just played is an end of a line of discs, whoever owns them",
     "disc": "one square is mine or theirs",
     "blank": "one square is empty",
     "occupied": "one square holds a disc",
@@ -101,7 +102,9 @@ RULES = {
     "silent": "never active",
 }
 #: Rules that are met or not; the others have no parts.
-YES_OR_NO = ("pattern", "line", "line-or-full", "flip", "disc", "blank", "occupied", "played")
+YES_OR_NO = (
+    "pattern", "line", "line-or-full", "flip", "closed", "disc", "blank", "occupied", "played",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ side that really moves next, about the board after the move just played:
   ends need not know the one from the other, as no move is legal on a disc,
 - ``flip`` ``C4.E2``: C4 was just played and turned exactly the two discs east of it; ``C4-F4``: one
   end of the bracket was just played and turned exactly the discs between both,
+- ``closed`` ``C4.E2``, ``C4-F4``: the same move, and all of these squares hold discs, whoever owns
+  them: what is known of a flip by who cannot tell mine from theirs,
 - ``disc`` ``D3 mine``, ``D3 theirs``; ``D3 mine before``: so before the move just played,
 - ``blank``, ``occupied``, ``played`` ``D3``.
 
@@ -52,11 +54,9 @@ class ConditionError(ValueError):
 @cache
 def parse_part(rule: str, part: str) -> tuple[Pattern, ...] | tuple[int, str]:
     """The patterns of a part, or its square and state. Raises ConditionError."""
-    if rule == "pattern" and part in PATTERN_BY_NAME:
+    if rule in ("pattern", "flip", "closed") and part in PATTERN_BY_NAME:
         return (PATTERN_BY_NAME[part],)
-    if rule == "flip" and part in PATTERN_BY_NAME:
-        return (PATTERN_BY_NAME[part],)
-    if rule in ("line", "line-or-full", "flip") and SENSES.get(part):
+    if rule in ("line", "line-or-full", "flip", "closed") and SENSES.get(part):
         return SENSES[part]
     label, _, state = part.partition(" ")
     if label in LABELS and (
@@ -151,7 +151,7 @@ class Boards:
             met = torch.zeros(len(self), dtype=torch.bool, device=self.now.device)
             for pattern in parsed:
                 assert isinstance(pattern, Pattern)
-                met |= self.flipped(pattern) if rule == "flip" else self.legal_by(pattern)
+                met |= self.meets(rule, pattern)
             return met | self.full(part) if rule == "line-or-full" else met
         square, state = parsed
         if state == "played":
@@ -160,6 +160,12 @@ class Boards:
         if state in ("blank", "occupied"):
             return (board[:, square] == 0) == (state == "blank")
         return board[:, square] == (1 if str(state).startswith("mine") else -1)
+
+    def meets(self, rule: str, pattern: Pattern) -> Tensor:
+        """bool [N]: where a rule about patterns holds for one of them."""
+        if rule == "flip":
+            return self.flipped(pattern)
+        return self.closed(pattern) if rule == "closed" else self.legal_by(pattern)
 
     def legal_by(self, pattern: Pattern) -> Tensor:
         """bool [N]: the start is empty, the run theirs and the end mine."""
@@ -181,6 +187,11 @@ class Boards:
             & self.turned[:, pattern.run].all(-1)
             & ~self.turned[:, pattern.end]
         )
+
+    def closed(self, pattern: Pattern) -> Tensor:
+        """bool [N]: the start was just played, and run and end hold discs."""
+        squares = [*pattern.run, pattern.end]
+        return (self.played == pattern.start) & (self.now[:, squares] != 0).all(-1)
 
     def tree_values(self, tree: Any) -> Tensor:
         """float32 [N]: what a nested tree says. Raises ConditionError."""
@@ -221,6 +232,15 @@ def _part_in_words(rule: str, part: str) -> str:
         assert isinstance(p, Pattern)
         run = " and ".join(LABELS[s] for s in p.run)
         return f"{LABELS[p.start]} is empty, {run} theirs and {LABELS[p.end]} mine"
+    if rule == "closed":
+        if part in PATTERN_BY_NAME:
+            start = LABELS[PATTERN_BY_NAME[part].start]
+            others = [LABELS[s] for s in (*PATTERN_BY_NAME[part].run, PATTERN_BY_NAME[part].end)]
+            return f"{start} was just played, and {' and '.join(others)} hold discs"
+        whole = BRACKET_BY_NAME[part]
+        ends = " and ".join(LABELS[s] for s in whole.ends)
+        run = " and ".join(LABELS[s] for s in whole.run)
+        return f"one of {ends} was just played, and the other and {run} hold discs"
     if rule == "flip" and part in PATTERN_BY_NAME:
         (p,) = parsed
         assert isinstance(p, Pattern)

@@ -25,6 +25,13 @@ DISCS = {"mine": MINE, "mine before": MINE, "theirs": THEIRS, "theirs before": T
 #: How lines are drawn: those of a union's core, and all others.
 CORE: dict[str, Any] = {"color": "0.1", "lw": 2.2, "zorder": 1.5}
 LINE: dict[str, Any] = {"color": "0.6", "lw": 1, "zorder": 1}
+#: What start, run and end of a pattern are asked for. The side that moved is "theirs" now; before
+#: it moved, the run was the next mover's.
+ON_LINES = {
+    "pattern": ("empty", "theirs", "mine"),
+    "flip": ("played", "turned", "theirs"),
+    "closed": ("played", "not empty", "not empty"),
+}
 COLUMNS_OF_BOARDS = 5
 
 
@@ -87,12 +94,10 @@ def _draw_pattern(axes: Axes, pattern: Pattern, rule: str, core: bool) -> None:
     (y0, x0), (y1, x1) = (divmod(square, 8) for square in (pattern.start, pattern.end))
     style = CORE if core else LINE
     axes.plot([x0 + 0.5, x1 + 0.5], [y0 + 0.5, y1 + 0.5], **style)
-    _draw_state(axes, pattern.start, "played" if rule == "flip" else "empty", True)
-    # The side that moved is "theirs" now; before it moved, the run was the next mover's.
-    run, end = ("turned", "theirs") if rule == "flip" else ("theirs", "mine")
-    _draw_state(axes, pattern.end, end, True)
-    for square in pattern.run:
-        _draw_state(axes, square, run, True)
+    start, run, end = ON_LINES.get(rule, ON_LINES["pattern"])
+    _draw_state(axes, pattern.start, start, True)
+    for square, state in [(pattern.end, end), *((square, run) for square in pattern.run)]:
+        _draw_state(axes, square, state.removeprefix("not "), not state.startswith("not "))
 
 
 def _draw_state(axes: Axes, square: int, state: str, holds: bool) -> None:

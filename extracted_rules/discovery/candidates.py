@@ -16,8 +16,9 @@ from extracted_rules.othello.patterns import PATTERNS
 
 Rows = npt.NDArray[np.int32]
 
-#: Families in which few positions meet a condition, and those in which many do.
-RARE = ("pattern", "line", "flip", "flip-either", "played")
+#: Families in which few positions meet a condition, and those in which many do. "Played" comes
+#: before "closed", which says the same where a line never has a gap.
+RARE = ("pattern", "line", "flip", "flip-either", "played", "closed", "closed-either")
 COMMON = ("disc", "blank", "occupied", "line-or-full")
 
 
@@ -111,8 +112,11 @@ def shuffled(boards: Boards, seed: int) -> Boards:
 
 def _family(name: str, boards: Boards) -> tuple[str, tuple[str, ...], tuple[Rows, ...]]:
     found = list(_conditions(name, boards))
-    rule = "flip" if name.startswith("flip") else name
-    return rule, tuple(part for part, _ in found), tuple(rows for _, rows in found)
+    return (
+        name.removesuffix("-either"),
+        tuple(part for part, _ in found),
+        tuple(rows for _, rows in found),
+    )
 
 
 def _rows(mask: Tensor) -> Rows:
@@ -122,10 +126,11 @@ def _rows(mask: Tensor) -> Rows:
 
 def _conditions(name: str, boards: Boards) -> Iterator[tuple[str, Rows]]:
     """(part, rows) of a family. What holds nowhere is a part, too."""
-    if name in ("pattern", "flip"):
+    if name in ("pattern", "flip", "closed"):
         yield from _patterns(name, boards)
-    elif name in ("line", "line-or-full", "flip-either"):
-        single = dict(_patterns("flip" if name == "flip-either" else "pattern", boards))
+    elif name in ("line", "line-or-full", "flip-either", "closed-either"):
+        of_one = name.removesuffix("-either") if name.endswith("-either") else "pattern"
+        single = dict(_patterns(of_one, boards))
         for bracket, senses in SENSES.items():
             rows = [single[p.name] for p in senses]
             if name == "line-or-full":
@@ -144,15 +149,14 @@ def _conditions(name: str, boards: Boards) -> Iterator[tuple[str, Rows]]:
 
 
 def _patterns(name: str, boards: Boards) -> Iterator[tuple[str, Rows]]:
-    """Patterns that make a square legal, or that the move just played turned."""
+    """Patterns that make a square legal, or that the move just played turned or closed."""
     for square in range(N_SQUARES):
         mine = [p for p in PATTERNS if p.start == square]
         if not mine:
             continue
-        open_to_it = boards.played == square if name == "flip" else boards.now[:, square] == 0
+        open_to_it = boards.now[:, square] == 0 if name == "pattern" else boards.played == square
         where = open_to_it.nonzero().squeeze(-1)
         here = boards[where]
         for pattern in mine:
-            met = here.flipped(pattern) if name == "flip" else here.legal_by(pattern)
-            rows: Rows = where[met].int().cpu().numpy()
+            rows: Rows = where[here.meets(name, pattern)].int().cpu().numpy()
             yield pattern.name, rows

@@ -65,6 +65,13 @@ def flipped_patterns(boards: Boards) -> Tensor:
     )
 
 
+def closed_patterns(boards: Boards) -> Tensor:
+    """bool [N, 960]: which patterns have the move just played for a start, and discs elsewhere."""
+    empty = (boards.now == 0).float()
+    gaps = empty @ RUNS.T.to(empty) + empty[:, _ENDS]
+    return (gaps == 0) & (boards.played.unsqueeze(-1) == _STARTS.to(boards.played.device))
+
+
 def by_square(values: Tensor, squares: Tensor) -> Tensor:
     """float [N, 64, 6]: how many of some patterns there are for a square, by length.
 

@@ -33,12 +33,16 @@ TRIED = {
     "line-or-full": 4,
     "flip": 6,
     "flip-either": 4,
+    "closed": 4,
+    "closed-either": 4,
     "played": 2,
     "disc": 3,
     "blank": 2,
     "occupied": 2,
 }
 UNIONS, STARTS = ("pattern", "flip"), 2
+#: Families of one sense of a bracket, and of either.
+SINGLE_AND_BOTH = (("pattern", "line"), ("flip", "flip-either"), ("closed", "closed-either"))
 #: A part belongs to a union if it excites the neuron this much as much as the union's best one.
 HALF = 0.5
 #: A rule with fewer parts is better if it explains this much of what the best one explains.
@@ -262,7 +266,7 @@ class Search:
         """The rules of a neuron, with a bracket's before one of its senses if the other sense
         excites the neuron half as much: which of the two came first is chance then."""
         places = {f.family: f for f in found}
-        for single, both in (("pattern", "line"), ("flip", "flip-either")):
+        for single, both in SINGLE_AND_BOTH:
             one, either = places.get(single), places.get(both)
             if one is None or either is None or len(one.parts) > 1:
                 continue

@@ -16,7 +16,7 @@ from extracted_rules.catalogue import YES_OR_NO, Kernel, Neuron, squares_of
 from extracted_rules.conditions import DISC_STATES, Boards, parse_part, tree_column
 from extracted_rules.discovery.grading import Graded
 from extracted_rules.discovery.heads import EVENTS, WHERE
-from extracted_rules.discovery.layers import flipped_patterns, legal_patterns
+from extracted_rules.discovery.layers import closed_patterns, flipped_patterns, legal_patterns
 from extracted_rules.discovery.regression import Regression
 from extracted_rules.othello.notation import CONTEXT, N_SQUARES
 from extracted_rules.othello.patterns import PATTERNS, Pattern
@@ -35,7 +35,6 @@ SELDOM = 1.0
 
 _ROW = {pattern: row for row, pattern in enumerate(PATTERNS)}
 _SQUARE_STATES = (*DISC_STATES, "blank", "occupied", "played")
-_COLUMNS = 2 * len(PATTERNS) + N_SQUARES * len(_SQUARE_STATES)
 
 
 def conditions(boards: Boards) -> Tensor:
@@ -54,6 +53,7 @@ def conditions(boards: Boards) -> Tensor:
         [
             legal_patterns(boards),
             flipped_patterns(boards),
+            closed_patterns(boards),
             *(states[state] for state in _SQUARE_STATES),
         ],
         -1,
@@ -62,12 +62,12 @@ def conditions(boards: Boards) -> Tensor:
 
 def _columns_of(rule: str, part: str) -> list[int]:
     parsed = parse_part(rule, part)
-    first = len(PATTERNS) if rule == "flip" else 0
+    first = len(PATTERNS) * {"flip": 1, "closed": 2}.get(rule, 0)
     patterns = [p for p in parsed if isinstance(p, Pattern)]
     if patterns:
         return [first + _ROW[pattern] for pattern in patterns]
     square, state = parsed
-    return [2 * len(PATTERNS) + N_SQUARES * _SQUARE_STATES.index(str(state)) + int(str(square))]
+    return [3 * len(PATTERNS) + N_SQUARES * _SQUARE_STATES.index(str(state)) + int(str(square))]
 
 
 def about_boards(neuron: Neuron) -> bool:

@@ -109,10 +109,12 @@ def core(neuron: Neuron) -> Neuron:
 
 
 def _kinds(family: str) -> tuple[str, ...]:
-    # Of a bracket with one end that is never played there is one sense: a single pattern.
-    return (
-        ("line", "line-or-full", "pattern") if FAMILIES[family] == "line" else (FAMILIES[family],)
-    )
+    """What a neuron may be found to follow. A line is heard by both ends, which hold discs where it
+    is none, and a bracket that forgives all is heard wherever it has no gap. Of a bracket with one
+    end that is never played there is one sense: a single pattern."""
+    kind = FAMILIES[family]
+    wider = {"line": ("line", "line-or-full", "pattern"), "flip": ("flip", "closed")}
+    return wider.get(kind, (kind,))
 
 
 def _squares(member: str) -> set[int]:

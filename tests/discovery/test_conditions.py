@@ -9,10 +9,12 @@ from extracted_rules.conditions import (
     TREE_FEATURES,
     Boards,
     ConditionError,
+    in_words,
     parse_part,
     tree_features,
 )
 from extracted_rules.discovery.candidates import Candidates, shuffled
+from extracted_rules.discovery.layers import closed_patterns, flipped_patterns
 from extracted_rules.othello.game import Replay, random_games, replay
 from extracted_rules.othello.notation import CONTEXT, LABELS, PLAYABLE
 from extracted_rules.othello.patterns import PATTERNS
@@ -72,7 +74,20 @@ def test_a_bracket_is_its_two_senses(boards: Boards) -> None:
             continue
         names = tuple(p.name for p in senses)
         assert boards.holds("flip", (bracket,)).equal(boards.holds("flip", names))
+        assert boards.holds("closed", (bracket,)).equal(boards.holds("closed", names))
         assert boards.holds("line", (bracket,)).equal(boards.holds("pattern", names))
+
+
+def test_what_was_turned_was_closed(boards: Boards) -> None:
+    closed, flipped = closed_patterns(boards), flipped_patterns(boards)
+    assert not bool((flipped & ~closed).any())
+    for number, pattern in list(enumerate(PATTERNS))[::7]:
+        assert closed[:, number].equal(boards.closed(pattern))
+        assert flipped[:, number].equal(boards.flipped(pattern))
+    assert in_words("closed", ("C4.E1",)) == "C4 was just played, and D4 and E4 hold discs"
+    assert in_words("closed", ("C4-E4",)) == (
+        "one of C4 and E4 was just played, and the other and D4 hold discs"
+    )
 
 
 def test_the_control_pairs_positions_with_those_of_other_games(boards: Boards) -> None:

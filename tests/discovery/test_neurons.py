@@ -23,6 +23,8 @@ RULES = (
     ("line", ("C3-E3",)),
     ("flip", ("D3.S1",)),
     ("flip", ("B2-D2",)),
+    ("closed", ("D3.S2",)),
+    ("closed", ("C3-F6",)),
     ("disc", ("D3 mine",)),
     ("disc", ("D3 theirs before",)),
     ("blank", ("A1",)),

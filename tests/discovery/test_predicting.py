@@ -43,7 +43,9 @@ discs = st.builds(
 parts = st.one_of(
     st.tuples(st.just("pattern"), st.lists(patterns, min_size=1, max_size=4)),
     st.tuples(st.just("line"), st.lists(brackets, min_size=1, max_size=1)),
-    st.tuples(st.just("flip"), st.lists(patterns | brackets, min_size=1, max_size=3)),
+    st.tuples(
+        st.sampled_from(["flip", "closed"]), st.lists(patterns | brackets, min_size=1, max_size=3)
+    ),
     st.tuples(st.just("disc"), st.lists(discs, min_size=1, max_size=1)),
     st.tuples(
         st.sampled_from(["blank", "occupied", "played"]), st.lists(squares, min_size=1, max_size=2)
