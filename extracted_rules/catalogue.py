@@ -112,7 +112,7 @@ class Neuron(_Record):
     """A neuron and the rule that describes its activity best.
 
     The rule holds where any of its ``parts`` does. ``core``: so many of them, the first ones,
-    excite the neuron clearly more than the rest, on other games, too; absent where all do alike. A
+    excite the neuron more than the rest, on other games, too; absent where that is not sure. A
     neuron that forgives a wrong disc follows a union, and its core is what it asks for.
     ``threshold``: the neuron counts as active above it. ``found``, ``other``: scores on the games
     the rule was found on and on other ones; ``control``: the score of the best rule that is found,

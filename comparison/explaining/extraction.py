@@ -46,6 +46,10 @@ SIZE_GAMES = 64
 WHOLE = 100
 
 
+#: Counts how rules were looked for, so that what was found in another way is not taken for this.
+METHOD = 2
+
+
 class ExtractionError(ValueError):
     """What no rules can be extracted with; the message is one sentence."""
 
@@ -215,7 +219,8 @@ class _Kept:
 
     def __init__(self, folder: Path, model: str, settings: Settings) -> None:
         self.folder = folder
-        self.first = json.dumps({"model": model, **asdict(settings), **THRESHOLDS})
+        known = {"method": METHOD, "model": model, **asdict(settings), **THRESHOLDS}
+        self.first = json.dumps(known)
         folder.mkdir(parents=True, exist_ok=True)
 
     def _path(self, layer: int) -> Path:

@@ -16,7 +16,7 @@ from extracted_rules.othello.notation import CONTEXT
 
 #: Every feature's sum of squares is raised by this share of it, and by a trifle for those that
 #: never vary: what others tell, or nobody, has no slope of its own.
-RIDGE, TRIFLE = 1e-6, 1e-9
+RIDGE, TRIFLE = 1e-6, 1e-6
 
 
 def expected_gelu(mean: Tensor, variance: Tensor) -> Tensor:
@@ -70,7 +70,7 @@ class Reads:
                 [torch.cat([xx[used][:, used], apart], 1), torch.cat([apart.T, itself], 1)]
             )
             product = torch.cat([xy[used, rule], said_y[rule].view(1)])
-            ridge = torch.diag(RIDGE * square.diagonal() + TRIFLE)
+            ridge = torch.diag(RIDGE * square.diagonal().clamp(min=0) + TRIFLE)
             best = torch.linalg.solve(square + ridge, product)
             slopes[used, rule], steps[rule] = best[:-1], best[-1]
             left[rule] -= best @ (2 * product - square @ best)

@@ -18,6 +18,7 @@ from extracted_rules.conditions import Boards, target_squares, there
 from extracted_rules.discovery.candidates import Candidates, shuffled
 from extracted_rules.discovery.collecting import Batch, Surroundings
 from extracted_rules.discovery.neurons import (
+    CLEARLY,
     Array,
     Checked,
     Found,
@@ -52,6 +53,7 @@ THRESHOLDS = {
     "r2 of a clock or tree": R2_AT_LEAST,
     "r2 of a tree beside a rule, more": TREE_BESIDE,
     "r2 of a tree instead of a rule, times": TREE_INSTEAD,
+    "a core above the rest, standard errors": CLEARLY,
 }
 
 
@@ -263,7 +265,8 @@ class _Description:
         """How many parts of a union are its core, found here and checked there; None if all are."""
         found, other = (c.families[union.family] for c in (self.labels.found, self.labels.other))
         core = core_of(union, found, self.levels.activations[self.neuron])
-        return core if is_core(union, core, other, self.activation) else None
+        games = self.labels.other.boards.game.numpy()
+        return core if is_core(union, core, other, self.activation, games) else None
 
     def _figures(self, rules: list[Found], checks: dict[str, Checked]) -> dict[str, float]:
         """The F1 of the best rule of each kind but the one that fits best, where that is much."""

@@ -50,8 +50,8 @@ NEARLY = 0.9
 #: Parts that hold in fewer positions are not tried.
 FEWEST = 4
 #: Some parts of a union are its core if on other games, too, they excite the neuron more than the
-#: rest, by so many standard errors.
-CLEARLY = 3.0
+#: rest, by so many standard errors; with so many games for either, at least.
+CLEARLY, FEWEST_GAMES_OF_A_GROUP = 3.0, 8
 
 
 @dataclass(frozen=True)
@@ -333,28 +333,33 @@ def core_of(union: Found, family: Family, activation: Array) -> int:
     """After how many of a union's parts, the most exciting first, the activation falls off: the two
     groups whose means explain most of its variance. activation: float32 [N], of its neuron."""
 
-    def between(core: int) -> float:
-        (n, mean, _), (others, rest, _) = _groups(union, core, family, activation)
-        return n * others / max(n + others, 1) * (mean - rest) ** 2
+    def fall(core: int) -> float:
+        first, rest = (activation[rows] for rows in _groups(union, core, family))
+        if not len(first) or not len(rest):
+            return 0.0
+        less = float(first.mean(dtype=np.float64) - rest.mean(dtype=np.float64))
+        return less * abs(less) * len(first) * len(rest) / (len(first) + len(rest))
 
-    return max(range(1, len(union.parts)), key=between)
-
-
-def is_core(union: Found, core: int, family: Family, activation: Array) -> bool:
-    """Whether the first parts of a union clearly excite a neuron more than the rest of them."""
-    (n, mean, variance), (others, rest, spread) = _groups(union, core, family, activation)
-    if min(n, others) < FEWEST:
-        return False
-    return mean - rest > CLEARLY * float(np.sqrt(variance / n + spread / others))
+    return max(range(1, len(union.parts)), key=fall)
 
 
-def _groups(
-    union: Found, core: int, family: Family, activation: Array
-) -> list[tuple[int, float, float]]:
-    """(positions, mean, variance) where one of the first parts holds, and where only others do."""
+def is_core(union: Found, core: int, family: Family, activation: Array, games: Counts) -> bool:
+    """Whether a union's first parts excite a neuron more than the rest of them by CLEARLY standard
+    errors, where positions of one game are not independent. games: int64 [N], each one's."""
+    deviation, means = np.zeros(int(games.max()) + 1), []
+    for sign, rows in zip((1, -1), _groups(union, core, family), strict=True):
+        if len(np.unique(games[rows])) < FEWEST_GAMES_OF_A_GROUP:
+            return False
+        values = activation[rows].astype(np.float64)
+        means.append(float(values.mean()))
+        np.add.at(deviation, games[rows], sign * (values - means[-1]) / len(values))
+    return means[0] - means[1] > CLEARLY * float(np.sqrt(np.square(deviation).sum()))
+
+
+def _groups(union: Found, core: int, family: Family) -> tuple[Rows, Rows]:
+    """Where one of the first parts holds, and where only others do."""
     first, either = (rows_of(family, parts) for parts in (union.parts[:core], union.parts))
-    groups = [activation[rows].astype(np.float64) for rows in (first, np.setdiff1d(either, first))]
-    return [(len(a), float(a.mean()), float(a.var())) if len(a) else (0, 0.0, 0.0) for a in groups]
+    return first, np.setdiff1d(either, first)
 
 
 def explained(error: float, activation: Array) -> float:

@@ -56,8 +56,8 @@ def rule(layer: int, neuron: int, kind: str, *parts: str) -> Neuron:
 
 
 def as_compiled(model: OthelloGPT) -> Catalogue:
-    """All named neurons of a hand-built model, each with the rule that its name says; one that is
-    about no square is about any."""
+    """All named neurons of a hand-built model, each with a rule about the squares that its name
+    says; one that is about no square is about any."""
     found = []
     for layer, slots in enumerate(Layout.of(model).neurons):
         for family in slots.families.values():

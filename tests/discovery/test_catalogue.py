@@ -50,7 +50,9 @@ parts_of = {
     "flip": st.sampled_from(
         [p.name for p in PATTERNS] + [name for name, senses in SENSES.items() if senses]
     ),
-    "closed": st.sampled_from([p.name for p in PATTERNS]),
+    "closed": st.sampled_from(
+        [p.name for p in PATTERNS] + [name for name, senses in SENSES.items() if senses]
+    ),
     "disc": st.sampled_from([f"{label} {state}" for label in LABELS for state in DISC_STATES]),
     "blank": labels,
     "occupied": labels,

@@ -138,6 +138,7 @@ def test_by_shuffled_rules_it_loses_all(blanks: OthelloGPT, fit: Fitted) -> None
 def test_layers_of_a_recipe_by_their_own_rules_lose_nothing(
     recipe: str, layers: Sequence[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Neurons add up named directions and bend the sum, so what rules must name are the squares."""
     monkeypatch.setattr("comparison.explaining.replacement.FAMILIES", {"MLP": (("mlp",), False)})
     model = build(recipe)
     own = as_compiled(model)
