@@ -540,6 +540,15 @@ def squares_of(neuron: Neuron) -> set[int]:
     return named
 
 
+def says(neuron: Neuron) -> str:
+    """A neuron's rule in a line: where it holds, of a union its core and how many parts more."""
+    if not neuron.parts:
+        return RULES[neuron.rule]
+    more = len(neuron.parts) - len(neuron.core_parts)
+    less = f"; less where one of {more} more holds" if more else ""
+    return in_words(neuron.rule, neuron.core_parts) + less
+
+
 def words(neuron: Neuron) -> list[str]:
     """A neuron's finding as sentences to read, one a line."""
     n = neuron

@@ -28,7 +28,6 @@ from comparison.trained import reference
 from comparison.trained.models import REFERENCE
 from extracted_rules import catalogue
 from extracted_rules.catalogue import RULES, Neuron
-from extracted_rules.conditions import in_words
 from extracted_rules.othello.notation import square_of
 from handbuilt.space import LayoutError
 from handbuilt.transformer import OthelloGPT
@@ -155,8 +154,7 @@ def rules_command(
 def _listed(neurons: list[Neuron], title: str) -> Table:
     table = Table("neuron", "rule", "active where", "F1", "control", "r2", title=title)
     for n in neurons:
-        says = in_words(n.rule, n.parts) if n.parts else RULES[n.rule]
         numbers = (n.f1 if n.other else None, n.control.f1 if n.control else None, n.r2)
         shown = ["" if number is None else f"{number:.3f}" for number in numbers]
-        table.add_row(*map(escape, (n.place, n.rule, says)), *shown)
+        table.add_row(*map(escape, (n.place, n.rule, catalogue.says(n))), *shown)
     return table

@@ -3,8 +3,8 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-from extracted_rules.catalogue import RULES, Catalogue, Neuron
-from extracted_rules.conditions import in_words, target_squares
+from extracted_rules.catalogue import Catalogue, Neuron, says
+from extracted_rules.conditions import target_squares
 from extracted_rules.othello.notation import LABELS
 from handbuilt.space import Layout, Slots
 from handbuilt.transformer import OthelloGPT
@@ -83,12 +83,12 @@ class FoundNames(PartNames):
         if found is None:
             return PartName(place, place, "")
         if found.parts:
-            says = f"active where {in_words(found.rule, found.parts)} (F1 {found.f1:.2f})"
+            sentence = f"active where {says(found)} (F1 {found.f1:.2f})"
         elif found.rule in ("clock", "tree") and found.r2 is not None:
-            says = f"{RULES[found.rule]} (R² {found.r2:.2f})"
+            sentence = f"{says(found)} (R² {found.r2:.2f})"
         else:
-            says = RULES[found.rule]
-        return PartName(place, f"{place} {found.rule}", says)
+            sentence = says(found)
+        return PartName(place, f"{place} {found.rule}", sentence)
 
     def head(self, layer: int, head: int) -> PartName:
         place, found = f"{layer}.{head}", self.heads.get((layer, head))

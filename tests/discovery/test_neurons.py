@@ -8,7 +8,7 @@ import torch
 from sklearn.tree import DecisionTreeRegressor
 from torch import Tensor
 
-from extracted_rules.catalogue import Neuron, words
+from extracted_rules.catalogue import Neuron, says, words
 from extracted_rules.conditions import Boards
 from extracted_rules.discovery.collecting import Surroundings
 from extracted_rules.discovery.neuron_rules import Labels, describe_neurons
@@ -109,9 +109,10 @@ def test_what_a_neuron_asks_for_is_the_core_of_what_it_forgives(labels: Labels) 
     assert alike.core_parts == alike.parts
     assert one.core_parts == ("C4.E2",)
     assert set(two.core_parts) == {"C4.E1", "C4.E3"}
-    assert "most of all where C4 was just played and turned D4 and E4, up to F4" in "".join(
-        words(one)
-    )
+    core = "C4 was just played and turned D4 and E4, up to F4"
+    assert f"most of all where {core}" in "".join(words(one))
+    assert says(one) == f"{core}; less where one of 2 more holds"
+    assert says(alike).count(" or ") == 2
 
 
 def test_what_no_rule_explains_has_none(described: list[Neuron]) -> None:
