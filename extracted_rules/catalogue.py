@@ -544,9 +544,11 @@ def says(neuron: Neuron) -> str:
     """A neuron's rule in a line: where it holds, of a union its core and how many parts more."""
     if not neuron.parts:
         return RULES[neuron.rule]
-    more = len(neuron.parts) - len(neuron.core_parts)
-    less = f"; less where one of {more} more holds" if more else ""
-    return in_words(neuron.rule, neuron.core_parts) + less
+    core = in_words(neuron.rule, neuron.core_parts)
+    if neuron.core is None:
+        return core
+    others = len(neuron.parts) - neuron.core
+    return f"{core}; less where {'another' if others == 1 else f'one of {others} others'} holds"
 
 
 def words(neuron: Neuron) -> list[str]:

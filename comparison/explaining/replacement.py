@@ -8,6 +8,7 @@ share of it that (b), (c) or (d) bring back is what they know of that. As a cont
 with the rules dealt to other neurons, and attention's with another game.
 
 Where several parts are replaced, boards are decoded from what the replaced parts before have left.
+A hand-built model is read by the names of its directions, too, which hold more than a board.
 """
 
 import json

@@ -20,8 +20,15 @@ from extracted_rules.othello.notation import COLUMNS, N_SQUARES, square_of
 from extracted_rules.othello.patterns import Pattern
 
 MINE, THEIRS, MOVE = "#0072B2", "#D55E00", "#009E73"
-#: What a square is asked for, and the side of which a disc is drawn.
-DISCS = {"mine": MINE, "mine before": MINE, "theirs": THEIRS, "theirs before": THEIRS}
+ANY = "0.7"
+#: What a square is asked for, and how its disc is drawn.
+DISCS = {
+    "mine": MINE,
+    "mine before": MINE,
+    "theirs": THEIRS,
+    "theirs before": THEIRS,
+    "occupied": ANY,
+}
 #: How lines are drawn: those of a union's core, and all others.
 CORE: dict[str, Any] = {"color": "0.1", "lw": 2.2, "zorder": 1.5}
 LINE: dict[str, Any] = {"color": "0.6", "lw": 1, "zorder": 1}
@@ -30,7 +37,7 @@ LINE: dict[str, Any] = {"color": "0.6", "lw": 1, "zorder": 1}
 ON_LINES = {
     "pattern": ("empty", "theirs", "mine"),
     "flip": ("played", "turned", "theirs"),
-    "closed": ("played", "not empty", "not empty"),
+    "closed": ("played", "occupied", "occupied"),
 }
 COLUMNS_OF_BOARDS = 5
 
@@ -85,8 +92,7 @@ def _draw_rule(axes: Axes, neuron: Neuron) -> None:
             _draw_pattern(axes, parsed[0], neuron.rule, core)
         else:
             square, state = parsed
-            empty = "empty" if state in ("blank", "occupied") else str(state)
-            _draw_state(axes, int(square), empty, state != "occupied")
+            _draw_state(axes, int(square), "empty" if state == "blank" else str(state), True)
 
 
 def _draw_pattern(axes: Axes, pattern: Pattern, rule: str, core: bool) -> None:
@@ -97,7 +103,7 @@ def _draw_pattern(axes: Axes, pattern: Pattern, rule: str, core: bool) -> None:
     start, run, end = ON_LINES.get(rule, ON_LINES["pattern"])
     _draw_state(axes, pattern.start, start, True)
     for square, state in [(pattern.end, end), *((square, run) for square in pattern.run)]:
-        _draw_state(axes, square, state.removeprefix("not "), not state.startswith("not "))
+        _draw_state(axes, square, state, True)
 
 
 def _draw_state(axes: Axes, square: int, state: str, holds: bool) -> None:
@@ -149,6 +155,7 @@ def _key() -> list[Line2D]:
     return [
         dot("mine, for the side that moves next", color=MINE),
         dot("theirs", color=THEIRS),
+        dot("a disc, whoever owns it", color=ANY),
         dot("just turned to theirs", mfc="white", mec=THEIRS, mew=2.5),
         dot("just played", "s", color=MOVE),
         dot("empty", mfc="white", mec="0.2"),
