@@ -262,7 +262,7 @@ class _Description:
         return check(rule, off, on, other.families[rule.family], self.activation)
 
     def _core(self, union: Found) -> int | None:
-        """How many parts of a union are its core, found here and checked there; None if all are."""
+        """How many parts of a union are its core, found here and checked there; None if unsure."""
         found, other = (c.families[union.family] for c in (self.labels.found, self.labels.other))
         core = core_of(union, found, self.levels.activations[self.neuron])
         games = self.labels.other.boards.game.numpy()
