@@ -151,6 +151,8 @@ def joined(device: torch.device) -> Iterator[torch.device]:
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield device
+        # Who leaves while another still talks to it may be aborted.
+        dist.barrier()
     finally:
         dist.destroy_process_group()
 
