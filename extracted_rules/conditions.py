@@ -227,32 +227,25 @@ def _part_in_words(rule: str, part: str) -> str:
             "blank": f"{label} is empty",
             "occupied": f"{label} holds a disc",
         }.get(str(state)) or f"{label} is {state}".replace(" before", " before the last move")
-    if rule == "pattern":
-        (p,) = parsed
-        assert isinstance(p, Pattern)
-        run = " and ".join(LABELS[s] for s in p.run)
-        return f"{LABELS[p.start]} is empty, {run} theirs and {LABELS[p.end]} mine"
-    if rule == "closed":
-        if part in PATTERN_BY_NAME:
-            start = LABELS[PATTERN_BY_NAME[part].start]
-            others = [LABELS[s] for s in (*PATTERN_BY_NAME[part].run, PATTERN_BY_NAME[part].end)]
-            return f"{start} was just played, and {' and '.join(others)} hold discs"
-        whole = BRACKET_BY_NAME[part]
-        ends = " and ".join(LABELS[s] for s in whole.ends)
-        run = " and ".join(LABELS[s] for s in whole.run)
-        return f"one of {ends} was just played, and the other and {run} hold discs"
-    if rule == "flip" and part in PATTERN_BY_NAME:
-        (p,) = parsed
-        assert isinstance(p, Pattern)
-        run = " and ".join(LABELS[s] for s in p.run)
-        return f"{LABELS[p.start]} was just played and turned {run}, up to {LABELS[p.end]}"
+    if part in PATTERN_BY_NAME:
+        pattern = PATTERN_BY_NAME[part]
+        start, end = LABELS[pattern.start], LABELS[pattern.end]
+        run = " and ".join(LABELS[s] for s in pattern.run)
+        return {
+            "pattern": f"{start} is empty, {run} theirs and {end} mine",
+            "closed": f"{start} was just played, and {run} and {end} hold discs",
+            "flip": f"{start} was just played and turned {run}, up to {end}",
+        }[rule]
     bracket = BRACKET_BY_NAME[part]
     run = " and ".join(LABELS[s] for s in bracket.run)
     ends = " and ".join(LABELS[s] for s in bracket.ends)
-    if rule.startswith("line"):
-        line = f"of {ends} one is empty and the other mine, with {run} between them theirs"
-        return line if rule == "line" else f"{line}, or none of these squares is empty"
-    return f"one of {ends} was just played and turned {run} between them"
+    line = f"of {ends} one is empty and the other mine, with {run} between them theirs"
+    return {
+        "line": line,
+        "line-or-full": f"{line}, or none of these squares is empty",
+        "closed": f"one of {ends} was just played, and the other and {run} hold discs",
+        "flip": f"one of {ends} was just played and turned {run} between them",
+    }[rule]
 
 
 def target_squares(rule: str, parts: tuple[str, ...]) -> list[int]:

@@ -44,8 +44,6 @@ LAYER_COLLECTORS: tuple[CollectorOf, ...] = (HeadCollector, LayerCollector)
 SIZE_GAMES = 64
 #: The steps of a collector's work, as bars show it.
 WHOLE = 100
-
-
 #: Counts how rules were looked for, so that what was found in another way is not taken for this.
 METHOD = 2
 

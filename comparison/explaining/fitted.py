@@ -229,8 +229,8 @@ class _Sums:
                     self.written[how].add(x, out, ply)
                     continue
                 exact, graded = rules.exact.to(read.device), rules.graded.to(read.device)
-                self.cases[how].add(rules.holds(held.boards), active[:, exact], ply)
-                says = rules.says(held.boards)
+                holds, says = rules.answers(held.boards)
+                self.cases[how].add(holds, active[:, exact], ply)
                 self.reads[how].add(held.numbers, says, read[:, graded], ply)
 
 

@@ -79,8 +79,7 @@ class Rules:
     """The rules of some of a layer's neurons.
 
     exact, graded: int64, the neurons whose rules are about what moves tell exactly, and those whose
-    rules are about discs, trees behind the others; in the order of the columns of :meth:`holds` and
-    :meth:`says`.
+    rules are about discs, trees behind the others; in the order of the columns of :meth:`answers`.
     """
 
     def __init__(self, neurons: Sequence[Neuron]) -> None:
@@ -134,24 +133,20 @@ class Rules:
         self._plant(without, number, 2 * node + 1, depth + 1)
         self._plant(having, number, 2 * node + 2, depth + 1)
 
-    def _met(self, boards: Boards, rules: slice) -> Tensor:
+    def answers(self, boards: Boards) -> tuple[Tensor, Tensor]:
+        """(where the exact rules hold, bool [N, exact]; what the graded ones say, float32 [N,
+        graded]: 1 where a rule holds, else 0; what a tree says)."""
         asked = conditions(boards)[:, self._asked.to(boards.now.device)].float()
-        return asked @ self._parts[:, rules].to(asked.device) > 0
-
-    def holds(self, boards: Boards) -> Tensor:
-        """bool [N, exact]."""
-        return self._met(boards, slice(len(self.exact)))
-
-    def says(self, boards: Boards) -> Tensor:
-        """float32 [N, graded]: 1 where a rule holds, else 0; what a tree says."""
-        met = self._met(boards, slice(len(self.exact), None)).float()
+        met = asked @ self._parts.to(asked.device) > 0
         features = boards.features()
         node = torch.zeros(len(boards), len(self._leaves), dtype=torch.int64, device=met.device)
         tree = torch.arange(len(self._leaves), device=met.device)
         questions, leaves = self._questions.to(met.device), self._leaves.to(met.device)
         for _ in range(DEPTH):
             node = 2 * node + 1 + features.gather(1, questions[tree, node])
-        return torch.cat([met, leaves[tree, node - (LEAVES - 1)]], -1)
+        of_trees = leaves[tree, node - (LEAVES - 1)]
+        exact = len(self.exact)
+        return met[:, :exact], torch.cat([met[:, exact:].float(), of_trees], -1)
 
 
 class CaseMeans:
@@ -201,13 +196,14 @@ class Predicted:
         """float32 [N, neurons]."""
         boards, where = held.boards, held.numbers.device
         activations = self.means.to(where)[boards.ply]
+        holds, says = self.rules.answers(boards)
         if len(self.rules.exact):
-            case, group = self.rules.holds(boards).long(), boards.ply[:, None] // PLIES
+            case, group = holds.long(), boards.ply[:, None] // PLIES
             rule = torch.arange(case.shape[1], device=where)
             exact = self.values.to(where)[group, case, rule]
             activations[:, self.rules.exact.to(where)] = exact
         if len(self.rules.graded):
-            graded = self.reads(held.numbers, self.rules.says(boards), boards.ply)
+            graded = self.reads(held.numbers, says, boards.ply)
             activations[:, self.rules.graded.to(where)] = graded
         return activations
 

@@ -49,7 +49,7 @@ def test_what_a_rule_names_is_found_and_nothing_else() -> None:
     rules = Rules(
         [Neuron(0, n, "pattern", (p,), threshold=0.0, other=GOOD) for n, p in enumerate(PARTS)]
     )
-    numbers, says, ply = sure(1), rules.says(BOARDS), BOARDS.ply
+    numbers, (_, says), ply = sure(1), rules.answers(BOARDS), BOARDS.ply
     line = torch.tensor([1.0, -1.0, 1.0]) * numbers[:, LINE]
     reads = (line.sum(-1) - 0.5 + says[:, 0])[:, None].expand(-1, 2)
     sums = Reads(rules.about(NUMBERED))

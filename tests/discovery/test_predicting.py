@@ -86,7 +86,7 @@ def test_rules_say_what_conditions_and_trees_say(
     assert sorted(rules.neurons.tolist()) == sorted(by_neuron)
     met = [by_neuron[n] for n in rules.exact.tolist()]
     assert {n.rule for n in met} <= {*EXACT}
-    holds, says = rules.holds(BOARDS), rules.says(BOARDS)
+    holds, says = rules.answers(BOARDS)
     for column, neuron in enumerate(met):
         assert holds[:, column].equal(BOARDS.holds(neuron.rule, neuron.parts))
     for column, number in enumerate(rules.graded.tolist()):
@@ -105,7 +105,7 @@ def test_a_neuron_that_follows_its_rule_is_predicted() -> None:
         Neuron(0, 1, "tree", tree=("D3 mine", 0.0, ("E3 mine", 1.0, 2.0))),
     ]
     rules, numbers = Rules(neurons), board_numbers(BOARDS)
-    holds, says = rules.holds(BOARDS), rules.says(BOARDS)
+    holds, says = rules.answers(BOARDS)
     activations = torch.cat([5.0 * holds + 0.5, 3.0 * says + 20], 1)
     means, reads = CaseMeans(1), Reads(rules.about(NUMBERED))
     means.add(holds, activations[:, :1], BOARDS.ply)
