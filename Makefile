@@ -9,7 +9,7 @@ BASELINES := uniform-empty uniform-beside bigram
 .PHONY: compare properties test test-interop report-test docs slow lint bench clean
 
 # The trained model, which the others are compared with, where the project holds one.
-MODELS := $(if $(wildcard comparison/trained/reference_model/manifest.json),reference)
+MODELS := $(if $(wildcard comparison/training/reference_model/manifest.json),reference)
 MODELS += calibrated logic extracted $(BASELINES)
 
 compare: $(INSTALLED)  ## the table, the report and the figures, on 600 random games
@@ -25,7 +25,7 @@ test: lint  ## what CI runs
 
 test-interop: $(INSTALLED)  ## against TransformerLens, nnsight and huggingface_hub, which it installs
 	$(BIN)/pip install --quiet --disable-pip-version-check $(TORCH) --editable '.[interop]'
-	$(BIN)/pytest tests/trained/test_interop.py
+	$(BIN)/pytest tests/network/test_interop.py
 
 report-test: $(INSTALLED)  ## the page in headless Chromium, which is installed where Debian's packages can be
 	command -v chromium || { [ "$$(id -u)" = 0 ] && apt-get install --yes --quiet chromium; } || true

@@ -1,4 +1,4 @@
-"""Models side by side: baselines, checkpoints, measures, error sets, figures, the command line.
+"""Models side by side, hand-built, trained and baselines; and the command line.
 
 In a notebook::
 
@@ -7,8 +7,8 @@ In a notebook::
     comparison.explainer("calibrated").after("f5d6c3d3c4")
 """
 
+from comparison.drawing.svg import Board
 from comparison.shortcuts import error_sets, explainer
-from comparison.showing.svg import Board
-from comparison.trained.models import load_model
+from comparison.training.models import load_model
 
 __all__ = ["Board", "error_sets", "explainer", "load_model"]

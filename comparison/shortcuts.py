@@ -8,16 +8,16 @@ import torch
 from comparison.explaining.contributions import Attribution
 from comparison.explaining.explainer import Explainer
 from comparison.explaining.names import part_names
-from comparison.explaining.replacement import check_fits
-from comparison.measuring.bench import Bars, evaluate, no_bars, resolve_device
-from comparison.measuring.error_sets import ErrorSet
-from comparison.measuring.layer_boards import layer_reader
-from comparison.measuring.probes import Probes, fingerprint
-from comparison.trained import companions
-from comparison.trained.models import UnknownModelError, load_model
+from comparison.reading.layer_boards import layer_reader
+from comparison.reading.probes import Probes, fingerprint
+from comparison.replacing.replacement import check_fits
+from comparison.scoring.bench import Bars, evaluate, no_bars, resolve_device
+from comparison.scoring.error_sets import ErrorSet
+from comparison.training import companions
+from comparison.training.models import UnknownModelError, load_model
 from extracted_rules import catalogue
 from extracted_rules.othello.game import random_games
-from handbuilt.transformer import OthelloGPT
+from handbuilt.network.transformer import OthelloGPT
 
 #: Random games of error sets, unless more are asked for.
 ERROR_GAMES = 200
@@ -66,7 +66,7 @@ def error_sets(
 ) -> dict[str, ErrorSet]:
     """Where models err on the same random games, the bench of `evaluate` and `compare`.
 
-    :func:`comparison.measuring.error_sets.overlap` compares two of them. Raises UnknownModelError,
+    :func:`comparison.scoring.error_sets.overlap` compares two of them. Raises UnknownModelError,
     CheckpointError or MissingDeviceError.
     """
     where = resolve_device(str(device))

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from extracted_rules.conditions import ConditionError, in_words, parse_part, tree_features
-from extracted_rules.othello.files import whole_file
+from extracted_rules.files import whole_file
 from extracted_rules.othello.notation import square_of
 from extracted_rules.othello.patterns import Pattern
 

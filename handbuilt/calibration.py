@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from extracted_rules.othello.files import read_tensors, write_tensors
+from extracted_rules.files import read_tensors, write_tensors
 from extracted_rules.othello.game import Replay, random_games, replay, stream_seed
 from extracted_rules.othello.notation import CONTEXT, SQUARE_OF_TOKEN
 from handbuilt.interpreter import Interpreter, Trace

@@ -3,8 +3,8 @@
 from importlib.metadata import PackageNotFoundError, version
 
 from handbuilt.compiler import compile_rules
+from handbuilt.network.transformer import OthelloGPT
 from handbuilt.strengths import load_strengths
-from handbuilt.transformer import OthelloGPT
 
 #: name: one sentence
 RECIPES: dict[str, str] = {

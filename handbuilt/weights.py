@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from handbuilt.space import Layout
-from handbuilt.transformer import OthelloGPT
+from handbuilt.network.layout import Layout
+from handbuilt.network.transformer import OthelloGPT
 
 Array = npt.NDArray[np.float64]
 #: Matrices by subspace: for a read [width of the subspace, n], for a write [n, width].

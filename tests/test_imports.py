@@ -13,30 +13,22 @@ import extracted_rules.othello.game
 ROOT = Path(__file__).parents[1]
 #: Each package may import those before it, and itself.
 PACKAGES = ("extracted_rules", "handbuilt", "comparison")
-#: The rooms of ``comparison``, and the other rooms that modules of each import.
-ROOMS = {
-    "measuring": set(),
-    "properties": {"measuring", "showing"},
-    "showing": {"measuring"},
-    "trained": {"measuring", "showing"},
-    "studies": {"measuring", "properties", "showing"},
-    "explaining": {"measuring", "showing"},
-    "errors": {"measuring", "showing", "explaining"},
-    "findings": {"measuring", "properties", "showing"},
-    "page": {"measuring", "properties", "showing", "explaining", "errors", "findings"},
-    "commands": {
-        "measuring",
-        "properties",
-        "trained",
-        "showing",
-        "studies",
-        "explaining",
-        "errors",
-        "findings",
-        "page",
-        "shortcuts",
-    },
-}
+#: The rooms of ``comparison``; each may import those before it.
+ROOMS = (
+    "drawing",
+    "reading",
+    "scoring",
+    "explaining",
+    "replacing",
+    "errors",
+    "properties",
+    "findings",
+    "reporting",
+    "training",
+    "shortcuts",
+    "studies",
+    "commands",
+)
 
 
 def on_disk() -> dict[str, Path]:
@@ -124,40 +116,31 @@ def test_no_modules_import_in_a_circle(edges: dict[str, set[str]]) -> None:
     assert not circle(edges)
 
 
-def test_rooms_of_the_comparison_import_as_written_here(edges: dict[str, set[str]]) -> None:
-    folders = [path.parent for path in (ROOT / "comparison").glob("*/__init__.py")]
-    found: dict[str, set[str]] = {folder.name: set() for folder in folders}
+def test_rooms_of_the_comparison_import_those_before_them(edges: dict[str, set[str]]) -> None:
+    folders = {path.parent.name for path in (ROOT / "comparison").glob("*/__init__.py")}
+    assert folders <= set(ROOMS)
     for importer, names in edges.items():
         _, *room = importer.split(".")[:2]
-        if room and room[0] in found:
+        if room and room[0] in ROOMS:
+            allowed = ROOMS[: ROOMS.index(room[0]) + 1]
             others = {name.split(".")[1] for name in names if name.startswith("comparison.")}
-            found[room[0]] |= others - {room[0]}
-    assert found == ROOMS
-    assert not circle(found)
+            assert others <= set(allowed), importer
 
 
-def drawn(text: str) -> dict[str, list[str]]:
-    """Names of modules by folder, as the first fenced block under the heading draws them.
-
-    A line is ``folder/path/   name, name``; a line without a folder goes on with the one before.
-    """
+def drawn(text: str) -> dict[str, str]:
+    """What the first fenced block under the heading says of each folder: ``folder/  sentence``."""
     block = text.split("\n## Where things are\n")[1].split("```")[1]
-    tree: dict[str, list[str]] = {}
-    here: list[str] = []
-    for line in block.splitlines()[1:]:
-        folder, slash, names = line.rpartition("/")
-        if slash:
-            here = tree.setdefault(folder.strip(), [])
-        here += [name.strip() for name in names.split(",") if name.strip()]
-    return {folder: sorted(names) for folder, names in tree.items()}
+    lines = [line.split("/  ", 1) for line in block.splitlines() if line.strip()]
+    return {folder.strip(): sentence.strip() for folder, sentence in lines}
 
 
-def test_the_readme_draws_the_tree_on_disk() -> None:
-    tree: dict[str, list[str]] = {}
+def test_the_readme_draws_the_rooms_on_disk() -> None:
+    """Every room with the sentence that its own module begins with."""
+    there = {}
     for path in on_disk().values():
-        names = tree.setdefault(path.parent.relative_to(ROOT).as_posix(), [])
-        names += [path.stem] if path.stem not in ("__init__", "__main__") else []
-    there = {folder: sorted(names) for folder, names in tree.items()}
+        if path.stem == "__init__":
+            text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+            there[path.parent.relative_to(ROOT).as_posix()] = text.split("\n")[0]
     assert drawn((ROOT / "README.md").read_text(encoding="utf-8")) == there
 
 

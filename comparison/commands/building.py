@@ -13,11 +13,11 @@ from comparison.commands.shared import (
     othello_gpt,
     wrote,
 )
-from comparison.trained import huggingface
-from comparison.trained.checkpoints import FORMATS, export
-from comparison.trained.models import load_model
+from comparison.training.models import load_model
+from handbuilt.network import huggingface
+from handbuilt.network.checkpoints import FORMATS, export
+from handbuilt.network.layout import Layout, LayoutError
 from handbuilt.recipes import RECIPES, build
-from handbuilt.space import Layout, LayoutError
 
 
 @app.command("build")
@@ -61,7 +61,7 @@ def describe_command(
 
 def _describe_layer(name: str, place: str | None, layer: int, out: Path | None) -> list[str]:
     """A layer's parts as lines to read, and drawn at ``out``. Raises LayoutError or OSError."""
-    from comparison.showing import anatomy
+    from comparison.reporting import anatomy
 
     if place is not None:
         raise LayoutError("name a place or a layer, not both")

@@ -24,14 +24,14 @@ from comparison.commands.shared import (
     progress_bars,
     wrote,
 )
-from comparison.measuring.bench import resolve_device
 from comparison.properties import PROPERTIES, PropertyError, Report, board_reader, check
 from comparison.properties.beliefs import BeliefProperty
 from comparison.properties.checking import EXAMPLES, named
 from comparison.properties.known import check_known, read_known, risen
 from comparison.properties.subjects import Subject
-from comparison.trained.companions import probes, threshold
-from comparison.trained.models import UnknownModelError, load_model
+from comparison.scoring.bench import resolve_device
+from comparison.training.companions import probes, threshold
+from comparison.training.models import UnknownModelError, load_model
 
 
 def _advance(progress: Progress, task: TaskID, done: int, total: int) -> None:
@@ -82,8 +82,8 @@ def check_command(
     all of them edited. With --file as many of its games are asked about, too, and all its pairs of
     positions with the same board.
     """
-    from comparison.properties.report import ALSO_HEADINGS, HEADINGS, also_rows, rows
-    from comparison.showing.report import as_table, write_json
+    from comparison.reporting.properties_report import ALSO_HEADINGS, HEADINGS, also_rows, rows
+    from comparison.reporting.report import as_table, write_json
 
     asked = [prop.name for prop in named(properties or PROPERTIES)]
     if examples < 1:
@@ -145,7 +145,7 @@ def check_command(
 
 def _write(reports: list[Report], subjects: list[Subject], out: Path) -> None:
     """The report and its pictures."""
-    from comparison.properties.report import draw, write_report
+    from comparison.reporting.properties_report import draw, write_report
 
     pictures = {}
     for number, (report, subject) in enumerate(zip(reports, subjects, strict=True)):

@@ -17,8 +17,8 @@ def circuits_command(
     ] = None,
 ) -> None:
     """Roles of heads, and what rules explain of layers; lag kernels of several models at once."""
-    from comparison.showing import circuits
-    from comparison.showing.report import as_table
+    from comparison.reporting import circuits
+    from comparison.reporting.report import as_table
 
     if out is not None:
         check_picture(out)

@@ -18,27 +18,27 @@ from comparison.commands import (
     training,
 )
 from comparison.commands.shared import app
-from comparison.errors.records import ErrorsError
 from comparison.explaining.explainer import ExplanationError
-from comparison.explaining.extraction import ExtractionError
 from comparison.explaining.patching import PatchingError
 from comparison.findings import FindingsError
-from comparison.measuring.bench import MissingDeviceError
-from comparison.page.section import PageError
 from comparison.properties import PropertyError
-from comparison.trained.checkpoints import ExportError
-from comparison.trained.models import UnknownModelError
-from comparison.trained.settings import TrainingError
+from comparison.replacing.extraction import ExtractionError
+from comparison.reporting.page.section import PageError
+from comparison.scoring.bench import MissingDeviceError
+from comparison.scoring.records import ErrorsError
+from comparison.training.models import UnknownModelError
+from comparison.training.settings import TrainingError
 from extracted_rules.catalogue import CatalogueError
 from extracted_rules.othello.game import IllegalGameError
 from extracted_rules.othello.game_files import GameFileError
 from extracted_rules.othello.notation import NotationError
 from handbuilt.ablation import UnknownRuleError
 from handbuilt.calibration import CalibrationError
+from handbuilt.network.checkpoints import ExportError
+from handbuilt.network.layout import LayoutError
+from handbuilt.network.transformer import CheckpointError
 from handbuilt.recipes import UnknownRecipeError
-from handbuilt.space import LayoutError
 from handbuilt.strengths import StrengthsError
-from handbuilt.transformer import CheckpointError
 
 #: The groups register their commands with the app.
 GROUPS = (

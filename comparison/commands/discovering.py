@@ -21,16 +21,16 @@ from comparison.commands.shared import (
     progress_bars,
     wrote,
 )
-from comparison.explaining import extraction
-from comparison.measuring.bench import resolve_device
-from comparison.measuring.probes import PROBE_GAMES, Probes, fingerprint, fit_probes
-from comparison.trained import reference
-from comparison.trained.models import REFERENCE
+from comparison.reading.probes import PROBE_GAMES, Probes, fingerprint, fit_probes
+from comparison.replacing import extraction
+from comparison.scoring.bench import resolve_device
+from comparison.training import reference
+from comparison.training.models import REFERENCE
 from extracted_rules import catalogue
 from extracted_rules.catalogue import RULES, Neuron
 from extracted_rules.othello.notation import square_of
-from handbuilt.space import LayoutError
-from handbuilt.transformer import OthelloGPT
+from handbuilt.network.layout import LayoutError
+from handbuilt.network.transformer import OthelloGPT
 
 #: Rules in a list, and those drawn in one picture, unless more are asked for.
 LISTED = 20
@@ -145,7 +145,7 @@ def rules_command(
             console.print(_overview(known))
         console.print(_listed(chosen, f"{len(matching):,} neurons, the best {len(chosen)}"))
     if out is not None:
-        from comparison.showing import rule_boards
+        from comparison.reporting import rule_boards
 
         rule_boards.draw_rules(chosen, f"Rules of {known.header.model}", out)
         wrote(out)

@@ -25,18 +25,18 @@ from comparison.commands.shared import (
     wrote,
 )
 from comparison.errors.analysis import analyse
-from comparison.errors.recording import PURPOSE, Subject, check_different, record
-from comparison.errors.records import Bench, ErrorsError, Records
-from comparison.measuring.bench import Bars, resolve_device
-from comparison.measuring.error_sets import write_who_errs
-from comparison.measuring.layer_boards import LayerReader, layer_reader
-from comparison.measuring.probes import Probes
-from comparison.trained import companions
-from comparison.trained.models import load_model
+from comparison.reading.layer_boards import LayerReader, layer_reader
+from comparison.reading.probes import Probes
+from comparison.scoring.bench import Bars, resolve_device
+from comparison.scoring.error_sets import write_who_errs
+from comparison.scoring.recording import PURPOSE, Subject, check_different, record
+from comparison.scoring.records import Bench, ErrorsError, Records
+from comparison.training import companions
+from comparison.training.models import load_model
 from extracted_rules import catalogue
 from extracted_rules.catalogue import Catalogue
 from extracted_rules.othello.game import random_games
-from handbuilt.transformer import OthelloGPT
+from handbuilt.network.transformer import OthelloGPT
 
 
 @app.command("errors")
@@ -64,9 +64,9 @@ def errors_command(
     of all others. Every answer is kept in --out, so a killed run goes on, and further models or
     games are added to what is there.
     """
-    from comparison.errors import figures
-    from comparison.errors.report import answers_in_words, sections, write_report
-    from comparison.showing.report import as_table, write_json
+    from comparison.reporting import error_figures as figures
+    from comparison.reporting.error_report import answers_in_words, sections, write_report
+    from comparison.reporting.report import as_table, write_json
 
     if json:
         check_writable(json)

@@ -19,7 +19,7 @@ from comparison.commands.shared import (
 )
 from comparison.explaining.explainer import ExplanationError
 from comparison.explaining.patching import patch
-from comparison.measuring.bench import resolve_device
+from comparison.scoring.bench import resolve_device
 from comparison.shortcuts import explainer
 from extracted_rules.othello.game import replay
 from extracted_rules.othello.notation import parse_transcript, square_of, tokens_from_squares
@@ -71,8 +71,8 @@ def explain_command(
     ] = None,
 ) -> None:
     """The board that a model holds, its logits, the rules behind them, and why it is wrong."""
-    from comparison.explaining.drawing import draw_explanation, draw_patched
-    from comparison.showing.report import write_json
+    from comparison.reporting.explanations import draw_explanation, draw_patched
+    from comparison.reporting.report import write_json
 
     if json:
         check_writable(json)

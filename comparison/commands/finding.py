@@ -25,10 +25,10 @@ from comparison.commands.shared import (
 from comparison.findings import FINDINGS, FindingsError, Found, Studied, ask, named
 from comparison.findings.definition import Finding
 from comparison.findings.studied import GAMES, check_games
-from comparison.measuring.bench import resolve_device
-from comparison.measuring.probes import fingerprint
-from comparison.trained.companions import probes, threshold
-from handbuilt.transformer import OthelloGPT
+from comparison.reading.probes import fingerprint
+from comparison.scoring.bench import resolve_device
+from comparison.training.companions import probes, threshold
+from handbuilt.network.transformer import OthelloGPT
 
 #: What is kept of a killed run is used again by the same version alone. Raised where a finding is
 #: asked otherwise.
@@ -53,9 +53,10 @@ def findings_command(
     ),
 ) -> None:
     """What was published about trained Othello-GPTs, asked of these. Killed, it goes on."""
-    from comparison.findings import pictures, table
-    from comparison.showing.report import as_table, markdown, measured_once, write_json
-    from extracted_rules.othello.files import whole_file
+    from comparison.reporting import findings_pictures as pictures
+    from comparison.reporting import findings_table as table
+    from comparison.reporting.report import as_table, markdown, measured_once, write_json
+    from extracted_rules.files import whole_file
 
     asked = named(only or FINDINGS)
     check_games(games)

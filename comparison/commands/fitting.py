@@ -19,9 +19,9 @@ from comparison.commands.shared import (
     progress_bars,
     wrote,
 )
-from comparison.explaining.knock_outs import knocked_out
-from comparison.measuring.bench import resolve_device
-from extracted_rules.othello.files import whole_file
+from comparison.replacing.knock_outs import knocked_out
+from comparison.scoring.bench import resolve_device
+from extracted_rules.files import whole_file
 from handbuilt.ablation import KNOCK_OUTS, named
 from handbuilt.calibration import CalibrationError, Plan, Progress, calibrate, starting_point
 from handbuilt.recipes import RECIPES, UnknownRecipeError
@@ -81,7 +81,7 @@ def ablate_command(
     json: Annotated[Path | None, typer.Option(help="Write the figures here as JSON.")] = None,
 ) -> None:
     """Drop rules one at a time, recompile, measure: what is each worth?"""
-    from comparison.showing.report import HEADINGS, as_table, cells, write_json
+    from comparison.reporting.report import HEADINGS, as_table, cells, write_json
 
     if json:
         check_writable(json)

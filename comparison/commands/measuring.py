@@ -26,15 +26,15 @@ from comparison.commands.shared import (
     progress_bars,
     wrote,
 )
-from comparison.measuring.bench import Result, evaluate, resolve_device
-from comparison.measuring.boards import BOARD_GAMES, BoardAccuracy, board_accuracy
-from comparison.measuring.error_sets import write_who_errs
-from comparison.measuring.precision import Operands, products_of
-from comparison.measuring.probes import PROBE_GAMES, fit_probes, probe_accuracy
-from comparison.trained.companions import probes, threshold
-from comparison.trained.models import REFERENCE, UnknownModelError, load_model
+from comparison.reading.boards import BOARD_GAMES, BoardAccuracy, board_accuracy
+from comparison.reading.probes import PROBE_GAMES, fit_probes, probe_accuracy
+from comparison.scoring.bench import Result, evaluate, resolve_device
+from comparison.scoring.error_sets import write_who_errs
+from comparison.scoring.precision import Operands, products_of
+from comparison.training.companions import probes, threshold
+from comparison.training.models import REFERENCE, UnknownModelError, load_model
 from extracted_rules.othello.game import random_games
-from handbuilt.transformer import OthelloGPT
+from handbuilt.network.transformer import OthelloGPT
 
 
 def measure(
@@ -78,7 +78,7 @@ def evaluate_command(
     json: Annotated[Path | None, typer.Option(help="Write the figures here as JSON.")] = None,
 ) -> None:
     """Measure one model, with 95 % intervals and by stratum."""
-    from comparison.showing.report import as_table, group_rows, model_rows, write_json
+    from comparison.reporting.report import as_table, group_rows, model_rows, write_json
 
     if json:
         check_writable(json)
@@ -110,8 +110,8 @@ def compare_command(
     ),
 ) -> None:
     """Measure several models on the same games; write a table, a report, figures and error sets."""
-    from comparison.showing import examples, figures
-    from comparison.showing.report import (
+    from comparison.reporting import examples, figures
+    from comparison.reporting.report import (
         all_overlaps,
         as_table,
         board_headings,
@@ -207,8 +207,8 @@ def probe_command(
     device: Device = "auto",
 ) -> None:
     """Fit linear probes for the board on every layer; say how much of it they find."""
-    from comparison.showing.figures import layer_by_ply
-    from comparison.showing.report import as_table, board_headings, board_rows
+    from comparison.reporting.figures import layer_by_ply
+    from comparison.reporting.report import as_table, board_headings, board_rows
 
     picture = out.with_suffix(".png")
     if picture == out:

@@ -16,11 +16,11 @@ from comparison.commands.shared import (
     progress_bars,
     wrote,
 )
-from comparison.explaining import fitted, necessity, replacement
-from comparison.measuring.bench import resolve_device
-from comparison.measuring.probes import fingerprint
+from comparison.reading.probes import fingerprint
+from comparison.replacing import fitted, necessity, replacement
+from comparison.scoring.bench import resolve_device
 from extracted_rules import catalogue
-from extracted_rules.othello.files import whole_file
+from extracted_rules.files import whole_file
 
 #: Games on which replaced models are measured.
 GAMES = 96
@@ -43,8 +43,8 @@ def replace_command(
     device: Device = "auto",
 ) -> None:
     """What share of each part of a model do its rules account for? Killed, it goes on."""
-    from comparison.showing import replacing
-    from comparison.showing.report import as_table, markdown
+    from comparison.reporting import replacing
+    from comparison.reporting.report import as_table, markdown
 
     known = catalogue.read(path)
     loaded = othello_gpt(model, "it has no parts to replace").to(resolve_device(device))

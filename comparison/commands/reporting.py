@@ -24,14 +24,14 @@ from comparison.commands.shared import (
     progress_bars,
     wrote,
 )
-from comparison.measuring.bench import resolve_device
-from comparison.measuring.probes import fingerprint
-from comparison.page.exhibits import Exhibit, Order
-from comparison.page.explorer import Shown, explore, given, openings, telling_errors
-from comparison.page.section import PageError, kept
-from comparison.trained import companions, reference
-from comparison.trained.models import REFERENCE, UnknownModelError
-from handbuilt.transformer import OthelloGPT
+from comparison.reading.probes import fingerprint
+from comparison.reporting.page.exhibits import Exhibit, Order
+from comparison.reporting.page.explorer import Shown, explore, given, openings, telling_errors
+from comparison.reporting.page.section import PageError, kept
+from comparison.scoring.bench import resolve_device
+from comparison.training import companions, reference
+from comparison.training.models import REFERENCE, UnknownModelError
+from handbuilt.network.transformer import OthelloGPT
 
 #: Games of the comparison; the other sections' are shares of them.
 GAMES = 600
@@ -67,8 +67,8 @@ def report_command(
 ) -> None:
     """Write one self-contained page: every comparison, and an explorer of games. Killed, it goes
     on with what it had."""
-    from comparison.page.rendering import render, write_page
-    from comparison.page.sections import SECTIONS, section
+    from comparison.reporting.page.rendering import render, write_page
+    from comparison.reporting.page.sections import SECTIONS, section
 
     asked = _asked(only, [EXPLORER, *SECTIONS])
     names = models or models_shown()

@@ -14,10 +14,10 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from comparison.trained.models import UnknownModelError, load_model
+from comparison.training.models import UnknownModelError, load_model
 from extracted_rules.othello.game import random_games
 from extracted_rules.othello.game_files import BadGame, load_games
-from handbuilt.transformer import OthelloGPT
+from handbuilt.network.transformer import OthelloGPT
 
 app = typer.Typer(
     help="Build an Othello-GPT from rules, measure it, and compare it with other models.",

@@ -8,9 +8,9 @@ import torch
 import typer
 
 from comparison.commands.shared import app, check_picture, make_folder, wrote
-from comparison.showing.curves import Curve
-from comparison.trained.settings import TrainingError
-from comparison.trained.states import LOG, Progress, curves, read_log
+from comparison.drawing.curves import Curve
+from comparison.training.settings import TrainingError
+from comparison.training.states import LOG, Progress, curves, read_log
 from extracted_rules.othello.game import random_games
 from extracted_rules.othello.game_files import load_games
 
@@ -67,7 +67,7 @@ def curve_command(
     ] = None,
 ) -> None:
     """How do training runs come along? What validation found by games seen, in one picture."""
-    from comparison.showing.figures import training_curve
+    from comparison.reporting.figures import training_curve
 
     check_picture(out)
     drawn: list[Curve] = []

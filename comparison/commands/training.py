@@ -22,25 +22,31 @@ from comparison.commands.shared import (
     progress_bars,
     wrote,
 )
-from comparison.measuring.bench import (
+from comparison.reading.boards import BOARD_GAMES
+from comparison.reading.probes import PROBE_GAMES, fit_probes, probe_accuracy
+from comparison.scoring.bench import (
     THRESHOLD_GAMES,
     choose_threshold,
     evaluate,
     resolve_device,
 )
-from comparison.measuring.boards import BOARD_GAMES
-from comparison.measuring.probes import PROBE_GAMES, fit_probes, probe_accuracy
-from comparison.trained import reference
-from comparison.trained.models import REFERENCE
-from comparison.trained.settings import (
+from comparison.training import reference
+from comparison.training.models import REFERENCE
+from comparison.training.settings import (
     Phase,
     Settings,
     TrainingError,
     parse_averages,
     parse_phases,
 )
-from comparison.trained.states import STATE, Progress, curves, read_log, read_state
-from comparison.trained.training import begin_finish, check_continues, describe_start, joined, train
+from comparison.training.states import STATE, Progress, curves, read_log, read_state
+from comparison.training.training import (
+    begin_finish,
+    check_continues,
+    describe_start,
+    joined,
+    train,
+)
 from extracted_rules.othello.notation import CONTEXT
 
 #: Options of `train` that say how it is run, and decide nothing about its outcome.
@@ -133,7 +139,7 @@ def train_command(
 
     Several GPUs: torchrun --nproc-per-node 4 -m comparison train ...
     """
-    from comparison.showing.figures import training_curve
+    from comparison.reporting.figures import training_curve
 
     given = {
         name
@@ -238,7 +244,7 @@ def adopt_command(
     skip_bad: SkipBad = False,
 ) -> None:
     """Make a trained model the project's own, `reference`: measure, probe and describe it."""
-    from comparison.trained.adoption import Measured, Run, write_reference
+    from comparison.training.adoption import Measured, Run, write_reference
 
     check_writable(reference.FOLDER.with_suffix(".partial"))
     where = resolve_device(device)

@@ -1,1 +1,1 @@
-"""Error sets at scale: which positions models fail at, together and apart, and why."""
+"""Why models err where they do."""

@@ -3,16 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from comparison.errors.agreement import Agreement, agreements
 from comparison.errors.causes import ASKED, CauseShares, cause_shares
 from comparison.errors.layers import LAYER_GAMES, WrongDiscs, wrong_discs
-from comparison.errors.matched import Cells, Pair, pairs, resampled_games
-from comparison.errors.near import Alike, NearMisses, alike, near_misses
-from comparison.errors.records import ALL_KINDS, Records
 from comparison.errors.rules import RuleErrors, rule_errors
 from comparison.errors.telling import Telling, hardest
-from comparison.measuring.bench import Bars, no_bars
-from comparison.measuring.layer_boards import LayerReader
+from comparison.reading.layer_boards import LayerReader
+from comparison.scoring.agreement import Agreement, agreements
+from comparison.scoring.bench import Bars, no_bars
+from comparison.scoring.matched import Cells, Pair, pairs, resampled_games
+from comparison.scoring.near import Alike, NearMisses, alike, near_misses
+from comparison.scoring.records import ALL_KINDS, Records
 from extracted_rules.catalogue import Catalogue
 
 

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from comparison.errors.layers import weights_of
-from comparison.errors.records import Answers, Array, Records
 from comparison.explaining.causes import BOARD, COUNTING, SIDE, cause_of
-from comparison.measuring.boards import READ_GAMES
-from comparison.measuring.layer_boards import LayerReader
-from comparison.measuring.measures import Estimate
+from comparison.reading.boards import READ_GAMES
+from comparison.reading.layer_boards import LayerReader
+from comparison.scoring.measures import Estimate
+from comparison.scoring.records import Answers, Array, Records
 from extracted_rules.othello.game import replay
 from extracted_rules.othello.notation import CONTEXT, PLAYABLE
 

@@ -8,12 +8,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from comparison.errors.matched import cells_of
-from comparison.errors.records import Array, Mask, Positions, Records
-from comparison.measuring.boards import READ_GAMES
-from comparison.measuring.error_sets import KINDS
-from comparison.measuring.layer_boards import LayerReader
-from comparison.measuring.measures import Estimate
+from comparison.reading.boards import READ_GAMES
+from comparison.reading.layer_boards import LayerReader
+from comparison.scoring.error_sets import KINDS
+from comparison.scoring.matched import cells_of
+from comparison.scoring.measures import Estimate
+from comparison.scoring.records import Array, Mask, Positions, Records
 from extracted_rules.othello.game import replay
 
 #: The first games of the bench are those on which boards are read, layer by layer.

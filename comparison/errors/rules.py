@@ -21,10 +21,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from comparison.errors.matched import dealt, interval, within_ranks
-from comparison.errors.records import Answers, Array, Bench, has
-from comparison.measuring.bench import batches
-from comparison.measuring.measures import Estimate, Ratio
+from comparison.scoring.bench import batches
+from comparison.scoring.matched import dealt, interval, within_ranks
+from comparison.scoring.measures import Estimate, Ratio
+from comparison.scoring.records import Answers, Array, Bench, has
 from extracted_rules.catalogue import Catalogue
 from extracted_rules.conditions import Boards, parse_part
 from extracted_rules.othello.game import replay
@@ -308,7 +308,7 @@ def rule_errors(
     progress: Callable[[int], None] = lambda _: None,
 ) -> RuleErrors:
     """known: the catalogue of this model. weights: the games drawn,
-    :func:`comparison.errors.matched.resampled_games`. progress: is told of games."""
+    :func:`comparison.scoring.matched.resampled_games`. progress: is told of games."""
     found, slips = cases(bench, answers, progress)
     strength = strengths(known)
     generator = np.random.default_rng(seed)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from comparison.errors.records import Array, Mask, Records
-from comparison.measuring.measures import STAGES
+from comparison.scoring.measures import STAGES
+from comparison.scoring.records import Array, Mask, Records
 
 #: How many are asked for unless somebody says otherwise.
 TELLING = 10

@@ -1,1 +1,1 @@
-"""What a model does inside: rules found in its parts, and parts replaced by rules."""
+"""Why a model answers as it does at one position."""

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from comparison.explaining.names import PartName, PartNames
 from extracted_rules.othello.notation import CONTEXT
-from handbuilt.space import Layout
-from handbuilt.transformer import OthelloGPT
+from handbuilt.network.layout import Layout
+from handbuilt.network.transformer import OthelloGPT
 
 #: Families of neurons that are linear: they carry what they read on, with a constant that keeps
 #: them from falling silent, which the layer's bias takes away again.

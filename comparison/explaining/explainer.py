@@ -10,7 +10,7 @@ from comparison.explaining.contributions import Attribution, Parts, strongest
 from comparison.explaining.explanation import Explanation, SquareReasons
 from comparison.explaining.names import PartNames
 from comparison.explaining.partings import Parting, parting
-from comparison.measuring.layer_boards import LayerReader
+from comparison.reading.layer_boards import LayerReader
 from extracted_rules.othello.game import Replay, replay
 from extracted_rules.othello.notation import (
     LABELS,

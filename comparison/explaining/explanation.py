@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from comparison.drawing.svg import Board, side_by_side
 from comparison.explaining.causes import BOARD, COUNTING, SIDE, Cause
 from comparison.explaining.contributions import Reason
 from comparison.explaining.partings import Parting, Told
-from comparison.showing.svg import Board, side_by_side
 from extracted_rules.othello.notation import COLUMNS, LABELS, N_SQUARES, PLAYABLE, TOKEN_OF_SQUARE
 
 COLOUR = {1: "black", -1: "white", 0: "nobody"}

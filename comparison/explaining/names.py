@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from extracted_rules.catalogue import Catalogue, Neuron, says
 from extracted_rules.conditions import target_squares
 from extracted_rules.othello.notation import LABELS
-from handbuilt.space import Layout, Slots
-from handbuilt.transformer import OthelloGPT
+from handbuilt.network.layout import Layout, Slots
+from handbuilt.network.transformer import OthelloGPT
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from comparison.explaining.contributions import Attribution, Reason, strongest
 from comparison.explaining.names import PartNames
-from comparison.measuring.layer_boards import LayerReader, NamedLayers, ProbedLayers
+from comparison.reading.layer_boards import LayerReader, NamedLayers, ProbedLayers
 from extracted_rules.othello.game import Replay
 
 #: A message that exceeds this claims a flip; one that falls short of it does not.

@@ -15,7 +15,7 @@ from torch import Tensor
 from comparison.explaining.names import PartName, PartNames
 from extracted_rules.othello.game import replay
 from extracted_rules.othello.notation import CONTEXT, LABELS, PLAYABLE, squares_from_tokens
-from handbuilt.transformer import OthelloGPT
+from handbuilt.network.transformer import OthelloGPT
 
 #: Neurons that are patched one by one: those that a linear estimate finds to matter most.
 NEURONS = 24

@@ -1,4 +1,4 @@
-"""What was published about trained Othello-GPTs, asked of any model, each finding by one function.
+"""What was published about trained Othello-GPTs, asked of any model.
 
 ``from comparison.findings import FINDINGS, Studied``
 """

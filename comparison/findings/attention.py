@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 from comparison.findings.definition import MAAR, Finding, Found, Grid, Line, Lines, Measure, Value
-from comparison.findings.intervals import exactly, jackknife
 from comparison.findings.studied import Sample, Studied
+from comparison.scoring.intervals import exactly, jackknife
 from extracted_rules.catalogue import Head
 from extracted_rules.discovery.heads import HeadRoles
 from extracted_rules.othello.notation import CONTEXT
-from handbuilt.transformer import OthelloGPT
+from handbuilt.network.transformer import OthelloGPT
 
 #: Roles of heads that look at one side's moves.
 SIDES = ("mine", "theirs")

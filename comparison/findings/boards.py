@@ -15,8 +15,8 @@ from comparison.findings.definition import (
     Value,
 )
 from comparison.findings.studied import Studied
-from comparison.measuring.boards import BoardAccuracy, mover_frame, residuals
-from comparison.measuring.measures import Ratio
+from comparison.reading.boards import BoardAccuracy, mover_frame, residuals
+from comparison.scoring.measures import Ratio
 from extracted_rules.othello.notation import CONTEXT, PLAYABLE
 
 UNREAD = "nothing reads this model's board: it has neither names nor probes"
@@ -28,7 +28,7 @@ def held(studied: Studied) -> Iterator[tuple[list[Tensor], Tensor, Tensor]]:
     """(by layer int8 [B, moves, 64]: the boards that a model holds, +1 mine, -1 theirs, 0 unknown
     or, by probes, empty; the true ones; those of other games at the same ply), over the games seen.
 
-    As in :mod:`comparison.measuring`: probes read the board after the move, of all layers; the
+    As in :mod:`comparison.reading`: probes read the board after the move, of all layers; the
     belief directions of a hand-built model hold the board before it, in all layers but the last.
     """
     truth = mover_frame(studied.seen.played)

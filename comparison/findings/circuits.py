@@ -9,8 +9,8 @@ from torch import Tensor
 from comparison.findings.attention import one_sided
 from comparison.findings.boards import UNREAD
 from comparison.findings.definition import MAAR, Finding, Found, Grid, Measure, Value
-from comparison.findings.intervals import ratio_by_game
 from comparison.findings.studied import Sample, Studied
+from comparison.scoring.intervals import ratio_by_game
 from extracted_rules.othello.game import stream_seed
 from extracted_rules.othello.notation import N_SQUARES, PLAYABLE
 

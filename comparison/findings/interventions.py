@@ -10,11 +10,11 @@ from torch import Tensor
 from comparison.findings.boards import UNREAD
 from comparison.findings.definition import LI, NANDA, Finding, Found, Line, Lines, Measure, Value
 from comparison.findings.studied import Studied
-from comparison.measuring.bench import FORWARD_GAMES
-from comparison.measuring.measures import Estimate, Ratio
 from comparison.properties.beliefs import Responds
-from comparison.properties.readers import BoardReader, NamedReader, ProbeReader
 from comparison.properties.subjects import Subject
+from comparison.reading.readers import BoardReader, NamedReader, ProbeReader
+from comparison.scoring.bench import FORWARD_GAMES
+from comparison.scoring.measures import Estimate, Ratio
 from extracted_rules.othello.game import (
     Replay,
     flipped_by,
@@ -29,7 +29,7 @@ from extracted_rules.othello.notation import (
     N_SQUARES,
     PLAYABLE,
 )
-from handbuilt.transformer import Keep, OthelloGPT
+from handbuilt.network.transformer import Keep, OthelloGPT
 
 #: Cases of the intervention benchmark for each game of a sample, and rollouts for each.
 CASES, ROLLOUTS = 5, 0.3

@@ -13,18 +13,18 @@ from comparison.findings.definition import (
     Measure,
     Value,
 )
-from comparison.findings.intervals import ratio_by_game
 from comparison.findings.neurons import detectors, f1_of, middle_layers
 from comparison.findings.studied import Sample, Studied, as_it_is
-from comparison.measuring.boards import READ_GAMES
-from comparison.measuring.measures import Ratio, ThresholdChooser, score
 from comparison.properties.positions import TOUCHING
+from comparison.reading.boards import READ_GAMES
+from comparison.scoring.intervals import ratio_by_game
+from comparison.scoring.measures import Ratio, ThresholdChooser, score
 from extracted_rules.conditions import Boards
 from extracted_rules.discovery.layers import legal_patterns
 from extracted_rules.othello.game import stream_seed
 from extracted_rules.othello.notation import CONTEXT, N_SQUARES, PLAYABLE, TOKEN_OF_SQUARE
 from extracted_rules.othello.patterns import PATTERNS
-from handbuilt.transformer import OthelloGPT
+from handbuilt.network.transformer import OthelloGPT
 
 #: A neuron counts as there for a pattern if it agrees with its rule this well, on other games.
 MIN_F1 = 0.8

@@ -10,16 +10,16 @@ from functools import cached_property, lru_cache
 import torch
 from torch import Tensor
 
-from comparison.findings.intervals import GROUPS, group_of_games
-from comparison.measuring.probes import Probes
-from comparison.properties.readers import BoardReader, board_reader
+from comparison.reading.probes import Probes
+from comparison.reading.readers import BoardReader, board_reader
+from comparison.scoring.intervals import GROUPS, group_of_games
 from extracted_rules.conditions import Boards, there
 from extracted_rules.discovery.candidates import shuffled
 from extracted_rules.discovery.heads import HeadRoles
 from extracted_rules.othello.game import random_games, replay, stream_seed
 from extracted_rules.othello.notation import CONTEXT
-from handbuilt.space import Layout
-from handbuilt.transformer import Keep, OthelloGPT
+from handbuilt.network.layout import Layout
+from handbuilt.network.transformer import Keep, OthelloGPT
 
 #: Random games of each sample, unless others are asked for; and the fewest that a pattern or an
 #: interval by groups of games makes sense in.

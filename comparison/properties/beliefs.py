@@ -5,10 +5,10 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
+from comparison.drawing.answers import Answer
 from comparison.properties.definition import Property, PropertyError, Verdicts, nowhere
-from comparison.properties.readers import BoardReader
 from comparison.properties.subjects import Subject, View
-from comparison.showing.answers import Answer
+from comparison.reading.readers import BoardReader
 from extracted_rules.othello.game import legal_moves, stream_seed, unpack
 from extracted_rules.othello.notation import N_SQUARES, SQUARE_OF_TOKEN
 

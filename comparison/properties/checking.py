@@ -8,8 +8,6 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
-from comparison.measuring.bench import Model, choose_threshold
-from comparison.measuring.measures import Estimate, Ratio
 from comparison.properties.beliefs import BELIEF_PROPERTIES
 from comparison.properties.definition import Property, PropertyError, Verdicts, transcript
 from comparison.properties.games import (
@@ -25,9 +23,11 @@ from comparison.properties.games import (
 from comparison.properties.hostile import HOSTILE_PROPERTIES
 from comparison.properties.orders import ORDER_PROPERTIES
 from comparison.properties.positions import POSITION_PROPERTIES, margin
-from comparison.properties.readers import BoardReader
 from comparison.properties.shrinking import TRIED, Failure, reduce, smallest
 from comparison.properties.subjects import Subject
+from comparison.reading.readers import BoardReader
+from comparison.scoring.bench import Model, choose_threshold
+from comparison.scoring.measures import Estimate, Ratio
 from extracted_rules.othello.game import random_games, stream_seed
 from extracted_rules.othello.notation import CONTEXT, LABELS, MAX_PLIES, N_TOKENS
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from comparison.drawing.answers import Answer
 from comparison.properties.subjects import Subject
-from comparison.showing.answers import Answer
 from extracted_rules.othello.notation import format_transcript, squares_from_tokens
 
 #: A group of strata, the stratum, and which positions it holds: bool [cases, T].
@@ -26,7 +26,7 @@ class Verdicts:
     applies, broken: bool [cases, T]; a case counts at a position where it applies, and ``broken``
     lies within. square: int64 [cases, T], the offending square 0..63, or -1. also: measures beside
     the verdict by name, each (sums, counts), float or bool [cases, T], the measure being their
-    ratio. strata: how positions are told apart, as in :func:`comparison.measuring.measures.strata`.
+    ratio. strata: how positions are told apart, as in :func:`comparison.scoring.measures.strata`.
     """
 
     applies: Tensor

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
+from comparison.drawing.answers import Answer
 from comparison.properties.definition import Property, Verdicts, nowhere
 from comparison.properties.subjects import Subject
-from comparison.showing.answers import Answer
 from extracted_rules.othello.game import stream_seed
 from extracted_rules.othello.notation import CONTEXT, N_TOKENS
 

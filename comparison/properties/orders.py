@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from comparison.drawing.answers import Answer
 from comparison.properties.definition import Property, Verdicts, last_answer, nowhere, transcript
 from comparison.properties.games import play, seed_of
 from comparison.properties.positions import square_of_move
 from comparison.properties.subjects import Subject, View
-from comparison.showing.answers import Answer
 from extracted_rules.othello.game import IllegalGameError, random_games, replay, stream_seed
 from extracted_rules.othello.notation import CONTEXT, MAX_PLIES, N_SQUARES, N_TOKENS
 from extracted_rules.othello.patterns import START_SYMMETRIES, transform_tokens

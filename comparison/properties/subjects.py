@@ -8,9 +8,9 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor
 
-from comparison.measuring.bench import FORWARD_GAMES, Model
-from comparison.measuring.measures import legal_tokens, strata
-from comparison.properties.readers import BoardReader
+from comparison.reading.readers import BoardReader
+from comparison.scoring.bench import FORWARD_GAMES, Model
+from comparison.scoring.measures import legal_tokens, strata
 from extracted_rules.othello.game import Replay, replay
 from extracted_rules.othello.notation import CONTEXT
 

@@ -19,9 +19,9 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from comparison.measuring.bench import batches, evaluate
-from comparison.showing.report import cells, markdown, measured_once
-from extracted_rules.othello.files import whole_file
+from comparison.reporting.report import cells, markdown, measured_once
+from comparison.scoring.bench import batches, evaluate
+from extracted_rules.files import whole_file
 from extracted_rules.othello.game import replay
 from extracted_rules.othello.notation import CONTEXT
 from handbuilt.interpreter import LOOK_LAYER, Interpreter, Trace

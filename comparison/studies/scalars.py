@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 
-from comparison.measuring.bench import choose_threshold, evaluate
-from comparison.showing.figures import accuracy_by_scalars
-from comparison.showing.report import HEADINGS, cells, markdown, measured_once
-from extracted_rules.othello.files import whole_file
+from comparison.reporting.figures import accuracy_by_scalars
+from comparison.reporting.report import HEADINGS, cells, markdown, measured_once
+from comparison.scoring.bench import choose_threshold, evaluate
+from extracted_rules.files import whole_file
 from extracted_rules.othello.game import random_games
 from handbuilt.calibration import Plan, calibrate, starting_point
 from handbuilt.compiler import compile_rules

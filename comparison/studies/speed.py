@@ -12,8 +12,8 @@ from collections.abc import Callable
 import torch
 from rich.console import Console
 
-from comparison.measuring.bench import FORWARD_GAMES, evaluate
 from comparison.properties import board_reader, check
+from comparison.scoring.bench import FORWARD_GAMES, evaluate
 from extracted_rules.othello.game import FIRST_CHUNK, LARGEST_CHUNK, random_games
 from extracted_rules.othello.notation import CONTEXT
 from extracted_rules.othello.patterns import RAYS

@@ -1,1 +1,1 @@
-"""The game: squares, tokens, the bitboard engine, game files, patterns; and files as such."""
+"""The game on tensors: squares, tokens, the engine, lines, game files."""

@@ -1,4 +1,4 @@
-"""From rules and strengths to weights: every quantity of the interpreter gets a place and a writer.
+"""From rules and strengths to weights, a stage under the same name as in the interpreter.
 
 Read beside ``handbuilt.interpreter``: each module there has one here of the same name, and a line
 there is a family of heads or neurons here. The residual stream holds one named subspace a quantity

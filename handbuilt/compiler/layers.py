@@ -12,9 +12,9 @@ from handbuilt.compiler import (
 )
 from handbuilt.interpreter.passes import LOOK_LAYER
 from handbuilt.interpreter.state import LAST
-from handbuilt.space import Layout
+from handbuilt.network.layout import Layout
+from handbuilt.network.transformer import OthelloGPT
 from handbuilt.strengths import Strengths
-from handbuilt.transformer import OthelloGPT
 from handbuilt.weights import Weights
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from extracted_rules.othello.notation import CONTEXT, LABELS, N_SQUARES, PLAYABLE
 from handbuilt.interpreter.facts import FIRST_MOVES
-from handbuilt.space import Slots
+from handbuilt.network.layout import Slots
 from handbuilt.weights import Array
 
 PLAYABLE_LABELS = [LABELS[square] for square in PLAYABLE]

@@ -1,4 +1,4 @@
-"""The rules of a hand-built Othello-GPT at rule level: the specification that weights must meet.
+"""The rules at rule level: the specification that weights must meet.
 
 Plain tensor code over games, no transformer, differentiable in the strengths. A position has seen
 moves 0..t; its *move* is move t, its frame is the mover's: +1 mine, -1 theirs. For each of eight

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from comparison.commands import measuring
-from comparison.measuring.probes import Probes
-from comparison.showing import examples
-from comparison.trained import companions, reference
-from comparison.trained.checkpoints import FORMATS
+from comparison.reading.probes import Probes
+from comparison.reporting import examples
+from comparison.training import companions, reference
 from handbuilt import OthelloGPT, Shape, build
+from handbuilt.network.checkpoints import FORMATS
 from tests.command_line import run
 
 PNG = b"\x89PNG"

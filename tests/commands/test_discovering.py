@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from comparison.commands import discovering
-from comparison.explaining import extraction
-from comparison.measuring.probes import Probes, fit_probes
+from comparison.reading.probes import Probes, fit_probes
+from comparison.replacing import extraction
 from extracted_rules import catalogue
 from extracted_rules.catalogue import Catalogue
 from extracted_rules.discovery.collecting import Surroundings

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from comparison.trained.states import Progress
+from comparison.training.states import Progress
 from tests.command_line import run
 
 LINE = Progress(1, 8, 472, 4.1, 1e-3, 10.0, "float32", 1)

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from comparison.commands import training as commands
-from comparison.trained import training
-from comparison.trained.settings import Settings
-from comparison.trained.states import read_log, read_state
+from comparison.training import training
+from comparison.training.settings import Settings
+from comparison.training.states import read_log, read_state
 from handbuilt import OthelloGPT, Shape
 from tests.command_line import run as handbuilt
 

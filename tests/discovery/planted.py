@@ -6,13 +6,13 @@ from pathlib import Path
 
 import torch
 
-from comparison.explaining.extraction import Settings, extract
-from comparison.measuring.probes import STATES, Probes, fingerprint
+from comparison.reading.probes import STATES, Probes, fingerprint
+from comparison.replacing.extraction import Settings, extract
 from extracted_rules.catalogue import Catalogue, Games, Header, Neuron, Score, squares_of
 from extracted_rules.conditions import BRACKET_BY_NAME, PATTERN_BY_NAME
 from extracted_rules.othello.notation import LABELS, N_SQUARES, square_of
-from handbuilt.space import Layout
-from handbuilt.transformer import OthelloGPT
+from handbuilt.network.layout import Layout
+from handbuilt.network.transformer import OthelloGPT
 
 GOOD = Score(1.0, 1.0, 1.0, 1.0)
 GAMES = Games("test", 1, 1, 1)

@@ -20,9 +20,9 @@ from extracted_rules.othello.notation import CONTEXT, PLAYABLE
 from handbuilt.compiler import compile_rules
 from handbuilt.interpreter import Interpreter, Layer
 from handbuilt.interpreter.reading import heard, loudnesses
-from handbuilt.space import Layout
+from handbuilt.network.layout import Layout
+from handbuilt.network.transformer import OthelloGPT
 from handbuilt.strengths import TOLD, Strengths, load_strengths
-from handbuilt.transformer import OthelloGPT
 
 #: A kernel is compared at these lags: later ones are heard too faintly, and too seldom.
 LAGS = slice(1, 30)

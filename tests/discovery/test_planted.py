@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from comparison.explaining import extraction
+from comparison.replacing import extraction
 from extracted_rules.discovery import neuron_rules
 from handbuilt.recipes import build
 from tests.discovery.planted import agreement, catalogue_of

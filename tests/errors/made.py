@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from comparison.errors.records import Answers, Bench, Columns, Mask, Positions, Records
+from comparison.scoring.records import Answers, Bench, Columns, Mask, Positions, Records
 
 STATES = ("pass-free", "at a pass", "after a pass")
 

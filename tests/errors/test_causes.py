@@ -5,14 +5,14 @@ import pytest
 import torch
 
 from comparison.errors.causes import ASKED, CAUSES, _drawn, cause_shares
-from comparison.errors.records import Answers, Bench, Columns, Records
 from comparison.explaining.causes import BOARD, COUNTING, SIDE
-from comparison.measuring.layer_boards import layer_reader
+from comparison.reading.layer_boards import layer_reader
+from comparison.scoring.records import Answers, Bench, Columns, Records
 from extracted_rules.othello.game import random_games, replay
 from extracted_rules.othello.notation import CONTEXT, square_of, token_of
 from handbuilt import build
-from handbuilt.space import Layout
-from handbuilt.transformer import OthelloGPT
+from handbuilt.network.layout import Layout
+from handbuilt.network.transformer import OthelloGPT
 
 
 def with_brackets_of_one_disc_dumb() -> OthelloGPT:

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from comparison.commands import erring
-from comparison.errors.records import ErrorsError
-from comparison.measuring.baselines import UniformEmpty
-from comparison.trained import companions
-from comparison.trained.models import UnknownModelError
-from handbuilt.transformer import CheckpointError, OthelloGPT, Shape
+from comparison.scoring.baselines import UniformEmpty
+from comparison.scoring.records import ErrorsError
+from comparison.training import companions
+from comparison.training.models import UnknownModelError
+from handbuilt.network.transformer import CheckpointError, OthelloGPT, Shape
 from tests.command_line import run
 
 FEW = ("--games", "16", "--device", "cpu")

@@ -5,8 +5,6 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from comparison.errors.matched import dealt, resampled_games
-from comparison.errors.records import Bench
 from comparison.errors.rules import (
     DEALS,
     OF_START,
@@ -21,6 +19,8 @@ from comparison.errors.rules import (
     groups,
     strengths,
 )
+from comparison.scoring.matched import dealt, resampled_games
+from comparison.scoring.records import Bench
 from extracted_rules.catalogue import Catalogue, Games, Header, Neuron, Score
 from extracted_rules.conditions import Boards
 from extracted_rules.othello.game import random_games, replay

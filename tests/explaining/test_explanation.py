@@ -13,13 +13,13 @@ from torch import Tensor
 
 from comparison.explaining.causes import BOARD, COUNTING, SIDE, cause_of
 from comparison.explaining.contributions import Attribution
-from comparison.explaining.drawing import draw_explanation, draw_patched
 from comparison.explaining.explainer import Explainer, ExplanationError, most_wrong
 from comparison.explaining.explanation import boards, why
 from comparison.explaining.names import FoundNames, part_names
 from comparison.explaining.patching import PatchingError, patch
-from comparison.measuring.layer_boards import layer_reader
-from comparison.measuring.probes import fit_probes
+from comparison.reading.layer_boards import layer_reader
+from comparison.reading.probes import fit_probes
+from comparison.reporting.explanations import draw_explanation, draw_patched
 from extracted_rules import catalogue
 from extracted_rules.othello.game import random_games, replay
 from extracted_rules.othello.notation import (
@@ -32,8 +32,8 @@ from extracted_rules.othello.notation import (
     tokens_from_squares,
 )
 from handbuilt import build
-from handbuilt.space import Layout
-from handbuilt.transformer import OthelloGPT, Shape
+from handbuilt.network.layout import Layout
+from handbuilt.network.transformer import OthelloGPT, Shape
 
 TAU = 0.01
 

@@ -7,8 +7,8 @@ import torch
 
 from comparison.findings import FINDINGS, FindingsError, Found, Studied, ask, named
 from comparison.findings.studied import FEWEST_GAMES, Sample
-from comparison.findings.table import headings, rows
-from comparison.showing.report import without_nan
+from comparison.reporting.findings_table import headings, rows
+from comparison.reporting.report import without_nan
 from extracted_rules.discovery.layers import flipped_patterns, legal_patterns
 from handbuilt import OthelloGPT, Shape, build
 

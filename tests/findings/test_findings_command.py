@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from comparison.findings import FINDINGS, Found
-from comparison.trained import companions, reference
+from comparison.training import companions, reference
 from tests.command_line import run
 
 

@@ -26,8 +26,8 @@ from handbuilt.interpreter import LOOK_LAYER, Facts, Interpreter, Layer, Trace
 from handbuilt.interpreter.brackets import bracket_lengths, bracket_weights, line_evidence
 from handbuilt.interpreter.passes import STEP, lines_elsewhere
 from handbuilt.interpreter.plies import lateness
+from handbuilt.network.layout import Layout
 from handbuilt.recipes import RECIPES, UnknownRecipeError
-from handbuilt.space import Layout
 from handbuilt.strengths import VOICES, load_strengths
 from handbuilt.weights import GATE
 

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 
 from handbuilt.interpreter.plies import lag_kernel, parity
-from handbuilt.space import Layout
-from handbuilt.transformer import LayerNorm, OthelloGPT, Shape
+from handbuilt.network.layout import Layout
+from handbuilt.network.transformer import LayerNorm, OthelloGPT, Shape
 from handbuilt.weights import (
     BALLAST,
     SHARPNESS,

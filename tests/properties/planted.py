@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from comparison.measuring.measures import legal_tokens
+from comparison.scoring.measures import legal_tokens
 from extracted_rules.othello.game import (
     START_BLACK,
     START_WHITE,

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from comparison.measuring.bench import Model, evaluate
 from comparison.properties import PROPERTIES, Finding, PropertyError, check
 from comparison.properties.subjects import Subject
-from comparison.trained import companions, reference
+from comparison.scoring.bench import Model, evaluate
+from comparison.training import companions, reference
 from extracted_rules.othello.game import random_games, replay
 from extracted_rules.othello.notation import (
     parse_transcript,

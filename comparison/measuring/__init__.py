@@ -1,1 +1,0 @@
-"""Measuring any model on games: benches, measures, boards, probes, error sets, baselines."""

@@ -1,0 +1,1 @@
+"""Rules found in a model's parts, and what they account for."""

@@ -1,0 +1,113 @@
+"""Pictures of single positions, as models hold them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from comparison.drawing.answers import Answer
+from comparison.reading.boards import residuals
+from comparison.reporting import figures
+from comparison.scoring.bench import Result
+from comparison.scoring.error_sets import PLIES
+from extracted_rules.othello.game import replay
+from extracted_rules.othello.notation import (
+    CONTEXT,
+    LABELS,
+    square_of,
+    squares_from_tokens,
+    token_of,
+)
+from handbuilt.network.layout import Layout
+from handbuilt.network.transformer import OthelloGPT
+from handbuilt.strengths import MEMORIES
+
+
+@torch.inference_mode()
+def draw_example(
+    games: Sequence[Tensor], models: dict[str, nn.Module], results: Sequence[Result], path: Path
+) -> str:
+    """Draw one position of the bench as the first two models see it, and all further ones that are
+    no baselines; gives back how it was chosen."""
+    (number, seen), rule = _where_they_differ(results)
+    game = torch.cat(list(games))[number][None]
+    seen = min(seen, int((game != 0).sum()))
+    played = replay(game)
+    panels = []
+    board, legal = played.boards[0, seen].cpu(), played.legal[0, seen].cpu()
+    others = [r for r in results[2:] if isinstance(models[r.model], OthelloGPT)]
+    for result in (*results[:2], *others):
+        logits = models[result.model](game[:, :CONTEXT].long())[0, seen - 1, 1:].double()
+        odds = logits.log_softmax(-1) - torch.tensor(result.tau, dtype=torch.float64).log()
+        panels.append(Answer(result.model, board, legal, odds.cpu()))
+    mover = "Black" if int(played.movers[0, seen]) > 0 else "White"
+    caption = figures.caption_of(squares_from_tokens(game[0, :seen]))
+    figures.answers(panels, f"{mover} to move {caption}, game {number + 1} of the bench", path)
+    return rule
+
+
+def _where_they_differ(results: Sequence[Result]) -> tuple[tuple[int, int], str]:
+    """((game, moves seen), the rule): the bench's first position where exactly one of the first two
+    models has an illegal move on top; failing that, where one's legal set is wrong; else move 30 of
+    the first game."""
+    sets = [result.errors for result in results[:2]]
+    names = " and ".join(result.model for result in results[:2])
+    for kind, says in (("top-1", "likeliest move is illegal"), ("set", "legal set is wrong")):
+        found = torch.cat([errors.of_kind(kind) for errors in sets])
+        where, times = torch.unique(found, return_counts=True)
+        if bool((times == 1).any()):
+            game, ply = divmod(int(where[times == 1][0]), PLIES)
+            whose = f"exactly one of {names} errs" if len(sets) > 1 else f"{names} errs"
+            return (game, ply - 1), f"The first position of the bench where {whose}: the {says}"
+    there = sum(len(errors.of_kind("set")) for errors in sets)
+    says = "err at the same positions" if there else "do not err"
+    return (0, 30), f"A position of the bench's first game, as {names} {says}"
+
+
+@torch.inference_mode()
+def draw_worked(games: Tensor, model: OthelloGPT, path: Path) -> bool:
+    """The first long game of the bench, as a hand-built model holds it before move 40; False if
+    no game has two moves."""
+    lengths = (games != 0).sum(-1)
+    game = games[int(lengths.clamp(max=41).argmax())][None]
+    seen = min(39, int((game != 0).sum()) - 1)
+    if seen < 1:
+        return False
+    played = replay(game)
+    stream, _ = next(residuals(model, game, "hook_resid_mid"))
+    where = Layout.of(model).directions["belief"]
+    figures.worked_position(
+        (played.boards[0, seen] * played.movers[0, seen]).cpu(),
+        stream[:-1, 0, seen, where].cpu(),
+        played.legal[0, seen + 1].cpu(),
+        f"The board before move {seen + 1}, as that move's position holds it; gold: the replies",
+        path,
+    )
+    return True
+
+
+@torch.inference_mode()
+def draw_first_guess(model: OthelloGPT, path: Path) -> bool:
+    """What layer 0's heads write about the discs around a few moves of the mover's side; False if
+    no head does."""
+    layout, moves = Layout.of(model), [square_of(label) for label in ("A1", "C1", "B2", "D3")]
+    # At position 0 every head looks at the move itself.
+    w_o = model.state_dict()["blocks.0.attn.W_O"]
+    tokens = torch.tensor([[token_of(square)] for square in moves], device=w_o.device)
+    _, cache = model.run_with_cache(tokens)
+    panels = []
+    for name in (f"{memory}-mine" for memory in MEMORIES):
+        if name not in layout.heads[0]:
+            continue
+        head = layout.heads[0].place(name)
+        written = cache["blocks.0.attn.hook_z"][:, 0, head] @ w_o[head]
+        boards = written[:, layout.directions["settled"]]
+        panels.append(
+            [(f"{name}: {LABELS[s]}", board) for s, board in zip(moves, boards, strict=True)]
+        )
+    if not panels:
+        return False
+    title = "What moves of the mover's side say of the discs around them (layer 0's heads)"
+    figures.what_moves_say(panels, title, path)
+    return True

@@ -1,0 +1,80 @@
+"""The models that a page shows, and what all of its sections are made from."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+
+import torch
+
+from comparison.reading.layer_boards import LayerReader, layer_reader
+from comparison.reading.probes import Probes, fingerprint
+from comparison.replacing.replacement import digest
+from comparison.reporting.page.section import PageError
+from comparison.scoring.bench import Bars
+from extracted_rules.catalogue import Catalogue
+from handbuilt.network.transformer import OthelloGPT
+
+#: Raised when sections or the explorer hold something else, so that none of before is shown.
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """A model on the page. tau: the probability above which a move counts as held for legal.
+    probes: of a trained model, which has no names to read its board by; catalogue: of its rules,
+    where there is one."""
+
+    name: str
+    model: OthelloGPT
+    tau: float
+    probes: Probes | None = None
+    catalogue: Catalogue | None = None
+
+    @cached_property
+    def fingerprint(self) -> str:
+        return fingerprint(self.model)
+
+    @cached_property
+    def beside(self) -> str:
+        """A digest of what is known beside the weights, which may change while they do not: the
+        catalogue and the probes."""
+        found = sha256(repr(self.catalogue).encode())
+        if self.probes is not None:
+            for tensor in (self.probes.states, self.probes.flips):
+                found.update(tensor.cpu().contiguous().numpy().tobytes())
+        return found.hexdigest()
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    @property
+    def handbuilt(self) -> bool:
+        return "layout" in self.model.metadata
+
+    @property
+    def layer_reader(self) -> LayerReader:
+        """What reads its board in every layer. Raises PageError."""
+        reader = layer_reader(self.model, self.probes)
+        if reader is None:
+            raise PageError(f"{self.name} has neither names nor probes to read its board by")
+        return reader
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a page is made from: the models, the size and seed of the games, and where what was made
+    is kept. ``bar`` shows progress."""
+
+    exhibits: tuple[Exhibit, ...]
+    games: int
+    seed: int
+    work: Path
+    bar: Bars
+
+    def folder(self, what: str, size: int) -> Path:
+        """Where something is kept that these models make at this size and seed, as far as they are
+        known now."""
+        models = [(e.name, e.fingerprint, e.tau, e.beside) for e in self.exhibits]
+        return self.work / f"{what}-{digest(b'', VERSION, what, size, self.seed, models)}"

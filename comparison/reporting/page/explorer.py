@@ -1,0 +1,238 @@
+"""What the explorer shows: which games, and all that each model makes of them, as plain data.
+
+Logits are float64's, and what is kept of them are whole hundredths of a nat. The parts that made a
+logit are rounded so that they still add up to it: no part is off by a hundredth. What a model holds
+of a disc is kept in hundredths away from 0, so that its sign, the colour, is never lost.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import log
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from comparison.explaining.contributions import Attribution, Parts
+from comparison.explaining.names import part_names
+from comparison.reporting.page.exhibits import Exhibit, Order
+from comparison.reporting.page.mistakes import BENCH, mistakes
+from comparison.reporting.page.section import kept
+from extracted_rules.othello.game import Replay, replay
+from extracted_rules.othello.notation import (
+    CONTEXT,
+    LABELS,
+    SQUARE_OF_TOKEN,
+    format_transcript,
+    parse_transcript,
+    squares_from_tokens,
+    tokens_from_squares,
+)
+
+#: Parts that are named of what made a logit, the largest.
+LISTED = 8
+#: Nats, and for what is held of discs 1 stands for certainty.
+STEP = 0.01
+OPENINGS = {
+    "The perpendicular opening": "f5d6c3d3c4f4f6f3e6e7",
+    "The diagonal opening": "f5f6e6f4e3c5c4e7c6d3",
+}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A game to be shown. kind: a heading in the list of games; note: why it is there; ply: the one
+    to predict at which it opens; square: the one pointed at, or -1."""
+
+    kind: str
+    title: str
+    note: str
+    tokens: Tensor  # uint8 [60]
+    ply: int
+    square: int = -1
+
+
+# --------------------------------------------------------------------------- which games
+
+
+def telling_errors(order: Order) -> list[Shown]:
+    """The games of the errors that tell most, in the order in which they are explained."""
+    bench = BENCH * order.games
+    shown = []
+    for mistake in mistakes(order):
+        error, square = mistake.error, mistake.square
+        note = (
+            f"Chosen as {error.why}, on {bench:,} random games (seed {order.seed}): game "
+            f"{error.game} (from 0). {LABELS[square]} is what {mistake.exhibit.name} holds for "
+            f"likeliest, and it is illegal; in error: {', '.join(error.errs)}."
+        )
+        title = f"{error.why}: ply {error.ply}, {LABELS[square]}"
+        tokens = torch.tensor(error.tokens, dtype=torch.uint8)
+        shown.append(Shown("Errors", title[0].upper() + title[1:], note, tokens, error.ply, square))
+    return shown
+
+
+def openings() -> list[Shown]:
+    """Two ways to begin."""
+    games = tokens_from_squares([parse_transcript(moves) for moves in OPENINGS.values()])
+    return [
+        Shown("Openings", title, f"{title}: {moves}.", tokens, ply=3)
+        for (title, moves), tokens in zip(OPENINGS.items(), games, strict=True)
+    ]
+
+
+def given(games: Tensor, source: str) -> list[Shown]:
+    """Games uint8 [n, 60] of the user's own."""
+    return [
+        Shown(source, f"{source}: game {n}", f"Game {n} of {source}.", tokens.cpu(), ply=2)
+        for n, tokens in enumerate(games, start=1)
+    ]
+
+
+# --------------------------------------------------------------------------- what is known of them
+
+
+def explore(order: Order, games: Sequence[Shown]) -> dict[str, Any]:
+    """All that the explorer shows, as plain data: ``"models"`` and ``"games"``.
+
+    What is known of each game is kept on disk, and a process that was killed goes on. Raises
+    PageError or OSError.
+    """
+    folder = order.folder("explorer", order.games)
+    folder.mkdir(parents=True, exist_ok=True)
+    step = order.bar("explorer", len(order.exhibits) * len(games))
+    known = [_common(game) for game in games]
+    models = []
+    for number, exhibit in enumerate(order.exhibits):
+        seer = Seer(exhibit)
+        for game, about in zip(games, known, strict=True):
+            name = f"{format_transcript(squares_from_tokens(game.tokens))}-{number}.json"
+            about["models"].append(_seen(seer, game.tokens, len(about["moves"]), folder / name))
+            step(1)
+        models.append(_about(exhibit, [about["models"][-1] for about in known]))
+    return {"step": STEP, "models": models, "games": known}
+
+
+def _seen(seer: "Seer", tokens: Tensor, positions: int, path: Path) -> dict[str, Any]:
+    """What :meth:`Seer.see` gives; read where it was kept before."""
+
+    def read(data: Any) -> dict[str, Any]:
+        if any(len(data[part]) != positions for part in ("logits", "held", "why")):
+            raise ValueError("of another game")
+        return dict(data)
+
+    return kept(path, lambda: seer.see(tokens), read)
+
+
+def _common(game: Shown) -> dict[str, Any]:
+    """What is true of a game, whoever looks at it: boards and legal moves after 0, 1, ... moves, a
+    string of 64 each, with ``x`` for black, ``o`` for white, ``+`` for a legal move."""
+    played = replay(game.tokens[None])
+    seen = positions_of(played)
+    return {
+        "kind": game.kind,
+        "title": game.title,
+        "note": game.note,
+        "ply": min(game.ply, seen + 1),
+        "square": game.square,
+        "moves": squares_from_tokens(game.tokens)[:seen],
+        "boards": [_drawn(board) for board in played.boards[0, : seen + 1]],
+        "legal": ["".join(".+"[int(s)] for s in legal) for legal in played.legal[0, : seen + 1]],
+        "movers": played.movers[0, : seen + 1].tolist(),
+        "passes": played.passes[0, : seen + 1].nonzero().squeeze(-1).tolist(),
+        "models": [],
+    }
+
+
+def positions_of(played: Replay) -> int:
+    """The positions of a single game at which there is a move to predict, within the context."""
+    return int((played.movers[0, 1 : CONTEXT + 1] != 0).sum())
+
+
+def _drawn(board: Tensor) -> str:
+    return "".join(".xo"[int(disc)] for disc in board)
+
+
+class Seer:
+    """What one model makes of a game."""
+
+    def __init__(self, exhibit: Exhibit) -> None:
+        self.device, self.reader = exhibit.device, exhibit.layer_reader
+        self.attribution = Attribution(exhibit.model)
+
+    @torch.inference_mode()
+    def see(self, tokens: Tensor) -> dict[str, Any]:
+        """Of a game uint8 [60], by position (moves seen less one):
+
+        logits: 60 whole numbers of STEP, by token - 1; held: by layer, 64 numbers of STEP, above 0
+        black; why: for every blank playable square, in the order of tokens, ``[constant, [rest of
+        layer 0, 1, ...], part, its share, part, its share, ...]``, which add up to the logit.
+        """
+        played = replay(tokens[None].to(self.device))
+        positions = positions_of(played)
+        cache = self.attribution.run(played.tokens[0, :positions])
+        layers = range(self.attribution.model.shape.n_layers)
+        streams = torch.stack([cache[f"blocks.{layer}.hook_resid_post"] for layer in layers])
+        held = self.reader.of_streams(streams, played).held[:, 0].double().cpu()  # [layers, T, 64]
+        away_from_zero = (held.sign() * (held.abs() / STEP).ceil()).to(torch.int64)
+        logits, why = [], []
+        for position in range(positions):
+            parts = self.attribution.parts(cache, position)
+            logits.append((parts.logits.cpu() / STEP).round().to(torch.int64).tolist())
+            blank = played.boards[0, position + 1][SQUARE_OF_TOKEN[1:].to(self.device)] == 0
+            why.append(list(why_logits(parts, blank)))
+        return {"logits": logits, "held": away_from_zero.transpose(0, 1).tolist(), "why": why}
+
+
+def why_logits(parts: Parts, blank: Tensor) -> Iterator[list[Any]]:
+    """What made the logits of some moves, bool [60], as :meth:`Seer.see` gives it."""
+    by_layer = torch.cat([parts.heads, parts.neurons], 1)[..., blank].cpu()  # [layers, parts, n]
+    flat = by_layer.flatten(0, 1)
+    largest = flat.abs().topk(min(LISTED, len(flat)), 0).indices
+    listed = flat.gather(0, largest)
+    rest = by_layer.sum(1)
+    layer = largest // by_layer.shape[1]
+    rest = rest.scatter_add(0, layer, -listed)
+    constant = parts.constant[blank].cpu()[None]
+    whole = rounded_to_sum(torch.cat([constant, rest, listed]))
+    layers = len(rest)
+    for column, numbers in zip(whole.T.tolist(), largest.T.tolist(), strict=True):
+        named = zip(numbers, column[1 + layers :], strict=True)
+        kept = sorted((number, share) for number, share in named if share)
+        yield [column[0], column[1 : 1 + layers], *(x for pair in kept for x in pair)]
+
+
+def rounded_to_sum(values: Tensor) -> Tensor:
+    """int64 like ``values`` float [n, columns]: whole numbers of STEP that add up to each column's
+    rounded sum, none off by a whole step. The largest remainders are rounded up."""
+    scaled = values / STEP
+    down = scaled.floor()
+    left = scaled.sum(0).round() - down.sum(0)
+    order = (scaled - down).argsort(dim=0, descending=True, stable=True)
+    return (down + (order.argsort(dim=0) < left).to(down)).long()
+
+
+def _about(exhibit: Exhibit, seen: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What is said of a model. names: place, name and sentence by the number of a part, which is
+    layer * per_layer + head, or + heads + neuron; of all parts that are listed."""
+    shape = exhibit.model.shape
+    names, per_layer = part_names(exhibit.model, exhibit.catalogue), shape.n_heads + shape.d_mlp
+    used = {n for game in seen for squares in game["why"] for why in squares for n in why[2::2]}
+    said = {}
+    for number in sorted(used):
+        layer, place = divmod(number, per_layer)
+        head = place < shape.n_heads
+        part = names.head(layer, place) if head else names.neuron(layer, place - shape.n_heads)
+        said[number] = [part.place, part.name, part.sentence]
+    reader = exhibit.layer_reader
+    return {
+        "name": exhibit.name,
+        "log_tau": log(exhibit.tau),
+        "layers": shape.n_layers,
+        "decisive": reader.decisive,
+        "read": "named directions" if exhibit.handbuilt else "linear probes",
+        "relative": not exhibit.handbuilt,
+        "per_layer": per_layer,
+        "names": said,
+    }

@@ -1,0 +1,211 @@
+"""Sections of what is measured: the comparison, the rules as properties, rules knocked out."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from comparison.properties import Report, board_reader, check
+from comparison.properties.subjects import Subject
+from comparison.replacing.knock_outs import knocked_out
+from comparison.reporting import figures
+from comparison.reporting.page.exhibits import Exhibit, Order
+from comparison.reporting.page.section import Figure, Section, Table
+from comparison.reporting.properties_report import HEADINGS as PROPERTY_HEADINGS
+from comparison.reporting.properties_report import draw
+from comparison.reporting.properties_report import rows as property_rows
+from comparison.reporting.report import (
+    HEADINGS,
+    OVERLAP_HEADINGS,
+    all_overlaps,
+    cells,
+    factor_headings,
+    factor_rows,
+    model_rows,
+    overlap_rows,
+    stage_rows,
+)
+from comparison.scoring.bench import Result, evaluate
+from extracted_rules.othello.game import random_games
+from handbuilt.ablation import KNOCK_OUTS
+
+#: The recipe that rules are knocked out of.
+KNOCKED = "calibrated"
+#: Counterexamples of a model that are drawn, the shortest first.
+DRAWN = 4
+
+
+def compare(order: Order, size: int, folder: Path) -> Section:
+    """What ``handbuilt compare`` prints: models by strata, who errs less, overlap of errors."""
+    bench = list(random_games(size, order.seed, device=order.exhibits[0].device))
+    source = f"random, seed {order.seed}"
+    results = [
+        evaluate(
+            e.name, e.model, bench, e.tau, source, order.bar(f"compare: {e.name}", size)
+        )
+        for e in order.exhibits
+    ]  # fmt: skip
+    figures.error_by_ply(results, folder / "by-ply.png")
+    overlaps = all_overlaps(results)
+    tables = [
+        Table("Models by what the positions are", ("model", "positions", *HEADINGS),
+              model_rows(results)),
+        Table("By the ply to predict", ("model", "positions", *HEADINGS), stage_rows(results),
+              folded=True),
+    ]  # fmt: skip
+    drawn = [
+        Figure(
+            "by-ply.png",
+            "How often the likeliest move is illegal, by the ply to predict; bands are 95 % "
+            "intervals.",
+            "Line chart on a logarithmic axis: illegal rate by ply, one line for each of "
+            f"{_names(order)}. A table holds the same rates by third of the game.",
+        )
+    ]
+    if overlaps:
+        caption = f"How often the likeliest move is illegal, against {results[0].model}"
+        tables.insert(1, Table(caption, factor_headings(results), factor_rows(results)))
+        caption = "Error sets, two by two: positions where both, one or the other errs"
+        tables.append(Table(caption, OVERLAP_HEADINGS, overlap_rows(overlaps), folded=True))
+        figures.error_overlap([r.model for r in results], overlaps, folder / "overlap.png")
+        drawn.append(
+            Figure(
+                "overlap.png",
+                "How much the models' error sets overlap (Jaccard index): of illegal likeliest "
+                "moves, and of wrong legal sets.",
+                "Two matrices of the models against each other; their numbers are in the table of "
+                "error sets.",
+            )
+        )
+    return Section(
+        "comparison",
+        "The comparison",
+        [
+            f"{size:,} random games of seed {order.seed}, seen in no fit and no training; brackets "
+            "are 95 % intervals with the game as the unit. `top-1 illegal`: how often the "
+            "likeliest move is illegal. `legal-set F1`: every move above a probability tau counts "
+            "as held for legal. Positions are `pass-free` if no side has had to pass so far, "
+            "`at a pass` if the side that alternation names has to pass right now.",
+        ],
+        tables,
+        drawn,
+        [_highlight(result) for result in results],
+    )
+
+
+def _names(order: Order) -> str:
+    return ", ".join(e.name for e in order.exhibits)
+
+
+def _highlight(result: Result) -> tuple[str, str]:
+    rate = result.overall.illegal.rate()
+    value, low, high = (f"{100 * x:.2f}" for x in (rate.value, rate.low, rate.high))
+    return f"{value} %", f"{result.model}: illegal likeliest moves, between {low} and {high}"
+
+
+def properties(order: Order, size: int, folder: Path) -> Section:
+    """What ``handbuilt check`` finds, with the shortest counterexamples drawn."""
+    found = [(e, *_checked(order, e, size)) for e in order.exhibits]
+    tables = [Table("The share of positions that break a rule", *_broken([r for _, r, _ in found]))]
+    drawn: list[Figure] = []
+    for number, (exhibit, report, subject) in enumerate(found):
+        tables.append(
+            Table(
+                f"{exhibit.name}: what breaks the rules, and the shortest game that shows it",
+                PROPERTY_HEADINGS, property_rows(report, longest=10_000), folded=True,
+            )
+        )  # fmt: skip
+        drawn += _counterexamples(number, exhibit, report, subject, folder)
+    return Section(
+        "properties",
+        "The rules of the game as properties",
+        [
+            f"Every rule of the game is asked for by itself, on {size:,} random games of seed "
+            f"{order.seed}, which give the rates, and on as many that are hunted for "
+            "counterexamples: openings, near misses, early passes, all of them edited. A "
+            "counterexample is then made as short as it gets.",
+        ],
+        tables,
+        drawn,
+    )
+
+
+def _checked(order: Order, exhibit: Exhibit, size: int) -> tuple[Report, Subject]:
+    advance, before = order.bar(f"check: {exhibit.name}", 0), 0
+
+    def progress(done: int, total: int) -> None:
+        nonlocal before
+        advance(done - before)
+        before = done
+
+    reader = board_reader(exhibit.model, exhibit.probes)
+    report = check(
+        exhibit.model, name=exhibit.name, examples=size, seed=order.seed, tau=exhibit.tau,
+        reader=reader, progress=progress,
+    )  # fmt: skip
+    return report, Subject(exhibit.model, exhibit.tau, exhibit.device, reader)
+
+
+def _broken(reports: list[Report]) -> tuple[list[str], list[list[str]]]:
+    """(headings, rows): one row a property, one column a model."""
+    rows = []
+    for name, finding in reports[0].findings.items():
+        shares = []
+        for report in reports:
+            of_model = report[name]
+            rate = of_model.broken
+            cell = f"{100 * rate.value:.2f} [{100 * rate.low:.2f}, {100 * rate.high:.2f}]"
+            if of_model.missing is not None or not of_model.overall().y:
+                cell = "not asked"
+            shares.append("holds" if of_model.holds else cell)
+        rows.append([name, finding.prop.sentence, *shares])
+    return ["property", "that is", *(f"{r.model}, broken %" for r in reports)], rows
+
+
+def _counterexamples(
+    number: int, exhibit: Exhibit, report: Report, subject: Subject, folder: Path
+) -> Iterator[Figure]:
+    """The model's shortest counterexamples, one a property, drawn."""
+    broken = [(f.smallest.key, name) for name, f in report.findings.items() if f.smallest]
+    count = 0
+    for _, name in sorted(broken):
+        finding, file = report[name], f"{number + 1}-{name}.png"
+        if count == DRAWN or not draw(finding, subject, exhibit.name, folder / file):
+            continue
+        count += 1
+        assert finding.smallest is not None
+        games = "; ".join(finding.transcripts)
+        yield Figure(
+            file,
+            f"{exhibit.name} breaks `{name}`. {finding.prop.sentence} Blue squares are held for "
+            "legal, dots are legal, a ring is the likeliest move, a cross where that is illegal.",
+            f"Boards after {finding.smallest.plies} moves ({games}), tinted by what {exhibit.name} "
+            "holds for legal.",
+        )
+
+
+def knock_outs(order: Order, size: int, folder: Path) -> Section | None:
+    """What each rule of a hand-built model is worth."""
+    if all(e.model.metadata.get("recipe") != KNOCKED for e in order.exhibits):
+        return None
+    device = order.exhibits[0].device
+    bench = list(random_games(size, order.seed, device=device))
+    found = knocked_out(
+        KNOCKED, list(KNOCK_OUTS), bench, "random", order.seed,
+        lambda name, total: order.bar(f"without {name}", total), device,
+    )  # fmt: skip
+    whole, *rest = found
+    rest.sort(key=lambda k: -k.result.overall.excess.value)
+    rows = []
+    for knocked in (whole, *rest):
+        _, illegal, f1, _, excess = cells(knocked.result.overall)
+        rows.append([knocked.rule, knocked.says, illegal, f1, excess])
+    _, illegal, f1, _, excess = HEADINGS
+    return Section(
+        "knock-outs",
+        f"What each rule of {KNOCKED} is worth",
+        [
+            f"One rule is dropped from `{KNOCKED}`, the weights are compiled anew and measured on "
+            f"{size:,} random games of seed {order.seed}; the rules that are worth most come "
+            "first. The threshold is the whole recipe's.",
+        ],
+        [Table(f"{KNOCKED} without a rule", ("dropped", "that is", illegal, f1, excess), rows)],
+    )

@@ -1,0 +1,1 @@
+"""Any model on games: measures, intervals, baselines, errors, matching."""

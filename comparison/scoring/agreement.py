@@ -1,0 +1,66 @@
+"""Do two models answer alike, rightly or wrongly: likeliest moves, and legal sets."""
+
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import numpy.typing as npt
+
+from comparison.scoring.measures import Estimate
+from comparison.scoring.records import Answers, Positions, Records, how_many
+from extracted_rules.othello.notation import TOKEN_OF_SQUARE
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Two models on one bench; shares with 95 % intervals over games.
+
+    top: positions with the same likeliest move. by_chance: what that share would be if both drew
+    theirs uniformly from the moves they hold for legal. sets: positions where those are the same
+    moves. jaccard: of these moves, the mean over positions. wrong: of all squares that either model
+    has wrong (legal and left out, or illegal and held for legal), those that both have wrong.
+    """
+
+    a: str
+    b: str
+    top: Estimate
+    by_chance: Estimate
+    sets: Estimate
+    jaccard: Estimate
+    wrong: Estimate
+
+    def as_dict(self) -> dict[str, object]:
+        names = ("top", "by_chance", "sets", "jaccard", "wrong")
+        return {"a": self.a, "b": self.b, **{name: vars(getattr(self, name)) for name in names}}
+
+
+def agreements(records: Records) -> list[Agreement]:
+    """Every two models."""
+    return [agreement(records.positions, a, b) for a, b in combinations(records.answers, 2)]
+
+
+def agreement(at: Positions, a: Answers, b: Answers) -> Agreement:
+    """Two models' answers to the same positions."""
+    held = [_held(answers) for answers in (a, b)]
+    shared, either = (
+        how_many(x).astype(np.float64) for x in (held[0] & held[1], held[0] | held[1])
+    )
+    sizes = [how_many(moves).astype(np.float64) for moves in held]
+    wrong = [x.columns.predicted ^ at.legal for x in (a, b)]
+    every = np.ones(len(at))
+    return Agreement(
+        a.model,
+        b.model,
+        top=at.ratio(a.columns.top == b.columns.top, every).rate(),
+        by_chance=at.ratio(shared / (sizes[0] * sizes[1]), every).share(),
+        sets=at.ratio(a.columns.predicted == b.columns.predicted, every).rate(),
+        jaccard=at.ratio(shared / either, every).share(),
+        wrong=at.ratio(*map(how_many, (wrong[0] & wrong[1], wrong[0] | wrong[1]))).share(),
+    )
+
+
+def _held(answers: Answers) -> npt.NDArray[np.int64]:
+    """The moves a model holds for legal: at least its likeliest one."""
+    token = TOKEN_OF_SQUARE.numpy()[answers.columns.top]
+    held: npt.NDArray[np.int64] = answers.columns.predicted | (np.int64(1) << (token - 1))
+    return held

@@ -1,0 +1,154 @@
+"""Models answer a bench, part by part; what is finished stays, and a killed run goes on.
+
+A part is a safetensors file of one model's answers to CHUNK games of the bench. What it says of
+itself (model, games, tau, seed of tau) has to fit, or it is not used: nothing is quietly mixed.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from comparison.reading.probes import fingerprint
+from comparison.scoring.bench import FORWARD_GAMES, Progress, batches
+from comparison.scoring.records import Answers, Bench, Columns, ErrorsError, digest
+from extracted_rules.files import read_tensors, write_tensors
+from extracted_rules.othello.game import replay
+from extracted_rules.othello.notation import CONTEXT
+from handbuilt.network.transformer import OthelloGPT
+
+FORMAT, VERSION = "othello errors", "1"
+#: Games of a part: some ten seconds of a CPU's work are lost at most when a run is killed.
+CHUNK = 512
+#: The random games of the common bench, which nothing else uses.
+PURPOSE = "errors"
+
+_DTYPES = {
+    "top": torch.uint8,
+    "predicted": torch.int64,
+    "rank": torch.uint8,
+    "margin": torch.float32,
+    "over_worst": torch.float32,
+    "mass": torch.float32,
+}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model to be asked. ``stem``: how its files' names begin."""
+
+    name: str
+    stem: str
+    model: nn.Module
+
+    @property
+    def trained(self) -> bool:
+        """It is neither hand-built nor a baseline."""
+        return isinstance(self.model, OthelloGPT) and "layout" not in self.model.metadata
+
+    @cached_property
+    def identity(self) -> str:
+        """Tells it from others: the fingerprint of its weights, or a baseline's name."""
+        if isinstance(self.model, OthelloGPT):
+            return fingerprint(self.model)
+        return type(self.model).__name__
+
+
+def check_different(subjects: Sequence[Subject]) -> None:
+    """Raises ErrorsError for two that are the same model, whose errors are the same ones."""
+    seen: dict[str, str] = {}
+    for subject in subjects:
+        twin = seen.setdefault(subject.identity, subject.name)
+        if twin != subject.name:
+            raise ErrorsError(f"{twin} and {subject.name} are the same model")
+    if len(seen) < len(subjects):
+        raise ErrorsError("a model is named twice; every model is compared once")
+
+
+def _chunks(tokens: Tensor) -> Iterator[tuple[int, Tensor]]:
+    for first in range(0, len(tokens), CHUNK):
+        yield first, tokens[first : first + CHUNK]
+
+
+def record(
+    subject: Subject,
+    bench: Bench,
+    folder: Path,
+    seed: int,
+    choose_tau: Callable[[], float],
+    progress: Progress = lambda _: None,
+) -> Answers:
+    """The answers of a model on its device, those in ``folder`` read, the others worked out.
+
+    choose_tau: called only where no part knows; ``seed`` is what it depends on beside the model.
+    Raises ErrorsError for parts of something else and for parts that are damaged, and OSError.
+    """
+    about = {
+        "format": FORMAT, "version": VERSION, "model": subject.identity, "seed": str(seed),
+    }  # fmt: skip
+    tau: float | None = None
+    parts = []
+    for first, tokens in _chunks(bench.tokens):
+        last = first + len(tokens)
+        path = folder / f"{subject.stem}-{first:06d}-{last:06d}.safetensors"
+        about["games"] = digest(tokens)
+        game = bench.positions.game
+        positions = int(((game >= first) & (game < last)).sum())
+        if path.exists():
+            part, its_tau = _read(path, about, positions)
+            if tau not in (None, its_tau):
+                raise ErrorsError(f"{path} was made with another tau than the part before it")
+            tau = its_tau
+            progress(len(tokens))
+        else:
+            tau = choose_tau() if tau is None else tau
+            part = _answer(subject.model, tokens, tau, progress)
+            tensors = {f.name: torch.from_numpy(getattr(part, f.name)) for f in fields(part)}
+            write_tensors(path, tensors, {**about, "tau": repr(tau)})
+        parts.append(part)
+    assert tau is not None  # a bench has games
+    return Answers(subject.name, tau, subject.trained, Columns.join(parts))
+
+
+@torch.inference_mode()
+def _answer(model: nn.Module, tokens: Tensor, tau: float, progress: Progress) -> Columns:
+    tensor = next(iter([*model.parameters(), *model.buffers()]), None)
+    device = tensor.device if tensor is not None else torch.device("cpu")
+    found = []
+    for batch in batches([tokens.to(device)]):
+        moves = batch[:, :CONTEXT].long()
+        logits = torch.cat([model(some) for some in torch.split(moves, FORWARD_GAMES)])
+        found.append(Columns.of(logits, replay(batch), tau))
+        progress(len(batch))
+    return Columns.join(found)
+
+
+def _read(path: Path, about: dict[str, str], positions: int) -> tuple[Columns, float]:
+    try:
+        tensors, metadata = read_tensors(path)
+    except OSError as error:
+        raise ErrorsError(
+            f"{path} is cut short or no part of an error set ({error}); without it, it is made anew"
+        ) from None
+    if metadata.get("format") != FORMAT:
+        raise ErrorsError(f"{path} is no part of an error set")
+    differs = {
+        "version": f"is of version {metadata.get('version')}; this reads {VERSION}",
+        "model": "holds the answers of another model",
+        "games": "holds answers to other games",
+        "seed": "was made with another seed",
+    }
+    for name, says in differs.items():
+        if metadata.get(name) != about[name]:
+            raise ErrorsError(f"{path} {says}: give another folder, or take it away")
+    shapes = {name: (t.dtype, tuple(t.shape)) for name, t in tensors.items()}
+    if shapes != {name: (dtype, (positions,)) for name, dtype in _DTYPES.items()}:
+        raise ErrorsError(f"{path} does not hold the answers that it should")
+    try:
+        tau = float(metadata["tau"])
+    except (KeyError, ValueError):
+        raise ErrorsError(f"{path} does not say with which tau it was made") from None
+    return Columns(**{name: tensors[name].numpy() for name in _DTYPES}), tau

@@ -1,1 +1,0 @@
-"""Trained models: training, files of all formats, and the one that the project holds."""

@@ -1,0 +1,1 @@
+"""Trained weights: made, adopted, and found by name or path."""

@@ -1,0 +1,55 @@
+"""What a model is measured and read with: its threshold, its probes, its catalogue of rules.
+
+The trained model of the project came with all three. Of any other model the threshold is chosen
+now; probes of a trained one are fitted now; a hand-built one needs none.
+"""
+
+import torch
+from torch import nn
+
+from comparison.reading.probes import Probes, fingerprint, fit_probes
+from comparison.scoring.bench import THRESHOLD_GAMES, Bars, choose_threshold, no_bars
+from comparison.training import reference
+from comparison.training.models import REFERENCE
+from extracted_rules import catalogue
+from extracted_rules.catalogue import Catalogue
+from handbuilt.network.transformer import OthelloGPT
+
+#: Games that probes are fitted on where none came with a model; fewer than for figures about them.
+FITTED_ON = 500
+
+
+def threshold(
+    name: str,
+    model: nn.Module,
+    seed: int,
+    device: torch.device,
+    bars: Bars = no_bars,
+    games: int | None = None,
+) -> float:
+    """The probability above which a model holds a move for legal: that of the trained model came
+    with it, any other's is chosen on ``games`` random games, THRESHOLD_GAMES unless said."""
+    if name == REFERENCE:
+        return reference.Manifest.read(reference.FOLDER).tau
+    games = games or THRESHOLD_GAMES
+    return choose_threshold(model, seed, device, games, progress=bars(f"{name}: tau", games))
+
+
+def probes(
+    name: str, model: nn.Module, bars: Bars = no_bars, games: int = FITTED_ON
+) -> Probes | None:
+    """What reads a trained model's board; None for hand-built ones and baselines."""
+    if not isinstance(model, OthelloGPT) or "layout" in model.metadata:
+        return None
+    if name == REFERENCE:
+        return Probes.load(reference.FOLDER / reference.PROBES, model)
+    step = bars(f"{name}: probes", games * model.shape.n_ctx)
+    return fit_probes(model, games, progress=step)
+
+
+def rules(model: nn.Module) -> Catalogue | None:
+    """The project's catalogue if it is about this model."""
+    if not isinstance(model, OthelloGPT) or not catalogue.REFERENCE.exists():
+        return None
+    known = catalogue.read(catalogue.REFERENCE)
+    return known if known.header.fingerprint == fingerprint(model) else None

@@ -1,0 +1,152 @@
+"""What a run leaves on the disk: the state it continues from, and its log."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from comparison.drawing.curves import Curve
+from comparison.training.settings import Settings, TrainingError
+from extracted_rules.files import read_metadata, read_tensors, whole_file, write_tensors
+
+STATE, LOG, MODEL = "state.safetensors", "log.jsonl", "model.safetensors"
+#: How the log calls what is no average.
+WEIGHTS = "weights"
+
+
+@dataclass(frozen=True)
+class State:
+    """A run after ``step`` steps. tensors: weights, optimizers and averages, each with a prefix."""
+
+    settings: Settings
+    step: int
+    tensors: dict[str, Tensor]
+
+    def part(self, prefix: str) -> dict[str, Tensor]:
+        """The tensors of a prefix, by the names behind it."""
+        start = f"{prefix}/"
+        return {
+            name.removeprefix(start): tensor
+            for name, tensor in self.tensors.items()
+            if name.startswith(start)
+        }
+
+
+def with_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{prefix}/{name}": tensor for name, tensor in tensors.items()}
+
+
+def write_state(out: Path, state: State) -> None:
+    """Write the folder's state, whole or not at all. Raises TrainingError."""
+    metadata = {"settings": json.dumps(asdict(state.settings)), "step": str(state.step)}
+    path = out / STATE
+    try:
+        write_tensors(path, state.tensors, metadata)
+    except OSError as error:
+        raise TrainingError(f"cannot write the checkpoint {path}: {error}") from None
+
+
+def read_state(out: Path, *, weights: bool = True) -> State:
+    """The folder's state, or without ``weights`` all but its tensors. Raises TrainingError."""
+    path = out / STATE
+    try:
+        tensors, metadata = read_tensors(path) if weights else ({}, read_metadata(path))
+        settings = Settings.read(json.loads(metadata["settings"]))
+        return State(settings, int(metadata["step"]), tensors)
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise TrainingError(f"{path} is no checkpoint of a training run: {error}") from None
+
+
+def finish_folder(seen: int, games: int) -> str:
+    """The folder, inside a run's, of a finish that begins after so many games and takes so many."""
+    return f"finish-{seen}-{games}"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A line of the log.
+
+    loss: of the step's batch. validated: (top-1 illegal rate, excess cross-entropy) on the
+    validation games, of "weights" and of every average, as "average 0.99"; exported: which of them
+    the folder's model is.
+    """
+
+    step: int
+    games: int
+    plies: int
+    loss: float
+    learning_rate: float
+    games_per_second: float
+    precision: str
+    threads: int
+    validated: dict[str, tuple[float, float]] | None = None
+    exported: str | None = None
+
+    @property
+    def validation(self) -> tuple[float, float] | None:
+        """(top-1 illegal rate, excess cross-entropy) of the exported model."""
+        return self.validated[self.exported] if self.validated and self.exported else None
+
+
+def read_log(path: Path) -> list[Progress]:
+    """A log, or that of the run in a folder; a last line that was cut off is left out.
+
+    Raises TrainingError for anything else.
+    """
+    path = path / LOG if path.is_dir() else path
+    no_log = f"{path} is no log of a training run"
+    try:
+        *lines, _ = path.read_text(encoding="utf-8").split("\n")
+    except OSError as error:
+        raise TrainingError(f"{no_log}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise TrainingError(f"{no_log}: it is no text") from None
+    log = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            log.append(_record(line))
+        except (AttributeError, RecursionError, TypeError, ValueError):
+            raise TrainingError(f"{no_log}: line {number} is no record of a step") from None
+    return log
+
+
+def _record(line: str) -> Progress:
+    """A line of a log. Raises AttributeError, RecursionError, TypeError or ValueError for what is
+    none, or is none in what is compared and drawn."""
+    record = Progress(**json.loads(line))
+    pairs = [(record.step, record.games), *(record.validated or {}).values()]
+    if not all(isinstance(a, int | float) and isinstance(b, int | float) for a, b in pairs):
+        raise TypeError
+    return record
+
+
+def curves(log: Sequence[Progress], name: str = "", before: int = 0) -> list[Curve]:
+    """A log's validations as lines of a figure, one for the weights, drawn dashed, and for each
+    average. ``before``: games that are added to those seen, of a run that this one goes on from."""
+    checked = [line for line in log if line.validated]
+    found: list[Curve] = []
+    for kind in dict.fromkeys(kind for line in checked for kind in line.validated or {}):
+        points = [
+            (before + line.games, *line.validated[kind])
+            for line in checked
+            if line.validated and kind in line.validated
+        ]
+        games, illegal, excess = (list(column) for column in zip(*points, strict=True))
+        words = f"{name}: {kind}" if name else kind
+        found.append(Curve(words, games, illegal, excess, len(found), dashed=kind == WEIGHTS))
+    return found
+
+
+def write_log(out: Path, lines: list[Progress]) -> None:
+    """Write a whole log. Raises OSError."""
+    with whole_file(out / LOG) as partial:
+        text = "".join(json.dumps(asdict(line)) + "\n" for line in lines)
+        partial.write_text(text, encoding="utf-8")
+
+
+def append_to_log(out: Path, line: Progress) -> None:
+    """Raises OSError."""
+    with (out / LOG).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(asdict(line)) + "\n")

@@ -1,0 +1,45 @@
+import pytest
+
+from handbuilt.network.layout import LayoutError, Slots
+
+
+def test_names_and_places_are_inverse() -> None:
+    slots = Slots("direction", 10)
+    slots.add("belief", ["A1", "B1", "C1"])
+    slots.add("need")
+    assert [slots.name(i) for i in range(5)] == [
+        "belief.A1",
+        "belief.B1",
+        "belief.C1",
+        "need",
+        "unused",
+    ]
+    assert slots.place("belief.C1") == 2
+    assert slots["need"] == slice(3, 4)
+    assert slots.used == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "members", "at", "message"),
+    [
+        ("belief", ["x"], None, "laid out twice"),
+        ("other", ["x"], 2, "overlaps 'belief'"),
+        ("other", ["x"] * 2, None, "same name"),
+        ("other", [str(i) for i in range(8)], None, "needs places 3..10 of 10"),
+        ("other", ["x"], -1, "needs places"),
+    ],
+)
+def test_overlaps_and_overruns_are_refused(
+    name: str, members: list[str], at: int | None, message: str
+) -> None:
+    slots = Slots("direction", 10)
+    slots.add("belief", ["A1", "B1", "C1"])
+    with pytest.raises(LayoutError, match=message):
+        slots.add(name, members, at=at)
+
+
+def test_unknown_names_and_places_are_refused() -> None:
+    slots = Slots("direction", 10)
+    for call in (lambda: slots.place("x"), lambda: slots["x"], lambda: slots.name(10)):
+        with pytest.raises(LayoutError):
+            call()

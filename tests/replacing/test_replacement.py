@@ -1,0 +1,316 @@
+"""Rules in the place of a model's parts: a layer by its own rules loses nothing, by others all."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from comparison.reading.probes import Probes
+from comparison.replacing import fitted as fitting
+from comparison.replacing.fitted import Fitted, Readings, fit_replacements
+from comparison.replacing.necessity import necessity_test, neurons_of_patterns
+from comparison.replacing.replacement import (
+    FAMILIES,
+    HOW,
+    check_fits,
+    digest,
+    measure,
+    replacement_test,
+    sets,
+    summary,
+)
+from comparison.reporting.replacing import (
+    MEASURES,
+    NECESSITY_HEADINGS,
+    draw_replacement,
+    necessity_rows,
+    replacement_headings,
+    replacement_rows,
+)
+from comparison.training import reference
+from extracted_rules import catalogue as catalogues
+from extracted_rules.catalogue import Catalogue, CatalogueError
+from extracted_rules.conditions import SENSES, Boards
+from extracted_rules.discovery.predicting import Held, Predicted
+from extracted_rules.othello.game import random_games, replay
+from extracted_rules.othello.notation import CONTEXT, LABELS, PLAYABLE, token_of
+from handbuilt.compiler import facts, state
+from handbuilt.network.layout import Layout
+from handbuilt.network.transformer import OthelloGPT, Shape
+from handbuilt.recipes import build
+from handbuilt.weights import Weights
+from tests.command_line import run
+from tests.discovery.planted import about, as_compiled, rule
+
+
+class Dealt(Predicted):
+    """Every prediction goes to another neuron of the layer, around that one's mean."""
+
+    def __call__(self, held: Held) -> Tensor:
+        predicted = super().__call__(held)
+        ruled = self.rules.neurons
+        generator = torch.Generator().manual_seed(0)
+        other = ruled[torch.randperm(len(ruled), generator=generator)]
+        mean = self.means.mean(0)
+        predicted[:, other] = predicted[:, ruled] - mean[ruled] + mean[other]
+        return predicted
+
+
+def shuffled(fit: Fitted) -> Fitted:
+    """Every rule goes to another neuron of its layer, with the strength that it was found with."""
+    dealt = [{use: Dealt(**vars(mlp)) for use, mlp in by_use.items()} for by_use in fit.mlps]
+    return replace(fit, mlps=dealt)
+
+
+@pytest.fixture(scope="module")
+def blanks() -> OthelloGPT:
+    """The compiler's exact facts and nothing else: it holds all blank squares for legal."""
+    shape = Shape(n_layers=1, d_mlp=256)
+    model, layout = OthelloGPT(shape), Layout(shape)
+    w = Weights(model, layout)
+    state.lay_out(layout.directions)
+    facts.embed(w)
+    facts.see_moves(w)
+    facts.know_the_board(w)
+    of_token = np.zeros((len(PLAYABLE), shape.d_vocab))
+    of_token[range(len(PLAYABLE)), [token_of(square) for square in PLAYABLE]] = 8
+    w.unembed({"blank": of_token})
+    w.store()
+    model.metadata["layout"] = layout.to_json()
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def own_rules(blanks: OthelloGPT) -> Catalogue:
+    layout = Layout.of(blanks).neurons[0]
+    kinds = {"occupied": "occupied", "occupied-cap": "occupied", "placed": "played"}
+    return about(
+        blanks,
+        *(
+            rule(0, family.start + place, kinds[family.name], label)
+            for family in layout.families.values()
+            for place, label in enumerate(family.members)
+        ),
+    )
+
+
+@pytest.fixture(scope="module")
+def fit(blanks: OthelloGPT, own_rules: Catalogue) -> Fitted:
+    return fit_replacements(blanks, own_rules, 3, (64, 64))
+
+
+def test_a_layer_by_its_own_rules_loses_nothing(blanks: OthelloGPT, fit: Fitted) -> None:
+    found = replacement_test(blanks, fit, 24, 3)[0]
+    assert found.name == "MLP 0"
+    whole, mean = found.excess["nothing"].value, found.excess["mean"].value
+    assert mean > whole + 0.3
+    for how in ("own", "true"):
+        assert found.excess[how].value == pytest.approx(whole, abs=0.02)
+        back = found.ce_back[how]
+        assert back is not None
+        assert back.value > 0.98
+    control = found.ce_back["control"]
+    assert control is not None
+    assert control.value < 0.5
+
+
+def test_by_shuffled_rules_it_loses_all(blanks: OthelloGPT, fit: Fitted) -> None:
+    found = replacement_test(blanks, shuffled(fit), 24, 3)[0]
+    for how in ("own", "true"):
+        back = found.ce_back[how]
+        assert back is not None
+        assert back.value <= 0
+
+
+@pytest.mark.parametrize(
+    ("recipe", "layers"),
+    [
+        ("logic", (2, 7)),
+        pytest.param("logic", range(8), marks=pytest.mark.slow),
+        pytest.param("calibrated", range(8), marks=pytest.mark.slow),
+    ],
+)
+def test_layers_of_a_recipe_by_their_own_rules_lose_nothing(
+    recipe: str, layers: Sequence[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neurons add up named directions and bend the sum, so what rules must name are the squares."""
+    monkeypatch.setattr("comparison.replacing.replacement.FAMILIES", {"MLP": (("mlp",), False)})
+    model = build(recipe)
+    own = as_compiled(model)
+    own = replace(own, findings=tuple(f for f in own.findings if f.layer in layers))
+    fit = fit_replacements(model, own, 3, (16, 32))
+    found = replacement_test(model, fit, 8, 3)
+    for of_layer in (found[layer] for layer in layers):
+        whole, mean, rules = (of_layer.excess[how].value for how in ("nothing", "mean", "own"))
+        assert mean > whole + 0.01
+        assert rules == pytest.approx(whole, abs=0.01 * (mean - whole)), of_layer.name
+        others = of_layer.ce_back["control"]
+        assert others is not None
+        assert others.value < 0.1
+
+
+@pytest.mark.slow
+def test_shuffled_rules_bring_back_nothing_of_a_trained_layer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if not reference.is_there():
+        pytest.skip("no trained model is part of the project")
+    monkeypatch.setattr("comparison.replacing.replacement.FAMILIES", {"MLP": (("mlp",), False)})
+    model = reference.load_reference()
+    fit = fit_replacements(model, simple_rules(model), 3, (32, 64))
+    for rules, least, most in ((fit, 0.2, 1.0), (shuffled(fit), -torch.inf, 0.0)):
+        sums = measure_alone(model, rules)
+        lost = sums["mean"] - sums["nothing"]
+        for how in ("own", "true"):
+            assert least < (sums["mean"] - sums[how]) / lost <= most
+
+
+def simple_rules(model: OthelloGPT) -> Catalogue:
+    """For each neuron of layer 0 the square whose being played or taken it goes with best."""
+    played = replay(next(random_games(64, 3, purpose="replacement-test")))
+    boards = Boards.of(played, CONTEXT)
+    kept: list[Tensor] = []
+
+    def keep(name: str, value: Tensor) -> Tensor:
+        if name == "blocks.0.mlp.hook_post":
+            kept.append(value[played.movers[:, 1 : CONTEXT + 1] != 0])
+        return value
+
+    with torch.inference_mode():
+        model.run_with_hook(played.tokens[:, :CONTEXT].long(), keep)
+    held = {"played": boards.played[:, None] == torch.tensor(PLAYABLE)}
+    held["occupied"] = boards.now[:, list(PLAYABLE)] != 0
+    both = torch.cat(list(held.values()), 1).float()
+    both, activations = (x - x.mean(0) for x in (both, kept[0]))
+    likeness = both.T @ activations / (both.norm(dim=0)[:, None] * activations.norm(dim=0))
+    best = likeness.abs().argmax(0).tolist()
+    names = [(kind, LABELS[square]) for kind in held for square in PLAYABLE]
+    return about(model, *(rule(0, n, *names[column]) for n, column in enumerate(best)))
+
+
+def measure_alone(model: OthelloGPT, fit: Fitted) -> dict[str, float]:
+    """Excess cross-entropy, summed, with MLP 0 replaced in every way."""
+    sums = measure(model, fit, next(random_games(8, 3, purpose="replacement-test")))
+    assert sets(8)[0] == ("MLP", 0)
+    return dict(zip(("nothing", *HOW), sums[: 1 + len(HOW), 0].sum(-1).tolist(), strict=True))
+
+
+def test_boards_are_decoded_exactly_where_moves_tell() -> None:
+    truth = Boards.of(replay(next(random_games(8, 4, purpose="replacement-test"))), CONTEXT)
+    # A stream that holds the board's states and flips outright, and probes that read them.
+    stream = torch.cat([(truth.now == s).float() for s in (1, -1)] + [truth.turned.float()], -1)
+    states = torch.zeros(2, 193, 64, 3)
+    states[:, :64, :, 0], states[:, 64:128, :, 1] = torch.eye(64), torch.eye(64)
+    flips = torch.zeros(2, 193, 64)
+    flips[:, 128:192] = torch.eye(64)
+    readings = Readings.of(OthelloGPT(), Probes("", 0, 0, states, flips))
+    found = readings.held("mlp", 0, stream, truth)
+    for name in ("now", "before", "turned", "played", "ply"):
+        assert getattr(found.boards, name).equal(getattr(truth, name)), name
+    assert found.numbers.equal(readings.true(truth).numbers)
+    blind = readings.held("mlp", 0, stream * 0, truth).boards
+    assert (blind.now != 0).equal(truth.now != 0)
+    assert not bool(blind.turned.any())
+
+
+def test_directions_with_names_are_read_as_such() -> None:
+    model = build("logic")
+    shape = model.shape
+    probes = Probes("", 0, 0, torch.zeros(16, 513, 64, 3), torch.zeros(16, 513, 64))
+    readings = Readings.of(model, probes)
+    names = Layout.of(model).directions
+    told = [names.name(int(place)) for place in readings.named]
+    assert {"belief.C4", "blank.A1", "need"} <= {*told}
+    assert not {"ballast.plus", "position.3"} & {*told}
+    squares = dict(zip(told, readings.squares[256:].tolist(), strict=True))
+    assert (squares["belief.C4"], squares["need"]) == (LABELS.index("C4"), -1)
+    truth = Boards.of(replay(next(random_games(2, 4, purpose="replacement-test"))), CONTEXT)
+    stream = torch.randn(len(truth), shape.d_model, generator=torch.Generator().manual_seed(0))
+    held = readings.held("attention", 3, stream, truth).numbers
+    assert held[:, 256:].equal(stream[:, readings.named])
+    assert held.shape == readings.true(truth).numbers.shape
+
+
+def test_without_its_neurons_a_line_fails_where_it_applies() -> None:
+    model = build("logic")
+    layout = Layout.of(model)
+    lines = [
+        rule(layer, place, "line", member)
+        for layer in (6, 7)
+        for family in [layout.neurons[layer].families["line"]]
+        for place, member in enumerate(family.members, start=family.start)
+        if SENSES[member]
+    ]
+    catalogue = about(model, *lines)
+    assert sum(map(len, neurons_of_patterns(catalogue).values())) == 2 * 960
+    fit = fit_replacements(model, catalogue, 3, (32, 32))
+    found = necessity_test(model, fit, catalogue, 16, 3, most=3)
+    assert [group.layers for group in found] == ["all layers", "before the last", "the last"]
+    everything = found[0]
+    assert (everything.patterns, everything.neurons) == (3, 2)
+    assert everything.times > 3
+    assert everything.square.value > 0.2
+    rows = necessity_rows(found)
+    assert all(len(row) == len(NECESSITY_HEADINGS) + 1 for row in rows)
+    assert necessity_test(model, fit, about(model), 16, 3) == []
+
+
+def test_a_test_that_was_killed_goes_on(
+    blanks: OthelloGPT, fit: Fitted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = replacement_test(blanks, fit, 40, 3, tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+    monkeypatch.setattr("comparison.replacing.replacement.measure", pytest.fail)
+    assert replacement_test(blanks, fit, 40, 3, tmp_path) == found
+    for measured in MEASURES:
+        rows = replacement_rows(found, measured)
+        assert len(rows) == 1 + len(FAMILIES)
+        assert all(len(row) == len(replacement_headings(measured)) + 1 for row in rows)
+    draw_replacement(found, "a title", tmp_path / "drawn.png")
+    assert (tmp_path / "drawn.png").stat().st_size > 1000
+
+
+def test_what_costs_nothing_has_no_share() -> None:
+    sums = torch.ones(1 + len(FAMILIES) * len(HOW), 3, 5, dtype=torch.float64)
+    found = summary(sums, 1)
+    assert all(back is None for row in found for back in (*row.ce_back.values(),))
+    assert "nothing lost" in replacement_rows(found, "excess")[1]
+    assert json.loads(json.dumps(found[0].as_dict()))["ce_back"]["own"] is None
+
+
+def test_a_catalogue_belongs_to_its_model(blanks: OthelloGPT, own_rules: Catalogue) -> None:
+    check_fits(own_rules, own_rules.header.fingerprint)
+    with pytest.raises(CatalogueError, match="another model, which it calls 'planted'"):
+        check_fits(own_rules, "something else")
+    assert digest(b"a", 1) != digest(b"a", 2) != digest(b"b", 2)
+
+
+def test_the_command_writes_table_picture_and_figures(
+    blanks: OthelloGPT,
+    own_rules: Catalogue,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(fitting, "READ_GAMES", 16)
+    model, rules, out = (str(tmp_path / name) for name in ("model.safetensors", "c.jsonl", "out"))
+    blanks.save(Path(model))
+    catalogues.write(own_rules, Path(rules))
+    asked = ("replace", model, rules, "--games", "8", "--fitting", "32", "--out", out)
+    assert run(*asked, monkeypatch=monkeypatch) == 0
+    shown = capsys.readouterr().out
+    assert "MLP 0" in shown
+    figures = json.loads((Path(out) / "replacement.json").read_text())
+    assert figures["neurons with a rule"] == [180]
+    assert len(figures["parts"]) == len(FAMILIES)
+    assert (Path(out) / "replacement.png").is_file()
+    assert "| MLP 0 |" in (Path(out) / "replacement.md").read_text()
+    other = build("logic")
+    other.save(Path(model))
+    assert run(*asked, monkeypatch=monkeypatch) == 2
+    assert "the catalogue is about another model" in capsys.readouterr().err

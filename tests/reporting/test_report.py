@@ -1,0 +1,109 @@
+"""What tables and pictures say: who errs less, where models differ, rates of zero."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+from torch import Tensor
+
+from comparison.drawing.curves import Curve
+from comparison.reporting.examples import _where_they_differ
+from comparison.reporting.figures import error_by_ply, training_curve
+from comparison.reporting.report import as_table, factor_headings, factor_rows, measured_once
+from comparison.scoring.bench import Result
+from comparison.scoring.error_sets import PLIES, ErrorSet
+from comparison.scoring.measures import Measures
+
+PNG = b"\x89PNG"
+GAMES = 200
+
+
+def result(name: str, top: list[tuple[int, int]], legal: list[tuple[int, int]] = ()) -> Result:
+    """A model with errors at (game, ply), of the likeliest move and of the legal set."""
+
+    def rows(where: list[tuple[int, int]]) -> Tensor:
+        table = torch.zeros(len(where), 5, dtype=torch.int64)
+        table[:, 0] = torch.tensor([game * PLIES + ply for game, ply in where])
+        return table
+
+    found = Result(name, 0.01, games=GAMES)
+    positions = torch.full((GAMES,), 59)
+    kinds = {"top-1": rows(top), "set": rows(list(legal))}
+    found.errors = ErrorSet("made up", positions, kinds, ["pass-free", "at a pass"])
+    return found
+
+
+def test_the_table_says_who_errs_less_and_by_what_factor() -> None:
+    often = result("often", [(game, 30) for game in range(100)])
+    seldom = result("seldom", [(game, 30) for game in range(0, 100, 20)])
+    never, alike = result("never", []), result("alike", [(g, 30) for g in range(4, 103)])
+    assert factor_headings([often, seldom]) == ["positions that are", "seldom"]
+    rows = {row[0]: row[1:] for row in factor_rows([often, seldom, never, alike])}
+    assert list(rows) == ["all", "pass-free", "plies 21-40"]
+    assert rows["all"][0].startswith("20 × less [8.")
+    assert rows["all"][1].startswith("none, ≥ 2")
+    assert rows["all"][2].startswith("undecided [0.")
+    (more,) = {row[0]: row[1:] for row in factor_rows([seldom, often])}["all"]
+    assert more.startswith("20 × more [8.")
+    assert factor_rows([never, often])[0][1].endswith("× more, the other none")
+
+
+def test_the_example_is_where_the_first_two_models_differ() -> None:
+    both, only_b = (3, 20), (7, 41)
+    a, b = result("a", [both]), result("b", [both, only_b])
+    third = result("c", [(0, 5)])
+    where, rule = _where_they_differ([a, b, third])
+    assert where == (7, 40)
+    assert rule == (
+        "The first position of the bench where exactly one of a and b errs: the likeliest move "
+        "is illegal"
+    )
+    where, rule = _where_they_differ([a, result("b", [both], [(9, 12)])])
+    assert where == (9, 11)
+    assert rule.endswith("the legal set is wrong")
+    assert _where_they_differ([b])[0] == (3, 19)
+    assert _where_they_differ([result("x", []), result("y", [])])[1].endswith("x and y do not err")
+    same = [result(name, [both], [both]) for name in "xy"]
+    assert _where_they_differ(same)[1].endswith("x and y err at the same positions")
+
+
+def test_a_table_shows_names_that_look_like_markup() -> None:
+    name = "a[/b]"
+    console = Console(width=80)
+    with console.capture() as shown:
+        console.print(as_table(name, [name], [[name, name]], [name]))
+    assert shown.get().count(name) == 5
+
+
+def test_what_was_measured_is_not_measured_again_and_damage_is_a_sentence(tmp_path: Path) -> None:
+    kept = tmp_path / "kept.json"
+    assert measured_once(kept, lambda: [1]) == [1]
+    assert measured_once(kept, lambda: [2]) == [1]
+    for damaged in (b"", b"[1", b"\xff", b"[" * 100_000):
+        kept.write_bytes(damaged)
+        with pytest.raises(OSError, match=r"kept.json is damaged \(.*without it, it is made anew$"):
+            measured_once(kept, lambda: [2])
+    kept.unlink()
+    assert measured_once(kept, lambda: [2]) == [2]
+
+
+@pytest.mark.parametrize("illegal", [0, 3])
+def test_rates_of_zero_are_drawn(illegal: int, tmp_path: Path) -> None:
+    found = Result("model", 0.01, games=GAMES)
+    for ply in range(2, 61):
+        measures = found.strata.setdefault("ply", {}).setdefault(str(ply), Measures())
+        errors = torch.zeros(GAMES, dtype=torch.int64)
+        errors[: illegal * (ply % 2)] = 1
+        measures.illegal.add(errors, torch.ones(GAMES, dtype=torch.int64))
+    error_by_ply([found], tmp_path / "zeros.png")
+    assert (tmp_path / "zeros.png").read_bytes().startswith(PNG)
+
+
+def test_curves_are_drawn_whatever_validation_found(tmp_path: Path) -> None:
+    curve = Curve("run", [10, 100], [0.1, 0.0], [0.5, 0.2], 0)
+    perfect = Curve("_a$b$", [10], [0.0], [float("nan")], 99)
+    before = Curve("before", [5], [0.2], [0.9])
+    for number, curves in enumerate(([], [curve], [perfect], [curve, before])):
+        training_curve(curves, tmp_path / f"{number}.png")
+        assert (tmp_path / f"{number}.png").read_bytes().startswith(PNG)
