@@ -15,10 +15,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from extracted_rules.othello.game import (
-    START_BLACK,
-    START_WHITE,
     flipped_by,
     legal_moves,
+    start,
     stream_seed,
     unpack,
 )
@@ -196,8 +195,7 @@ def play(
     both sides lean to moves of low cost; the victim is black in games of even seeds.
     """
     games, plies = wishes.shape
-    mine = torch.full((games,), START_BLACK)
-    theirs = torch.full((games,), START_WHITE)
+    mine, theirs = start(games)
     bit = torch.ones((), dtype=torch.int64) << torch.arange(N_SQUARES)
     token_of = TOKEN_OF_SQUARE[:N_SQUARES].to(torch.uint8)
     victim_moves = seeds % 2 == 0
@@ -227,8 +225,7 @@ def legal_part(tokens: Tensor) -> Tensor:
     """uint8 [games, T]: games without the moves (uint8 tokens [games, T]) that are illegal where
     they come; the others move up."""
     games, plies = tokens.shape
-    mine = torch.full((games,), START_BLACK)
-    theirs = torch.full((games,), START_WHITE)
+    mine, theirs = start(games)
     bit = torch.ones((), dtype=torch.int64) << SQUARE_OF_TOKEN
     kept = torch.zeros(games, plies + 1, dtype=torch.uint8)
     count = torch.zeros(games, 1, dtype=torch.int64)

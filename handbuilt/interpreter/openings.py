@@ -5,7 +5,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from extracted_rules.othello.game import START_BLACK, replay, unpack
+from extracted_rules.othello.game import replay, start, unpack
 from extracted_rules.othello.notation import CENTRE, N_SQUARES, token_of
 from handbuilt.interpreter.facts import FIRST_MOVES, Facts
 from handbuilt.interpreter.plies import parity
@@ -15,7 +15,7 @@ from handbuilt.strengths import Strengths
 @cache
 def start_board() -> Tensor:
     """float64 [64]: the start position in black's frame."""
-    black = unpack(torch.tensor(START_BLACK)).to(torch.float64)
+    black = unpack(start(1)[0])[0].to(torch.float64)
     centre = torch.zeros(N_SQUARES, dtype=torch.float64)
     centre[list(CENTRE)] = 1
     return 2 * black - centre

@@ -7,12 +7,11 @@ from torch import Tensor
 
 from comparison.scoring.measures import legal_tokens
 from extracted_rules.othello.game import (
-    START_BLACK,
-    START_WHITE,
     IllegalGameError,
     flipped_by,
     legal_moves,
     replay,
+    start,
     unpack,
 )
 from extracted_rules.othello.notation import SQUARE_OF_TOKEN, square_of, token_of
@@ -60,8 +59,7 @@ def takes_parity_for_the_mover(tokens: Tensor) -> Tensor:
 
 def never_flips_north(tokens: Tensor) -> Tensor:
     """(c) Plays along, but what a move turns to the north of it stays as it was."""
-    mine = torch.full((len(tokens),), START_BLACK)
-    theirs = torch.full((len(tokens),), START_WHITE)
+    mine, theirs = start(len(tokens))
     bits = torch.ones((), dtype=torch.int64) << torch.arange(64)
     north = torch.stack([bits[square % 8 : square : 8].sum() for square in range(64)])
     held = []
