@@ -13,10 +13,9 @@ from comparison.commands.shared import (
     othello_gpt,
     wrote,
 )
-from comparison.training.models import load_model
 from handbuilt.network import huggingface
 from handbuilt.network.checkpoints import FORMATS, export
-from handbuilt.network.layout import Layout, LayoutError
+from handbuilt.network.layout import LayoutError
 from handbuilt.recipes import RECIPES, build
 
 
@@ -52,7 +51,7 @@ def describe_command(
     if layer is None:
         if out is not None:
             raise LayoutError("what is drawn is one layer: name it with --layer")
-        lines = Layout.of(load_model(model)).describe(place)
+        lines = othello_gpt(model, "it carries no names").layout.describe(place)
     else:
         lines = _describe_layer(model, place, layer, out)
     for line in lines:

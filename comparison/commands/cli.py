@@ -36,7 +36,7 @@ from handbuilt.ablation import UnknownRuleError
 from handbuilt.calibration import CalibrationError
 from handbuilt.network.checkpoints import ExportError
 from handbuilt.network.layout import LayoutError
-from handbuilt.network.transformer import CheckpointError
+from handbuilt.network.shape import CheckpointError
 from handbuilt.recipes import UnknownRecipeError
 from handbuilt.strengths import StrengthsError
 

@@ -61,7 +61,7 @@ def boards_of(name: str, model: nn.Module, games: Tensor) -> BoardAccuracy | Non
         read_by = probes(name, model)
         assert read_by is not None
         return probe_accuracy(model, read_by, games)
-    return board_accuracy(model, games) if "layout" in model.metadata else None
+    return board_accuracy(model, games) if model.is_handbuilt else None
 
 
 @app.command("evaluate")
@@ -170,7 +170,7 @@ def compare_command(
             share = result.boards.whole_boards()
             figures.layer_by_ply(share, drawn[-1][1], "share of boards", out / drawn[-1][0])
         model = loaded[result.model]
-        if isinstance(model, OthelloGPT) and "layout" in model.metadata:
+        if isinstance(model, OthelloGPT) and model.is_handbuilt:
             worked = f"worked-{stem}.png"
             if examples.draw_worked(bench[0], model, out / worked):
                 drawn.append((worked, f"{result.model}: one board, layer by layer"))

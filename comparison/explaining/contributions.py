@@ -16,7 +16,6 @@ from torch import Tensor
 
 from comparison.explaining.names import PartName, PartNames
 from extracted_rules.othello.notation import CONTEXT
-from handbuilt.network.layout import Layout
 from handbuilt.network.transformer import OthelloGPT
 
 #: Families of neurons that are linear: they carry what they read on, with a constant that keeps
@@ -78,7 +77,7 @@ class Attribution:
 
     def __init__(self, model: OthelloGPT) -> None:
         device = next(model.parameters()).device
-        self.names = Layout.of(model) if "layout" in model.metadata else None
+        self.names = model.layout if model.is_handbuilt else None
         self.relative = self.names is None
         weights = {name: tensor.double() for name, tensor in model.state_dict().items()}
         self.model = OthelloGPT(model.shape, model.metadata).double().to(device).eval()

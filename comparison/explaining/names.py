@@ -113,6 +113,6 @@ def _family(neuron: Neuron, square: int) -> str:
 
 def part_names(model: OthelloGPT, catalogue: Catalogue | None = None) -> PartNames:
     """A hand-built model's own names, else those of a catalogue. Raises CheckpointError."""
-    if "layout" in model.metadata:
-        return GivenNames(Layout.of(model))
+    if model.is_handbuilt:
+        return GivenNames(model.layout)
     return FoundNames(catalogue)

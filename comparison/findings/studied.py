@@ -174,7 +174,7 @@ class Studied:
     @cached_property
     def layout(self) -> Layout | None:
         """The names of a hand-built model; None of any other."""
-        return Layout.of(self.model) if "layout" in self.model.metadata else None
+        return self.model.layout if self.model.is_handbuilt else None
 
     @cached_property
     def fit(self) -> Sample:

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from extracted_rules.othello.game import Replay, replay
 from extracted_rules.othello.notation import CONTEXT, N_SQUARES
-from handbuilt.network.layout import Layout
 from handbuilt.network.transformer import OthelloGPT
 
 #: Games of a pass that keeps activations: the residual stream of a game takes about 1 MiB.
@@ -135,7 +134,7 @@ def board_accuracy(model: OthelloGPT, games: Tensor) -> BoardAccuracy:
 
     games: uint8 [B, 60] on the model's device. Raises CheckpointError for a model without names.
     """
-    where = Layout.of(model).directions["belief"]
+    where = model.layout.directions["belief"]
     accuracy = BoardAccuracy.zeros(
         "belief directions", model.shape.n_layers - 1, CONTEXT - 1, flips=False
     )

@@ -15,7 +15,6 @@ from comparison.reading.boards import residuals
 from comparison.reading.probes import PROBED_LAYER, STATES, Probes
 from extracted_rules.othello.game import Replay
 from extracted_rules.othello.notation import N_SQUARES, SQUARE_OF_TOKEN
-from handbuilt.network.layout import Layout
 from handbuilt.network.transformer import OthelloGPT
 
 
@@ -82,7 +81,7 @@ class NamedLayers(LayerReader):
     def __init__(self, model: OthelloGPT) -> None:
         super().__init__(model)
         self.decisive = model.shape.n_layers - 1
-        self.directions = Layout.of(model).directions
+        self.directions = model.layout.directions
 
     def of_streams(self, streams: Tensor, played: Replay) -> LayerBoards:
         """See :class:`LayerReader`."""
@@ -141,6 +140,6 @@ def layer_reader(model: nn.Module, probes: Probes | None = None) -> LayerReader 
     neither."""
     if not isinstance(model, OthelloGPT):
         return None
-    if "layout" in model.metadata:
+    if model.is_handbuilt:
         return NamedLayers(model)
     return ProbedLayers(model, probes) if probes is not None else None

@@ -23,7 +23,8 @@ from comparison.reading.boards import BoardAccuracy, mover_frame, residuals
 from extracted_rules.files import read_tensors, write_tensors
 from extracted_rules.othello.game import Replay, random_games
 from extracted_rules.othello.notation import CONTEXT, N_SQUARES
-from handbuilt.network.transformer import CheckpointError, OthelloGPT
+from handbuilt.network.shape import CheckpointError
+from handbuilt.network.transformer import OthelloGPT
 
 PROBE_GAMES = 2000
 #: Fewer do for the directions in which discs are written: they need not decide which disc it is.

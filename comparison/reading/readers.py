@@ -12,7 +12,6 @@ from comparison.reading.boards import READ_GAMES, mover_frame
 from comparison.reading.probes import PROBED_LAYER, Probes, disc_directions
 from extracted_rules.othello.game import Replay
 from extracted_rules.othello.notation import CONTEXT, N_SQUARES, PLAYABLE, SQUARE_OF_TOKEN
-from handbuilt.network.layout import Layout
 from handbuilt.network.transformer import OthelloGPT
 
 #: A disc of a trained model is turned behind this layer, by so many times what it takes to turn it
@@ -58,7 +57,7 @@ class NamedReader:
 
     def __init__(self, model: OthelloGPT) -> None:
         self.model = model
-        directions = Layout.of(model).directions
+        directions = model.layout.directions
         self.settled, self.blank = directions["settled"], directions["blank"]
         self.sources = [directions[name] for name in ("belief", "settled", "message")]
         self.count = directions["count"]
@@ -161,6 +160,6 @@ def board_reader(model: nn.Module, probes: Probes | None = None) -> BoardReader 
     """What reads this model's board: its names, or probes; None where it has neither."""
     if not isinstance(model, OthelloGPT):
         return None
-    if "layout" in model.metadata:
+    if model.is_handbuilt:
         return NamedReader(model)
     return ProbeReader(model, probes) if probes is not None else None

@@ -27,7 +27,6 @@ from extracted_rules.discovery.predicting import (
 from extracted_rules.discovery.regression import Regression
 from extracted_rules.othello.game import Replay, random_games, replay
 from extracted_rules.othello.notation import CONTEXT, LABELS, N_SQUARES, square_of
-from handbuilt.network.layout import Layout
 from handbuilt.network.transformer import MLP, OthelloGPT
 
 PURPOSE = "replacement-fit"
@@ -87,8 +86,8 @@ class Readings:
     def of(cls, model: OthelloGPT, probes: Probes) -> "Readings":
         named: list[int] = []
         squares = NUMBERED.tolist()
-        if "layout" in model.metadata:
-            for family in Layout.of(model).directions.families.values():
+        if model.is_handbuilt:
+            for family in model.layout.directions.families.values():
                 for place, member in enumerate(family.members, start=family.start):
                     # The ballast is constant, and so large that all else drowns in it.
                     if member in ("", *LABELS) and not family.name.startswith("ballast"):

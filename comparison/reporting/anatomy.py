@@ -17,14 +17,14 @@ import matplotlib.pyplot as plt
 import torch
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyBboxPatch, Rectangle
-from torch import Tensor, nn
+from torch import Tensor
 
 from comparison.reporting.figures import DIVERGING, MODEL_COLOURS
 from extracted_rules.files import whole_file
 from extracted_rules.othello.game import random_games
 from extracted_rules.othello.notation import LABELS, N_SQUARES
 from handbuilt import OthelloGPT
-from handbuilt.network.layout import Family, Layout, LayoutError
+from handbuilt.network.layout import Family, LayoutError
 
 #: Directions that only keep LayerNorm exact: everything reads them, nothing is said there.
 PLUMBING = ("ballast.plus", "ballast.minus", "zero")
@@ -77,12 +77,12 @@ class Anatomy:
         return lines
 
 
-def layer_anatomy(model: nn.Module, layer: int) -> Anatomy:
+def layer_anatomy(model: OthelloGPT, layer: int) -> Anatomy:
     """What a layer of a hand-built model consists of.
 
     Raises CheckpointError for a model without names, LayoutError for a layer that does not exist.
     """
-    layout = Layout.of(model)
+    layout = model.layout
     if not 0 <= layer < len(layout.heads):
         raise LayoutError(f"layer {layer} does not exist; there are {len(layout.heads)}")
     start = f"blocks.{layer}."

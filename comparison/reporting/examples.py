@@ -19,7 +19,6 @@ from extracted_rules.othello.notation import (
     squares_from_tokens,
     token_of,
 )
-from handbuilt.network.layout import Layout
 from handbuilt.network.transformer import OthelloGPT
 from handbuilt.strengths import MEMORIES
 
@@ -76,7 +75,7 @@ def draw_worked(games: Tensor, model: OthelloGPT, path: Path) -> bool:
         return False
     played = replay(game)
     stream, _ = next(residuals(model, game, "hook_resid_mid"))
-    where = Layout.of(model).directions["belief"]
+    where = model.layout.directions["belief"]
     figures.worked_position(
         (played.boards[0, seen] * played.movers[0, seen]).cpu(),
         stream[:-1, 0, seen, where].cpu(),
@@ -91,7 +90,7 @@ def draw_worked(games: Tensor, model: OthelloGPT, path: Path) -> bool:
 def draw_first_guess(model: OthelloGPT, path: Path) -> bool:
     """What layer 0's heads write about the discs around a few moves of the mover's side; False if
     no head does."""
-    layout, moves = Layout.of(model), [square_of(label) for label in ("A1", "C1", "B2", "D3")]
+    layout, moves = model.layout, [square_of(label) for label in ("A1", "C1", "B2", "D3")]
     # At position 0 every head looks at the move itself.
     w_o = model.state_dict()["blocks.0.attn.W_O"]
     tokens = torch.tensor([[token_of(square)] for square in moves], device=w_o.device)

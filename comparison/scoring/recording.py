@@ -47,7 +47,7 @@ class Subject:
     @property
     def trained(self) -> bool:
         """It is neither hand-built nor a baseline."""
-        return isinstance(self.model, OthelloGPT) and "layout" not in self.model.metadata
+        return isinstance(self.model, OthelloGPT) and not self.model.is_handbuilt
 
     @cached_property
     def identity(self) -> str:

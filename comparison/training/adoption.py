@@ -29,7 +29,8 @@ from comparison.training.settings import Phase, Settings, shown
 from comparison.training.states import MODEL, Progress, curves, finish_folder, read_log, write_log
 from extracted_rules.files import whole_folder
 from extracted_rules.othello.notation import CONTEXT
-from handbuilt.network.transformer import CheckpointError, OthelloGPT
+from handbuilt.network.shape import CheckpointError
+from handbuilt.network.transformer import OthelloGPT
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ def probes(
     name: str, model: nn.Module, bars: Bars = no_bars, games: int = FITTED_ON
 ) -> Probes | None:
     """What reads a trained model's board; None for hand-built ones and baselines."""
-    if not isinstance(model, OthelloGPT) or "layout" in model.metadata:
+    if not isinstance(model, OthelloGPT) or model.is_handbuilt:
         return None
     if name == REFERENCE:
         return Probes.load(reference.FOLDER / reference.PROBES, model)

@@ -8,7 +8,7 @@ from comparison.scoring.baselines import BASELINES
 from comparison.training import reference
 from extracted_rules.othello.notation import CONTEXT, N_TOKENS
 from handbuilt.network import checkpoints
-from handbuilt.network.transformer import CheckpointError
+from handbuilt.network.shape import CheckpointError
 from handbuilt.recipes import RECIPES, build
 
 REFERENCE = "reference"

@@ -18,7 +18,8 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from extracted_rules.files import whole_file
-from handbuilt.network.transformer import CheckpointError, OthelloGPT, Shape, fitting
+from handbuilt.network.shape import CheckpointError, Shape
+from handbuilt.network.transformer import OthelloGPT, fitting
 
 FOLDER = Path(__file__).parent / "reference_model"
 MANIFEST, PROBES = "manifest.json", "probes.safetensors"

@@ -6,7 +6,7 @@ from math import cos, isfinite, pi
 from typing import Any
 
 from extracted_rules.othello.notation import CONTEXT
-from handbuilt.network.transformer import Shape
+from handbuilt.network.shape import Shape
 
 TARGETS = ("sampled", "legal")
 OPTIMIZERS = ("adamw", "muon")

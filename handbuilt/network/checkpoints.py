@@ -20,7 +20,8 @@ from torch import Tensor
 
 from extracted_rules.files import whole_file
 from handbuilt.network import huggingface
-from handbuilt.network.transformer import CheckpointError, OthelloGPT, Shape, fitting
+from handbuilt.network.shape import CheckpointError, Shape
+from handbuilt.network.transformer import OthelloGPT, fitting
 
 FORMATS = ("safetensors", "huggingface", "transformer-lens", "mingpt")
 #: No larger file is read, nor one that unpacks to more; Othello-GPT has a tenth of that.

@@ -10,7 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from extracted_rules.files import read_tensors, whole_folder, write_tensors
-from handbuilt.network.transformer import CheckpointError, OthelloGPT, Shape, fitting
+from handbuilt.network.shape import CheckpointError, Shape
+from handbuilt.network.transformer import OthelloGPT, fitting
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 ARCHITECTURES = [OthelloGPT.__name__]

@@ -3,10 +3,9 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
-from torch import nn
-
-from handbuilt.network.transformer import CheckpointError, OthelloGPT, Shape
+from handbuilt.network.shape import CheckpointError, Shape
 
 
 class LayoutError(ValueError):
@@ -135,12 +134,11 @@ class Layout:
         )
 
     @classmethod
-    def of(cls, model: nn.Module) -> "Layout":
-        """The layout of a hand-built model, from its metadata. Raises CheckpointError."""
-        text = model.metadata.get("layout") if isinstance(model, OthelloGPT) else None
-        if text is None or not isinstance(model, OthelloGPT):
-            raise CheckpointError("this model is not hand-built: it carries no names")
-        layout = cls(model.shape)
+    @lru_cache(maxsize=8)
+    def from_json(cls, text: str, shape: Shape) -> "Layout":
+        """What :meth:`to_json` wrote; the same object for the same text, not to be added to.
+        Raises CheckpointError."""
+        layout = cls(shape)
         try:
             for slots, families in zip(layout._all_slots(), json.loads(text), strict=True):
                 for name, start, members, sentence in families:

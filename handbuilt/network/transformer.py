@@ -7,7 +7,7 @@ activations the names of its hooks (``blocks.3.mlp.hook_post``).
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
 from pathlib import Path
@@ -16,7 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from extracted_rules.files import read_tensors, write_tensors
-from extracted_rules.othello.notation import N_TOKENS
+from extracted_rules.othello.geometry import Geometry
+from handbuilt.network.layout import Layout
+from handbuilt.network.shape import CheckpointError, Shape
 
 #: No size of a model read from a file may exceed this.
 MAX_SIZE = 2**16
@@ -27,20 +29,29 @@ FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 #: Sees an activation's name and value, and gives back what the model goes on with.
 Keep = Callable[[str, Tensor], Tensor]
+#: Which activations: a name, several, or what is true of their names; all without one.
+NamesFilter = str | Sequence[str] | Callable[[str], bool] | None
 
 
 @dataclass(frozen=True)
-class Shape:
-    """The sizes of a model; the defaults are Othello-GPT's."""
+class HookPoint:
+    """Where a hook is called: the activation's TransformerLens name."""
 
-    n_layers: int = 8
-    d_model: int = 512
-    n_heads: int = 8
-    d_head: int = 64
-    d_mlp: int = 2048
-    n_ctx: int = 59
-    d_vocab: int = N_TOKENS
-    ln_eps: float = 1e-5
+    name: str
+
+
+#: Called as ``hook(value, hook=HookPoint(name))``; the model goes on with what it gives back, or
+#: with the value as it was if that is None.
+Hook = Callable[..., Tensor | None]
+
+
+def _wanted(names: NamesFilter) -> Callable[[str], bool]:
+    if names is None:
+        return lambda _: True
+    if callable(names):
+        return names
+    chosen = {names} if isinstance(names, str) else set(names)
+    return chosen.__contains__
 
 
 def _weights(*sizes: int) -> nn.Parameter:
@@ -208,15 +219,59 @@ class OthelloGPT(nn.Module):
         """
         return self.run_with_hook(tokens, lambda _, value: value)
 
-    def run_with_cache(self, tokens: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Logits as in :meth:`forward`, and every activation under its TransformerLens name."""
+    @property
+    def geometry(self) -> Geometry:
+        """The board of its games. Raises BoardError for a vocabulary that no board has."""
+        return self.shape.geometry
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        return self.unembed.W_U.device
+
+    @property
+    def is_handbuilt(self) -> bool:
+        """Whether its heads, neurons and directions carry names."""
+        return "layout" in self.metadata
+
+    @property
+    def layout(self) -> Layout:
+        """The names of a hand-built model. Raises CheckpointError for any other."""
+        if not self.is_handbuilt:
+            raise CheckpointError("this model is not hand-built: it carries no names")
+        return Layout.from_json(self.metadata["layout"], self.shape)
+
+    def run_with_cache(
+        self, tokens: Tensor, names_filter: NamesFilter = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Logits as in :meth:`forward`, and activations under their TransformerLens names: all of
+        them, or those that ``names_filter`` names or says yes to."""
         cache: dict[str, Tensor] = {}
+        wanted = _wanted(names_filter)
 
         def keep(name: str, value: Tensor) -> Tensor:
-            cache[name] = value
+            if wanted(name):
+                cache[name] = value
             return value
 
         return self.run_with_hook(tokens, keep), cache
+
+    def run_with_hooks(
+        self, tokens: Tensor, fwd_hooks: Sequence[tuple[NamesFilter, Hook]] = ()
+    ) -> Tensor:
+        """Logits as in :meth:`forward`, with hooks called in their order at the activations that
+        each names, as in TransformerLens: ``hook(value, hook=...)`` gives back what the model goes
+        on with, or None."""
+        hooks = [(_wanted(names), hook) for names, hook in fwd_hooks]
+
+        def run(name: str, value: Tensor) -> Tensor:
+            for wanted, hook in hooks:
+                if wanted(name):
+                    changed = hook(value, hook=HookPoint(name))
+                    value = value if changed is None else changed
+            return value
+
+        return self.run_with_hook(tokens, run)
 
     def run_with_hook(self, tokens: Tensor, hook: Keep) -> Tensor:
         """Logits as in :meth:`forward`, with every activation replaced by ``hook(name, value)``."""
@@ -301,10 +356,6 @@ class OthelloGPT(nn.Module):
         model = cls(shape, metadata)
         model.load_state_dict(weights)
         return model.eval()
-
-
-class CheckpointError(ValueError):
-    """A file that holds no usable model; the message is one sentence."""
 
 
 def fitting(

@@ -11,7 +11,6 @@ from comparison.replacing.extraction import Settings, extract
 from extracted_rules.catalogue import Catalogue, Games, Header, Neuron, Score, squares_of
 from extracted_rules.conditions import BRACKET_BY_NAME, PATTERN_BY_NAME
 from extracted_rules.othello.notation import LABELS, N_SQUARES, square_of
-from handbuilt.network.layout import Layout
 from handbuilt.network.transformer import OthelloGPT
 
 GOOD = Score(1.0, 1.0, 1.0, 1.0)
@@ -59,7 +58,7 @@ def as_compiled(model: OthelloGPT) -> Catalogue:
     """All named neurons of a hand-built model, each with a rule about the squares that its name
     says; one that is about no square is about any."""
     found = []
-    for layer, slots in enumerate(Layout.of(model).neurons):
+    for layer, slots in enumerate(model.layout.neurons):
         for family in slots.families.values():
             for place, member in enumerate(family.members, start=family.start):
                 kind, part = "disc", f"{member or LABELS[0]} mine"
@@ -85,7 +84,7 @@ class Agreement:
 
 def agreement(model: OthelloGPT, neurons: Iterable[Neuron]) -> dict[str, Agreement]:
     """By family, whether kind and squares of the rule are those that were compiled."""
-    layout, found = Layout.of(model), {}
+    layout, found = model.layout, {}
     for neuron in neurons:
         name = layout.neurons[neuron.layer].name(neuron.neuron)
         family, _, member = name.partition(".")

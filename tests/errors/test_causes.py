@@ -11,7 +11,6 @@ from comparison.scoring.records import Answers, Bench, Columns, Records
 from extracted_rules.othello.game import random_games, replay
 from extracted_rules.othello.notation import CONTEXT, square_of, token_of
 from handbuilt import build
-from handbuilt.network.layout import Layout
 from handbuilt.network.transformer import OthelloGPT
 
 
@@ -19,7 +18,7 @@ def with_brackets_of_one_disc_dumb() -> OthelloGPT:
     """Discs that are turned one at a time are held wrong."""
     model = build("logic")
     with torch.no_grad():
-        for layer, slots in enumerate(Layout.of(model).neurons[:7]):
+        for layer, slots in enumerate(model.layout.neurons[:7]):
             for name in ("bracket", "bracket-cap"):
                 if family := slots.families.get(name):
                     single = [
@@ -35,7 +34,7 @@ def with_brackets_of_one_disc_dumb() -> OthelloGPT:
 def loving(square: str) -> OthelloGPT:
     """Whatever the board is, one empty square is likely."""
     model = build("logic")
-    count = Layout.of(model).directions.place(f"count.{square}")
+    count = model.layout.directions.place(f"count.{square}")
     with torch.no_grad():
         model.blocks[7].mlp.b_out[count] += 4
     return model

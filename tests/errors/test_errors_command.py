@@ -11,7 +11,8 @@ from comparison.scoring.baselines import UniformEmpty
 from comparison.scoring.records import ErrorsError
 from comparison.training import companions
 from comparison.training.models import UnknownModelError
-from handbuilt.network.transformer import CheckpointError, OthelloGPT, Shape
+from handbuilt.network.shape import CheckpointError, Shape
+from handbuilt.network.transformer import OthelloGPT
 from tests.command_line import run
 
 FEW = ("--games", "16", "--device", "cpu")

@@ -32,8 +32,8 @@ from extracted_rules.othello.notation import (
     tokens_from_squares,
 )
 from handbuilt import build
-from handbuilt.network.layout import Layout
-from handbuilt.network.transformer import OthelloGPT, Shape
+from handbuilt.network.shape import Shape
+from handbuilt.network.transformer import OthelloGPT
 
 TAU = 0.01
 
@@ -187,7 +187,7 @@ def test_a_planted_defect_is_named() -> None:
     """Brackets that no longer claim: discs that they should turn are held wrong, and it is said
     which move turned them."""
     model = build("logic")
-    layout, name = Layout.of(model), "C4-E4"
+    layout, name = model.layout, "C4-E4"
     with torch.no_grad():
         for layer, slots in enumerate(layout.neurons):
             for voice in ("bracket", "bracket-cap"):
@@ -268,7 +268,7 @@ def test_neurons_that_carry_the_difference_are_found() -> None:
         for square in group:
             weights[PLAYABLE.index(square)] = sign / len(group)
     share = (post[0] - post[1]) * (writes @ towards @ weights) / (found.here - found.there)
-    layout = Layout.of(logic()).neurons[7]
+    layout = logic().layout.neurons[7]
     last = [(part, back) for layer, part, back in found.neurons if layer == 7]
     assert last
     for part, back in last:

@@ -53,7 +53,7 @@ def logic() -> OthelloGPT:
 
 @pytest.fixture(scope="module")
 def layout(model: OthelloGPT) -> Layout:
-    return Layout.of(model)
+    return model.layout
 
 
 @pytest.fixture(scope="module", params=["random", "tournament"])
@@ -375,7 +375,7 @@ def test_a_saved_model_is_the_same_model(logic: OthelloGPT, games: Tensor, tmp_p
     tokens = games[:2, :59].long()
     assert loaded(tokens).equal(logic(tokens))
     assert loaded.metadata["recipe"] == "logic"
-    described = Layout.of(loaded).describe("3.n0")
+    described = loaded.layout.describe("3.n0")
     assert described[0].startswith("layer 3 neuron 0: bracket.")
 
 

@@ -5,7 +5,8 @@ import torch
 
 from handbuilt.interpreter.plies import lag_kernel, parity
 from handbuilt.network.layout import Layout
-from handbuilt.network.transformer import LayerNorm, OthelloGPT, Shape
+from handbuilt.network.shape import Shape
+from handbuilt.network.transformer import LayerNorm, OthelloGPT
 from handbuilt.weights import (
     BALLAST,
     SHARPNESS,

@@ -21,7 +21,7 @@ from handbuilt import OthelloGPT, Shape
 from handbuilt.network import checkpoints, huggingface
 from handbuilt.network.checkpoints import FORMATS, ExportError, export
 from handbuilt.network.layout import Layout
-from handbuilt.network.transformer import CheckpointError
+from handbuilt.network.shape import CheckpointError
 from tests.network.test_transformer import TINY, random_model, some_tokens
 
 #: minGPT's proportions, as narrow as they come.
@@ -279,7 +279,7 @@ def test_a_folder_says_what_the_model_says_of_itself(tmp_path: Path) -> None:
     loaded = load_model(str(folder))
     assert_same(model, loaded)
     assert loaded.metadata == model.metadata
-    assert Layout.of(loaded).describe("belief.D3")[1].strip() == "D3 before the move"
+    assert loaded.layout.describe("belief.D3")[1].strip() == "D3 before the move"
     config = json.loads((folder / "config.json").read_text())
     assert config["shape"] == vars(TINY)
     card = (folder / "README.md").read_text(encoding="utf-8")

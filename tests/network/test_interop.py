@@ -16,7 +16,6 @@ from comparison import load_model
 from extracted_rules.othello.game import random_games
 from handbuilt import OthelloGPT, Shape, build
 from handbuilt.network.checkpoints import export
-from handbuilt.network.layout import Layout
 from tests.network.test_transformer import TINY, random_model
 
 pytestmark = pytest.mark.filterwarnings("ignore:HookedTransformer is deprecated")
@@ -190,4 +189,4 @@ def test_huggingface_hub_reads_and_writes_the_same_folder(tmp_path: Path) -> Non
         assert isinstance(one, OthelloGPT)
         assert (one.shape, one.metadata) == (model.shape, model.metadata)
         assert one(some_games()).equal(model(some_games()))
-        assert Layout.of(one).describe("belief.D3") == Layout.of(model).describe("belief.D3")
+        assert one.layout.describe("belief.D3") == model.layout.describe("belief.D3")

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from handbuilt import OthelloGPT, Shape
-from handbuilt.network.transformer import CheckpointError
+from handbuilt.network.shape import CheckpointError
 
 TINY = Shape(n_layers=2, d_model=16, n_heads=2, d_head=8, d_mlp=32)
 

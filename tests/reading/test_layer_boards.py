@@ -6,7 +6,8 @@ from comparison.reading.layer_boards import layer_reader
 from comparison.reading.probes import fit_probes, probe_accuracy
 from extracted_rules.othello.game import random_games, replay
 from handbuilt import build
-from handbuilt.network.transformer import OthelloGPT, Shape
+from handbuilt.network.shape import Shape
+from handbuilt.network.transformer import OthelloGPT
 
 
 def test_named_boards_get_better_layer_by_layer() -> None:

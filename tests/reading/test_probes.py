@@ -8,7 +8,8 @@ from torch import Tensor
 
 from comparison.reading.probes import Probes, fingerprint, fit_probes, probe_accuracy
 from extracted_rules.othello.game import random_games, replay
-from handbuilt.network.transformer import CheckpointError, Keep, OthelloGPT, Shape
+from handbuilt.network.shape import CheckpointError, Shape
+from handbuilt.network.transformer import Keep, OthelloGPT
 
 SHAPE = Shape(n_layers=2, d_model=300, n_heads=1, d_head=8, d_mlp=8)
 

@@ -8,7 +8,6 @@ from comparison.properties.subjects import Subject
 from comparison.reading.probes import disc_directions, fit_probes
 from extracted_rules.othello.game import random_games, replay
 from handbuilt import OthelloGPT, Shape, build
-from handbuilt.network.layout import Layout
 
 GAMES = next(random_games(12, 6, purpose="tests"))[:, :30]
 CPU = torch.device("cpu")
@@ -70,7 +69,7 @@ def test_rules_about_the_board_see_a_board_that_is_wrong() -> None:
 
 def test_discs_are_found_where_a_hand_built_model_writes_them() -> None:
     """Layer 6 settles the board after the move: its directions come out, square by square."""
-    settled = Layout.of(MODEL).directions["settled"]
+    settled = MODEL.layout.directions["settled"]
     written = disc_directions(MODEL, games=40)[6]
     loudest = written[:, settled].abs().argmax(-1)
     assert int((loudest == torch.arange(64)).sum()) >= 60

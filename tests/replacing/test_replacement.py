@@ -41,7 +41,8 @@ from extracted_rules.othello.game import random_games, replay
 from extracted_rules.othello.notation import CONTEXT, LABELS, PLAYABLE, token_of
 from handbuilt.compiler import facts, state
 from handbuilt.network.layout import Layout
-from handbuilt.network.transformer import OthelloGPT, Shape
+from handbuilt.network.shape import Shape
+from handbuilt.network.transformer import OthelloGPT
 from handbuilt.recipes import build
 from handbuilt.weights import Weights
 from tests.command_line import run
@@ -87,7 +88,7 @@ def blanks() -> OthelloGPT:
 
 @pytest.fixture(scope="module")
 def own_rules(blanks: OthelloGPT) -> Catalogue:
-    layout = Layout.of(blanks).neurons[0]
+    layout = blanks.layout.neurons[0]
     kinds = {"occupied": "occupied", "occupied-cap": "occupied", "placed": "played"}
     return about(
         blanks,
@@ -223,7 +224,7 @@ def test_directions_with_names_are_read_as_such() -> None:
     shape = model.shape
     probes = Probes("", 0, 0, torch.zeros(16, 513, 64, 3), torch.zeros(16, 513, 64))
     readings = Readings.of(model, probes)
-    names = Layout.of(model).directions
+    names = model.layout.directions
     told = [names.name(int(place)) for place in readings.named]
     assert {"belief.C4", "blank.A1", "need"} <= {*told}
     assert not {"ballast.plus", "position.3"} & {*told}
@@ -238,7 +239,7 @@ def test_directions_with_names_are_read_as_such() -> None:
 
 def test_without_its_neurons_a_line_fails_where_it_applies() -> None:
     model = build("logic")
-    layout = Layout.of(model)
+    layout = model.layout
     lines = [
         rule(layer, place, "line", member)
         for layer in (6, 7)

@@ -16,7 +16,7 @@ from comparison.reporting.anatomy import (
     worked_moves,
 )
 from handbuilt import OthelloGPT, Shape, build
-from handbuilt.network.layout import Layout, LayoutError
+from handbuilt.network.layout import LayoutError
 from tests.command_line import run
 
 
@@ -46,7 +46,7 @@ def test_a_layer_reads_and_writes_what_its_rules_say(calibrated: OthelloGPT) -> 
 
 @pytest.mark.parametrize("layer", range(8))
 def test_nothing_of_a_layer_is_left_out(calibrated: OthelloGPT, layer: int) -> None:
-    found, layout = layer_anatomy(calibrated, layer), Layout.of(calibrated)
+    found, layout = layer_anatomy(calibrated, layer), calibrated.layout
     for parts, slots in ((found.heads, layout.heads), (found.neurons, layout.neurons)):
         assert [(p.name, p.count) for p in parts] == [
             (f.name, len(f.members)) for f in slots[layer].families.values()
@@ -62,7 +62,7 @@ def test_nothing_of_a_layer_is_left_out(calibrated: OthelloGPT, layer: int) -> N
 
 def test_what_is_silenced_disappears() -> None:
     model = build("logic")
-    layout = Layout.of(model)
+    layout = model.layout
     before = layer_anatomy(model, 3)
     settle = layout.neurons[3]["settle"]
     with torch.no_grad():
@@ -101,7 +101,7 @@ def test_the_picture_is_drawn_whole(calibrated: OthelloGPT, tmp_path: Path) -> N
     found = layer_anatomy(calibrated, 7)
     values = held(calibrated, 7, worked_moves())
     assert values.shape == (3, 512)
-    belief = values[:, Layout.of(calibrated).directions["belief"]]
+    belief = values[:, calibrated.layout.directions["belief"]]
     assert not torch.equal(belief[0], belief[1])
     assert torch.equal(belief[1], belief[2])  # layer 7's neurons only count lines
     for shown in (None, values):

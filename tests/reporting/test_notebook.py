@@ -13,7 +13,8 @@ from comparison.drawing.svg import Board, side_by_side
 from comparison.scoring.bench import MissingDeviceError, evaluate
 from extracted_rules.othello.game import IllegalGameError, random_games
 from extracted_rules.othello.notation import square_of
-from handbuilt.network.transformer import OthelloGPT, Shape
+from handbuilt.network.shape import Shape
+from handbuilt.network.transformer import OthelloGPT
 
 TOUR = Path(__file__).parents[2] / "docs" / "tour.ipynb"
 SVG = "{http://www.w3.org/2000/svg}"

@@ -16,7 +16,8 @@ from comparison.scoring.near import QUANTILES, alike, near_misses
 from comparison.scoring.records import Answers, Bench, Records
 from extracted_rules.othello.game import Replay, random_games, replay
 from extracted_rules.othello.notation import CONTEXT
-from handbuilt.network.transformer import OthelloGPT, Shape
+from handbuilt.network.shape import Shape
+from handbuilt.network.transformer import OthelloGPT
 from tests.errors.made import answers, positions, records
 
 

@@ -33,7 +33,8 @@ from comparison.training.models import UnknownModelError
 from extracted_rules.othello.game import Replay, random_games, replay
 from extracted_rules.othello.notation import LABELS, SQUARE_OF_TOKEN
 from handbuilt import build
-from handbuilt.network.transformer import CheckpointError, OthelloGPT, Shape
+from handbuilt.network.shape import CheckpointError, Shape
+from handbuilt.network.transformer import OthelloGPT
 
 CPU = torch.device("cpu")
 STAGE_NAMES = ("plies 2-20", "plies 21-40", "plies 41-60")

@@ -17,7 +17,8 @@ from comparison.training.reference import Manifest, load_reference, rounded, wri
 from comparison.training.settings import Phase, Settings
 from comparison.training.training import initialise, train
 from extracted_rules.files import whole_folder
-from handbuilt.network.transformer import CheckpointError, OthelloGPT, Shape
+from handbuilt.network.shape import CheckpointError, Shape
+from handbuilt.network.transformer import OthelloGPT
 from tests.command_line import run
 
 TINY = Shape(n_layers=1, d_model=16, n_heads=2, d_head=8, d_mlp=16)

@@ -51,7 +51,7 @@ class Exhibit:
 
     @property
     def handbuilt(self) -> bool:
-        return "layout" in self.model.metadata
+        return self.model.is_handbuilt
 
     @property
     def layer_reader(self) -> LayerReader:
