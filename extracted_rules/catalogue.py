@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from extracted_rules.conditions import ConditionError, in_words, parse_part, tree_features
+from extracted_rules.errors import UserError
 from extracted_rules.files import whole_file
 from extracted_rules.othello.notation import square_of
 from extracted_rules.othello.patterns import Pattern
@@ -32,7 +33,7 @@ F1_STEPS = (0.5, 0.9, 0.99)
 REFERENCE = Path(__file__).parent / "catalogues" / "reference.jsonl"
 
 
-class CatalogueError(ValueError):
+class CatalogueError(UserError):
     """A file that holds no usable catalogue, or a question it cannot answer; one sentence."""
 
 

@@ -24,6 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from extracted_rules.errors import UserError
 from extracted_rules.othello.game import Replay
 from extracted_rules.othello.notation import LABELS, N_SQUARES, PLAYABLE, SQUARE_OF_TOKEN
 from extracted_rules.othello.patterns import BRACKETS, PATTERNS, Pattern
@@ -47,7 +48,7 @@ TREE_FEATURES: tuple[str, ...] = tuple(
 _TREE_COLUMN = {feature: column for column, feature in enumerate(TREE_FEATURES)}
 
 
-class ConditionError(ValueError):
+class ConditionError(UserError):
     """A part of a rule that says nothing about a board; the message is one sentence."""
 
 

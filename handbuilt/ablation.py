@@ -6,10 +6,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from extracted_rules.errors import UserError
 from handbuilt.strengths import CLAIMING, LENGTHS, NEVER, VOICES, Strengths
 
 
-class UnknownRuleError(ValueError):
+class UnknownRuleError(UserError):
     """A rule that no recipe has; the message is one sentence."""
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from extracted_rules.errors import UserError
 from extracted_rules.files import read_tensors, write_tensors
 from extracted_rules.othello.game import Replay, random_games, replay, stream_seed
 from extracted_rules.othello.notation import CONTEXT, SQUARE_OF_TOKEN
@@ -35,7 +36,7 @@ SPARE = 6.0
 PASSED = 3.0
 
 
-class CalibrationError(RuntimeError):
+class CalibrationError(UserError):
     """A fit that cannot start, go on or be resumed; the message is one sentence."""
 
 

@@ -2,6 +2,7 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
+from extracted_rules.errors import UserError
 from handbuilt.compiler import compile_rules
 from handbuilt.network.transformer import OthelloGPT
 from handbuilt.strengths import load_strengths
@@ -15,7 +16,7 @@ RECIPES: dict[str, str] = {
 }
 
 
-class UnknownRecipeError(ValueError):
+class UnknownRecipeError(UserError):
     """A recipe that does not exist; the message is one sentence."""
 
 

@@ -51,7 +51,9 @@ def describe_command(
     if layer is None:
         if out is not None:
             raise LayoutError("what is drawn is one layer: name it with --layer")
-        lines = othello_gpt(model, "it carries no names").layout.describe(place)
+        lines = othello_gpt(model, "it is not hand-built and carries no names").layout.describe(
+            place
+        )
     else:
         lines = _describe_layer(model, place, layer, out)
     for line in lines:

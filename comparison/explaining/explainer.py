@@ -11,6 +11,7 @@ from comparison.explaining.explanation import Explanation, SquareReasons
 from comparison.explaining.names import PartNames
 from comparison.explaining.partings import Parting, parting
 from comparison.reading.layer_boards import LayerReader
+from extracted_rules.errors import UserError
 from extracted_rules.othello.game import Replay, replay
 from extracted_rules.othello.notation import (
     LABELS,
@@ -26,7 +27,7 @@ from extracted_rules.othello.notation import (
 NAMED = 6
 
 
-class ExplanationError(ValueError):
+class ExplanationError(UserError):
     """A position or square of which there is nothing to explain; the message is one sentence."""
 
 

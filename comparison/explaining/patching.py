@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from comparison.explaining.names import PartName, PartNames
+from extracted_rules.errors import UserError
 from extracted_rules.othello.game import replay
 from extracted_rules.othello.notation import CONTEXT, LABELS, PLAYABLE, squares_from_tokens
 from handbuilt.network.transformer import OthelloGPT
@@ -26,7 +27,7 @@ PLACES = {"stream": "hook_resid_pre", "attention": "hook_attn_out", "mlp": "hook
 BATCH = 32
 
 
-class PatchingError(ValueError):
+class PatchingError(UserError):
     """Two games between which nothing can be patched; the message is one sentence."""
 
 

@@ -16,6 +16,7 @@ from comparison.scoring.intervals import GROUPS, group_of_games
 from extracted_rules.conditions import Boards, there
 from extracted_rules.discovery.candidates import shuffled
 from extracted_rules.discovery.heads import HeadRoles
+from extracted_rules.errors import UserError
 from extracted_rules.othello.game import random_games, replay, stream_seed
 from extracted_rules.othello.notation import CONTEXT
 from handbuilt.network.layout import Layout
@@ -26,7 +27,7 @@ from handbuilt.network.transformer import Keep, OthelloGPT
 GAMES, FEWEST_GAMES = 200, 2 * GROUPS
 
 
-class FindingsError(ValueError):
+class FindingsError(UserError):
     """What no findings can be asked with; the message is one sentence."""
 
 

@@ -9,13 +9,14 @@ from torch import Tensor
 
 from comparison.drawing.answers import Answer
 from comparison.properties.subjects import Subject
+from extracted_rules.errors import UserError
 from extracted_rules.othello.notation import format_transcript, squares_from_tokens
 
 #: A group of strata, the stratum, and which positions it holds: bool [cases, T].
 Stratum = tuple[str, str, Tensor]
 
 
-class PropertyError(ValueError):
+class PropertyError(UserError):
     """A property that is not there or a model that cannot be asked; the message is one sentence."""
 
 

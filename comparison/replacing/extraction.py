@@ -30,6 +30,7 @@ from extracted_rules.discovery.collecting import Batch, Collector, CollectorOf, 
 from extracted_rules.discovery.heads import HeadCollector
 from extracted_rules.discovery.layers import LayerCollector
 from extracted_rules.discovery.neuron_rules import FEWEST_GAMES, THRESHOLDS, Labels, NeuronRules
+from extracted_rules.errors import UserError
 from extracted_rules.files import whole_file
 from extracted_rules.othello.game import Replay, random_games, replay, stream_seed
 from extracted_rules.othello.notation import CONTEXT
@@ -48,7 +49,7 @@ WHOLE = 100
 METHOD = 2
 
 
-class ExtractionError(ValueError):
+class ExtractionError(UserError):
     """What no rules can be extracted with; the message is one sentence."""
 
 

@@ -16,6 +16,7 @@ from comparison.scoring.measures import (
     score,
     strata,
 )
+from extracted_rules.errors import UserError
 from extracted_rules.othello.game import Replay, random_games, replay
 from extracted_rules.othello.notation import CONTEXT
 
@@ -38,7 +39,7 @@ def no_bars(name: str, total: int) -> Progress:
     return lambda done: None
 
 
-class MissingDeviceError(RuntimeError):
+class MissingDeviceError(UserError):
     """The device asked for is not on this machine; the message is one sentence."""
 
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from comparison.scoring.measures import STAGES, Estimate, Ratio, Scores, legal_tokens
+from extracted_rules.errors import UserError
 from extracted_rules.files import whole_file
 from extracted_rules.othello.game import Replay
 from extracted_rules.othello.notation import LABELS, PLAYABLE
@@ -33,7 +34,7 @@ PLIES = 64
 _BIT = torch.ones((), dtype=torch.int64) << torch.arange(len(PLAYABLE))
 
 
-class BenchMismatchError(ValueError):
+class BenchMismatchError(UserError):
     """Error sets of different benches cannot be compared; the message is one sentence."""
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from comparison.scoring.bench import batches
 from comparison.scoring.error_sets import KINDS, PLIES, ErrorSet
 from comparison.scoring.measures import STAGES, Ratio, legal_tokens, score, strata
+from extracted_rules.errors import UserError
 from extracted_rules.othello.game import Replay, replay
 from extracted_rules.othello.notation import CONTEXT, TOKEN_OF_SQUARE
 
@@ -34,7 +35,7 @@ NEAR = "near"
 ALL_KINDS = (*KINDS, NEAR)
 
 
-class ErrorsError(ValueError):
+class ErrorsError(UserError):
     """Error sets that cannot be made, or files that hold none; the message is one sentence."""
 
 

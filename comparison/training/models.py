@@ -6,6 +6,7 @@ from torch import nn
 
 from comparison.scoring.baselines import BASELINES
 from comparison.training import reference
+from extracted_rules.errors import UserError
 from extracted_rules.othello.notation import CONTEXT, N_TOKENS
 from handbuilt.network import checkpoints
 from handbuilt.network.shape import CheckpointError
@@ -14,7 +15,7 @@ from handbuilt.recipes import RECIPES, build
 REFERENCE = "reference"
 
 
-class UnknownModelError(ValueError):
+class UnknownModelError(UserError):
     """A name that is no recipe, no baseline and no file; the message is one sentence."""
 
 

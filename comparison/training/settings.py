@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from math import cos, isfinite, pi
 from typing import Any
 
+from extracted_rules.errors import UserError
 from extracted_rules.othello.notation import CONTEXT
 from handbuilt.network.shape import Shape
 
@@ -14,7 +15,7 @@ SCHEDULES = ("cosine", "constant")
 PRECISIONS = ("auto", "bfloat16", "float32")
 
 
-class TrainingError(RuntimeError):
+class TrainingError(UserError):
     """A run that cannot start, go on or be resumed; the message is one sentence."""
 
 

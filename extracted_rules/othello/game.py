@@ -14,6 +14,7 @@ from hashlib import blake2b
 import torch
 from torch import Tensor
 
+from extracted_rules.errors import UserError
 from extracted_rules.othello.geometry import STANDARD, Geometry
 
 BLACK, WHITE = 1, -1
@@ -116,7 +117,7 @@ def start(
 # --------------------------------------------------------------------------- replay
 
 
-class IllegalGameError(ValueError):
+class IllegalGameError(UserError):
     """A game that breaks the rules. ``game`` counts from 0, ``ply`` from 1."""
 
     def __init__(self, game: int, ply: int, reason: str) -> None:

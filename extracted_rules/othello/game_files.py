@@ -17,10 +17,11 @@ from typing import BinaryIO, TextIO
 import torch
 from torch import Tensor
 
+from extracted_rules.errors import UserError
 from extracted_rules.othello.game import IllegalGameError, replay
+from extracted_rules.othello.geometry import NotationError
 from extracted_rules.othello.notation import (
     MAX_PLIES,
-    NotationError,
     format_transcript,
     parse_transcript,
     squares_from_tokens,
@@ -28,7 +29,7 @@ from extracted_rules.othello.notation import (
 )
 
 
-class GameFileError(ValueError):
+class GameFileError(UserError):
     """A file that cannot be used; the message is one sentence naming file, place and reason."""
 
 

@@ -17,6 +17,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from extracted_rules.errors import UserError
+
 #: Squares a side of the boards there are, and of the one that everybody plays on.
 SIZES = (4, 6, 8)
 STANDARD = 8
@@ -28,11 +30,11 @@ DIRECTIONS: tuple[tuple[int, int], ...] = (
 DIRECTION_NAMES = ("N", "NE", "E", "SE", "S", "SW", "W", "NW")
 
 
-class BoardError(ValueError):
+class BoardError(UserError):
     """A board that does not exist, or that does not fit; the message is one sentence."""
 
 
-class NotationError(ValueError):
+class NotationError(UserError):
     """A label, square or transcript that cannot be read; the message is one sentence."""
 
 

@@ -8,6 +8,8 @@ squares that can be played, row-major with the four centre squares skipped (Li e
 import torch
 from torch import Tensor
 
+from extracted_rules.othello.geometry import NotationError
+
 N_SQUARES = 64
 N_TOKENS = 61
 NO_MOVE = 0
@@ -29,10 +31,6 @@ SQUARE_OF_TOKEN: Tensor = torch.tensor([N_SQUARES, *PLAYABLE])
 TOKEN_OF_SQUARE: Tensor = torch.tensor(
     [_TOKEN_OF_SQUARE.get(square, NO_MOVE) for square in range(N_SQUARES + 1)]
 )
-
-
-class NotationError(ValueError):
-    """A label, square or transcript that cannot be read; the message is one sentence."""
 
 
 def square_of(label: str) -> int:

@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from extracted_rules.errors import UserError
 from extracted_rules.files import whole_file
 from handbuilt.network import huggingface
 from handbuilt.network.shape import CheckpointError, Shape
@@ -35,7 +36,7 @@ LINEAR_HEAD = 64
 Weights = dict[str, Tensor]
 
 
-class ExportError(ValueError):
+class ExportError(UserError):
     """A model that a format cannot hold, or an unknown format; the message is one sentence."""
 
 

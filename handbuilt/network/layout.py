@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from extracted_rules.errors import UserError
 from handbuilt.network.shape import CheckpointError, Shape
 
 
-class LayoutError(ValueError):
+class LayoutError(UserError):
     """An overlap, an overrun or an unknown name; the message is one sentence."""
 
 

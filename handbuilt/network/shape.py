@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass, replace
 
+from extracted_rules.errors import UserError
 from extracted_rules.othello.geometry import STANDARD, Geometry
 
 _PAPER = Geometry(STANDARD)
 
 
-class CheckpointError(ValueError):
+class CheckpointError(UserError):
     """A file or model that is not usable so; the message is one sentence."""
 
 

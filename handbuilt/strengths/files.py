@@ -14,6 +14,7 @@ from textwrap import wrap
 import torch
 
 from extracted_rules import catalogue
+from extracted_rules.errors import UserError
 from extracted_rules.othello.notation import LABELS
 from extracted_rules.othello.patterns import PAIRS
 from handbuilt.strengths.definition import AXES, Strengths, shape_of
@@ -25,7 +26,7 @@ FOLDER = Path(__file__).parent
 EXTRACTED = "extracted"
 
 
-class StrengthsError(ValueError):
+class StrengthsError(UserError):
     """Strengths that are incomplete or misshapen; the message is one sentence."""
 
 

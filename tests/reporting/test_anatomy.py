@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from comparison.commands import cli
 from comparison.reporting.anatomy import (
     Anatomy,
     Part,
@@ -15,6 +14,7 @@ from comparison.reporting.anatomy import (
     layer_anatomy,
     worked_moves,
 )
+from extracted_rules.errors import UserError
 from handbuilt import OthelloGPT, Shape, build
 from handbuilt.network.layout import LayoutError
 from tests.command_line import run
@@ -115,9 +115,9 @@ def test_mistakes_are_one_sentence(calibrated: OthelloGPT) -> None:
     for layer in (-1, 8):
         with pytest.raises(LayoutError, match=rf"layer {layer} does not exist; there are 8") as bad:
             layer_anatomy(calibrated, layer)
-        assert isinstance(bad.value, cli.USER_ERRORS)
+        assert isinstance(bad.value, UserError)
     trained = OthelloGPT(Shape(n_layers=1, d_model=8, n_heads=1, d_head=8, d_mlp=8))
-    with pytest.raises(cli.USER_ERRORS, match="not hand-built"):
+    with pytest.raises(UserError, match="not hand-built"):
         layer_anatomy(trained, 0)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from comparison.reporting.report import without_nan
+from extracted_rules.errors import UserError
 from extracted_rules.files import whole_file
 
 T = TypeVar("T")
@@ -15,7 +16,7 @@ T = TypeVar("T")
 SECTION_FILE = "section.json"
 
 
-class PageError(ValueError):
+class PageError(UserError):
     """A page that cannot be made as asked; the message is one sentence."""
 
 
