@@ -1,14 +1,22 @@
-"""Files that nothing already written is lost by: whole or not at all; tensors by name."""
+"""Files that nothing already written is lost by: whole or not at all; tensors by name; results
+that are made once and read ever after."""
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
+import msgspec
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+
+from extracted_rules.errors import UserError
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -88,3 +96,102 @@ def whole_folder(path: Path) -> Iterator[Path]:
     finally:
         for folder in (partial, old):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+# --------------------------------------------------------------------------- made once
+
+
+class KeptError(UserError):
+    """A file that holds no result to go on from; the message is one sentence."""
+
+
+@dataclass(frozen=True)
+class Kept(Generic[T]):
+    """A result on the disk that says what it depends on, so that a killed run goes on from what is
+    finished, and nothing of something else is quietly used.
+
+    about: whatever the result depends on (the model's fingerprint, seed, games, version of the
+    format ...), each as a string under the name by which a user knows it. How it is used::
+
+        kept = KeptData(work / f"{name}.msgpack", {"model": print, "seed": str(seed)}, Found)
+        found = kept.once(lambda: ask(finding, studied))  # read if it was made before
+
+    Whoever overwrites a state again and again calls :meth:`write` and :meth:`read` alone. Both
+    kinds below are written whole or not at all.
+    """
+
+    path: Path
+    about: Mapping[str, str]
+
+    def once(self, make: Callable[[], T]) -> T:
+        """What ``make`` gives, written; or read where that was done before. Raises KeptError and
+        OSError."""
+        if self.path.exists():
+            return self.read()
+        result = make()
+        self.write(result)
+        return result
+
+    def read(self) -> T:
+        """Raises KeptError for a file of something else or one that is damaged."""
+        raise NotImplementedError
+
+    def write(self, result: T) -> None:
+        """Raises OSError."""
+        raise NotImplementedError
+
+    def damaged(self, why: object) -> KeptError:
+        return KeptError(
+            f"{self.path} is cut short or no such result ({why}); without it, it is made anew"
+        )
+
+    def check(self, about: Mapping[str, str]) -> None:
+        """Raises KeptError unless a file that says ``about`` of itself is what is asked for."""
+        differs = [name for name, value in self.about.items() if about.get(name) != value]
+        if differs:
+            raise KeptError(
+                f"{self.path} was made of something else: it differs in its {', '.join(differs)}; "
+                "give another folder, or take it away"
+            )
+
+
+#: Tensors by name, and what else there is to say of them.
+Tensors = tuple[dict[str, Tensor], dict[str, str]]
+
+
+@dataclass(frozen=True)
+class KeptTensors(Kept[Tensors]):
+    """A safetensors file; ``about`` and what the result says of itself are its metadata."""
+
+    def read(self) -> Tensors:
+        try:
+            tensors, metadata = read_tensors(self.path)
+        except OSError as error:
+            raise self.damaged(error) from None
+        self.check(metadata)
+        return tensors, {name: v for name, v in metadata.items() if name not in self.about}
+
+    def write(self, result: Tensors) -> None:
+        tensors, says = result
+        write_tensors(self.path, tensors, {**self.about, **says})
+
+
+@dataclass(frozen=True)
+class KeptData(Kept[T]):
+    """A msgpack file of plain data or dataclasses of the type ``of``; NaN and infinity are kept."""
+
+    of: type[T]
+
+    def read(self) -> T:
+        try:
+            about, data = msgspec.msgpack.decode(
+                self.path.read_bytes(), type=tuple[dict[str, str], msgspec.Raw]
+            )
+            self.check(about)
+            return msgspec.msgpack.decode(data, type=self.of)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise self.damaged(error) from None
+
+    def write(self, result: T) -> None:
+        with whole_file(self.path) as partial:
+            partial.write_bytes(msgspec.msgpack.encode((dict(self.about), result)))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from comparison.reading.probes import fingerprint
 from comparison.scoring.bench import FORWARD_GAMES, Progress, batches
 from comparison.scoring.records import Answers, Bench, Columns, ErrorsError, digest
-from extracted_rules.files import read_tensors, write_tensors
+from extracted_rules.files import KeptTensors
 from extracted_rules.othello.game import replay
 from extracted_rules.othello.notation import CONTEXT
 from handbuilt.network.transformer import OthelloGPT
@@ -84,30 +84,28 @@ def record(
     """The answers of a model on its device, those in ``folder`` read, the others worked out.
 
     choose_tau: called only where no part knows; ``seed`` is what it depends on beside the model.
-    Raises ErrorsError for parts of something else and for parts that are damaged, and OSError.
+    Raises KeptError for parts of something else and for damaged ones, ErrorsError for parts that
+    do not go together, and OSError.
     """
-    about = {
-        "format": FORMAT, "version": VERSION, "model": subject.identity, "seed": str(seed),
-    }  # fmt: skip
+    about = {"format": FORMAT, "version": VERSION, "model": subject.identity, "seed": str(seed)}
     tau: float | None = None
     parts = []
     for first, tokens in _chunks(bench.tokens):
         last = first + len(tokens)
         path = folder / f"{subject.stem}-{first:06d}-{last:06d}.safetensors"
-        about["games"] = digest(tokens)
-        game = bench.positions.game
-        positions = int(((game >= first) & (game < last)).sum())
-        if path.exists():
-            part, its_tau = _read(path, about, positions)
+        kept = KeptTensors(path, {**about, "games": digest(tokens)})
+        if not path.exists():
+            tau = choose_tau() if tau is None else tau
+            part = _answer(subject.model, tokens, tau, progress)
+            tensors = {f.name: torch.from_numpy(getattr(part, f.name)) for f in fields(part)}
+            kept.write((tensors, {"tau": repr(tau)}))
+        else:
+            game = bench.positions.game
+            part, its_tau = _read(kept, int(((game >= first) & (game < last)).sum()))
             if tau not in (None, its_tau):
                 raise ErrorsError(f"{path} was made with another tau than the part before it")
             tau = its_tau
             progress(len(tokens))
-        else:
-            tau = choose_tau() if tau is None else tau
-            part = _answer(subject.model, tokens, tau, progress)
-            tensors = {f.name: torch.from_numpy(getattr(part, f.name)) for f in fields(part)}
-            write_tensors(path, tensors, {**about, "tau": repr(tau)})
         parts.append(part)
     assert tau is not None  # a bench has games
     return Answers(subject.name, tau, subject.trained, Columns.join(parts))
@@ -126,29 +124,13 @@ def _answer(model: nn.Module, tokens: Tensor, tau: float, progress: Progress) ->
     return Columns.join(found)
 
 
-def _read(path: Path, about: dict[str, str], positions: int) -> tuple[Columns, float]:
-    try:
-        tensors, metadata = read_tensors(path)
-    except OSError as error:
-        raise ErrorsError(
-            f"{path} is cut short or no part of an error set ({error}); without it, it is made anew"
-        ) from None
-    if metadata.get("format") != FORMAT:
-        raise ErrorsError(f"{path} is no part of an error set")
-    differs = {
-        "version": f"is of version {metadata.get('version')}; this reads {VERSION}",
-        "model": "holds the answers of another model",
-        "games": "holds answers to other games",
-        "seed": "was made with another seed",
-    }
-    for name, says in differs.items():
-        if metadata.get(name) != about[name]:
-            raise ErrorsError(f"{path} {says}: give another folder, or take it away")
+def _read(kept: KeptTensors, positions: int) -> tuple[Columns, float]:
+    tensors, says = kept.read()
     shapes = {name: (t.dtype, tuple(t.shape)) for name, t in tensors.items()}
     if shapes != {name: (dtype, (positions,)) for name, dtype in _DTYPES.items()}:
-        raise ErrorsError(f"{path} does not hold the answers that it should")
+        raise ErrorsError(f"{kept.path} does not hold the answers that it should")
     try:
-        tau = float(metadata["tau"])
+        tau = float(says["tau"])
     except (KeyError, ValueError):
-        raise ErrorsError(f"{path} does not say with which tau it was made") from None
+        raise ErrorsError(f"{kept.path} does not say with which tau it was made") from None
     return Columns(**{name: tensors[name].numpy() for name in _DTYPES}), tau

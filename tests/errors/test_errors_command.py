@@ -11,6 +11,7 @@ from comparison.scoring.baselines import UniformEmpty
 from comparison.scoring.records import ErrorsError
 from comparison.training import companions
 from comparison.training.models import UnknownModelError
+from extracted_rules.files import KeptError
 from handbuilt.network.shape import CheckpointError, Shape
 from handbuilt.network.transformer import OthelloGPT
 from tests.command_line import run
@@ -97,9 +98,9 @@ def test_mistakes_are_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     # Parts of a run on other games: here, of recorded ones.
     wrong("uniform-empty", *FEW, *out)
     (tmp_path / "games.txt").write_text("f5d6c3\n" * 16)
-    with pytest.raises(ErrorsError, match="holds answers to other games"):
+    with pytest.raises(KeptError, match="differs in its games"):
         wrong("uniform-empty", "--file", tmp_path / "games.txt", "--device", "cpu", *out)
     part = next((tmp_path / "out" / "answers").glob("*.safetensors"))
     part.write_bytes(part.read_bytes()[:500])
-    with pytest.raises(ErrorsError, match="cut short"):
+    with pytest.raises(KeptError, match="cut short"):
         wrong("uniform-empty", *FEW, *out)

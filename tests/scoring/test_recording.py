@@ -28,7 +28,8 @@ from comparison.scoring.records import (
     how_many,
     packed,
 )
-from extracted_rules.files import read_tensors, write_tensors
+from extracted_rules.errors import UserError
+from extracted_rules.files import KeptError, read_tensors, write_tensors
 from extracted_rules.othello.game import random_games, replay
 from extracted_rules.othello.notation import PLAYABLE, SQUARE_OF_TOKEN, TOKEN_OF_SQUARE
 
@@ -176,15 +177,15 @@ def test_parts_of_something_else_are_refused(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recorded(bench, tmp_path, Noisy())
-    with pytest.raises(ErrorsError, match="another model"):
+    with pytest.raises(KeptError, match="differs in its model;"):
         recorded(bench, tmp_path, Other())
-    with pytest.raises(ErrorsError, match="another seed"):
+    with pytest.raises(KeptError, match="differs in its seed;"):
         recorded(bench, tmp_path, Noisy(), seed=2)
     others = Bench.of(bench.tokens.flip(0), "others")
-    with pytest.raises(ErrorsError, match="other games"):
+    with pytest.raises(KeptError, match="differs in its games;"):
         recorded(others, tmp_path, Noisy())
     monkeypatch.setattr(recording, "VERSION", "2")
-    with pytest.raises(ErrorsError, match="of version 1; this reads 2"):
+    with pytest.raises(KeptError, match="differs in its version;"):
         recorded(bench, tmp_path, Noisy())
 
 
@@ -195,7 +196,7 @@ def test_damaged_parts_are_one_sentence(bench: Bench, tmp_path: Path, damage: st
     data = part.read_bytes()
     damaged = {"cut short": data[: len(data) // 2], "empty": b"", "another file": b"game\n" * 99}
     part.write_bytes(damaged[damage])
-    with pytest.raises(ErrorsError) as caught:
+    with pytest.raises(KeptError) as caught:
         recorded(bench, tmp_path, Noisy())
     assert str(part) in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -210,10 +211,10 @@ def test_parts_that_do_not_hold_what_they_should_are_refused(bench: Bench, tmp_p
         (shorter, about, "does not hold the answers"),
         (tensors, {**about, "tau": "0.5"}, "another tau"),
         (tensors, {**about, "tau": "none"}, "does not say with which tau"),
-        (tensors, {}, "no part of an error set"),
+        (tensors, {}, "differs in its format, version"),
     ):
         write_tensors(part, held, says)
-        with pytest.raises(ErrorsError, match=sentence):
+        with pytest.raises(UserError, match=sentence):
             recorded(bench, tmp_path, Noisy())
 
 
