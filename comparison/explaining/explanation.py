@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from comparison.drawing.svg import Board, side_by_side
 from comparison.explaining.causes import BOARD, COUNTING, SIDE, Cause
 from comparison.explaining.contributions import Reason
 from comparison.explaining.partings import Parting, Told
 from extracted_rules.othello.notation import COLUMNS, LABELS, N_SQUARES, PLAYABLE, TOKEN_OF_SQUARE
+from extracted_rules.othello.svg import Picture, side_by_side
 
 COLOUR = {1: "black", -1: "white", 0: "nobody"}
 #: Kinds of neurons that add less than this to a logit are not told of.
@@ -294,16 +294,18 @@ def _reasons(square: SquareReasons) -> Iterator[str]:
     yield f"  {square.rest:+7.2f}  all others"
 
 
-def boards(e: Explanation) -> list[Board]:
+def boards(e: Explanation) -> list[Picture]:
     """The answer on the true board, and the board that the model holds, if anything reads it."""
     tint = torch.zeros(N_SQUARES, dtype=torch.float64)
     tint[list(PLAYABLE)] = e.log_odds
     frame = -1 if e.asked is None else e.asked
-    drawn = [Board(e.board, e.legal, f"{e.model}: the answer", tint, likeliest=e.top, frame=frame)]
+    drawn = [
+        Picture(e.board, e.legal, f"{e.model}: the answer", tint, likeliest=e.top, frame=frame)
+    ]
     if e.held is not None and e.decisive is not None:
         held = e.held[e.decisive]
         drawn.append(
-            Board(
+            Picture(
                 held.sign().to(torch.int8),
                 title=f"held behind layer {e.decisive}",
                 wrong=held.sign() != e.board,

@@ -118,10 +118,11 @@ def start(
 
 
 class IllegalGameError(UserError):
-    """A game that breaks the rules. ``game`` counts from 0, ``ply`` from 1."""
+    """A game that breaks the rules. ``ply`` counts from 1, ``game`` from 0 where there are many."""
 
-    def __init__(self, game: int, ply: int, reason: str) -> None:
-        super().__init__(f"game {game + 1}, ply {ply}: {reason}")
+    def __init__(self, game: int | None, ply: int, reason: str) -> None:
+        where = "" if game is None else f"game {game + 1}, "
+        super().__init__(f"{where}ply {ply}: {reason}")
         self.game, self.ply, self.reason = game, ply, reason
 
 
@@ -153,9 +154,9 @@ class Replay:
 
 
 @dataclass
-class _Turn:
-    """A batch of positions with unseen passes resolved: ``mine`` is the side that really moves,
-    where one can; ``legal`` is 0 where neither side can.
+class Turn:
+    """A batch of positions, all int64 [games], with unseen passes resolved: ``mine`` is the side
+    that really moves, where one can; ``legal`` is 0 where neither side can.
     """
 
     board: int
@@ -167,7 +168,7 @@ class _Turn:
     exchanged: Tensor
 
     @classmethod
-    def resolve(cls, board: int, mine: Tensor, theirs: Tensor) -> "_Turn":
+    def resolve(cls, board: int, mine: Tensor, theirs: Tensor) -> "Turn":
         runs = _runs(mine, theirs, board)
         legal = _legal_from_runs(runs, mine, theirs, board)
         stuck = (legal == 0).nonzero().squeeze(-1)
@@ -183,6 +184,13 @@ class _Turn:
         """(mine, theirs, flips) for the side that alternation names next."""
         flips = _flips_from_runs(self.runs, move, self.theirs, self.board)
         return self.theirs ^ flips, self.mine | flips | move, flips
+
+    def refusal(self, game: int, move: int) -> str:
+        """Why a square that is not legal cannot be played in one of the games."""
+        if int(self.legal[game]) == 0:
+            return "is played after the game is over"
+        taken = int(self.mine[game] | self.theirs[game]) >> move & 1
+        return "is already occupied" if taken else "flips nothing"
 
 
 def _padded(tokens: Tensor, geometry: Geometry) -> Tensor:
@@ -221,7 +229,7 @@ def replay(
     some = (padded != 0).any(0).nonzero()
     plies = int(some[-1]) + 1 if len(some) else 0
     for ply in range(plies + 1):
-        turn = _Turn.resolve(board, mine, theirs)
+        turn = Turn.resolve(board, mine, theirs)
         mover[turn.exchanged] *= -1
         passed = torch.zeros(games, dtype=torch.bool, device=device)
         passed[turn.exchanged] = turn.legal[turn.exchanged] != 0
@@ -233,10 +241,10 @@ def replay(
         if ply == plies:
             break
         move = played[:, ply]
-        for fault in _faults(turn, move, padded, ply, geometry):
-            found[fault.game] = fault
-            padded[fault.game, ply:] = 0
-            played[fault.game, ply:] = 0
+        for game, reason in _faults(turn, move, padded, ply, geometry):
+            found[game] = IllegalGameError(game, ply + 1, reason)
+            padded[game, ply:] = 0
+            played[game, ply:] = 0
         mine, theirs, turned = turn.after(move)
         flips.append(turned)
         mover = -mover
@@ -262,22 +270,16 @@ def replay(
 
 
 def _faults(
-    turn: _Turn, move: Tensor, tokens: Tensor, ply: int, geometry: Geometry
-) -> Iterator[IllegalGameError]:
-    """The games whose move at this ply is illegal or follows a gap, in order."""
+    turn: Turn, move: Tensor, tokens: Tensor, ply: int, geometry: Geometry
+) -> Iterator[tuple[int, str]]:
+    """The games whose move at this ply is illegal or follows a gap, in order, and why."""
     after_gap = (tokens[:, ply - 1] == 0) if ply else torch.zeros_like(move, dtype=torch.bool)
     bad = ((move & ~turn.legal) != 0) | ((move != 0) & after_gap)
     for game in bad.nonzero().squeeze(-1).tolist():
-        label = geometry.labels[geometry.playable[int(tokens[game, ply]) - 1]]
-        if bool(after_gap[game]):
-            reason = f"{label} follows a gap in the game"
-        elif int(turn.legal[game]) == 0:
-            reason = f"{label} is played after the game is over"
-        elif int(move[game] & (turn.mine[game] | turn.theirs[game])):
-            reason = f"{label} is already occupied"
-        else:
-            reason = f"{label} flips nothing"
-        yield IllegalGameError(game, ply + 1, reason)
+        square = geometry.playable[int(tokens[game, ply]) - 1]
+        gap = bool(after_gap[game])
+        reason = "follows a gap in the game" if gap else turn.refusal(game, square)
+        yield game, f"{geometry.labels[square]} {reason}"
 
 
 # --------------------------------------------------------------------------- random games
@@ -332,7 +334,7 @@ def _random_chunk(games: int, geometry: Geometry, generator: torch.Generator) ->
     draws = torch.randint(0, 1 << 62, (plies // 2, games), generator=generator, device=device)
     one = torch.ones((), dtype=torch.int64, device=device)
     for ply in range(plies):
-        turn = _Turn.resolve(geometry.size, mine, theirs)
+        turn = Turn.resolve(geometry.size, mine, theirs)
         draw = draws[ply // 2] >> 31 if ply % 2 else draws[ply // 2] & 0x7FFFFFFF
         square = _pick(turn.legal, draw).clamp_(0, geometry.n_squares)
         move = (one << square) & turn.legal
@@ -375,9 +377,9 @@ def count_sequences(depth: int, board: int = STANDARD) -> int:
     """
     mine, theirs = start(1, board)
     for _ in range(depth):
-        turn = _Turn.resolve(board, mine, theirs)
+        turn = Turn.resolve(board, mine, theirs)
         game, square = unpack(turn.legal, board).nonzero(as_tuple=True)
         move = torch.ones((), dtype=torch.int64) << square
-        turn = _Turn.resolve(board, turn.mine[game], turn.theirs[game])
+        turn = Turn.resolve(board, turn.mine[game], turn.theirs[game])
         mine, theirs, _ = turn.after(move)
     return len(mine)

@@ -48,6 +48,11 @@ class Pattern:
     end: int
     name: str  # such as ``C4.E2``: from C4 eastwards over two discs
 
+    @property
+    def length(self) -> int:
+        """Discs between start and end."""
+        return len(self.run)
+
 
 @dataclass(frozen=True)
 class Bracket:
@@ -162,14 +167,16 @@ class Geometry:
         """The square of a label such as ``"f5"`` or ``"F5"``; NotationError otherwise."""
         square = self._square_of_label.get(label.upper())
         if square is None:
-            raise NotationError(f"{label!r} is not a square (A1..{self.labels[-1]})")
+            raise NotationError(
+                f"{label!r} is not a square of the {self} board (A1..{self.labels[-1]})"
+            )
         return square
 
     def token_of(self, square: int) -> int:
         """The token of a playable square; NotationError for the centre or off the board."""
         if square not in self.playable:
             where = self.labels[square] if 0 <= square < self.n_squares else str(square)
-            raise NotationError(f"{where} is never played, so it has no token")
+            raise NotationError(f"{where} is never played on the {self} board")
         return int(self.token_of_square[square])
 
     # ------------------------------------------------------------------ the start

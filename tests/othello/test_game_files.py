@@ -17,36 +17,38 @@ from extracted_rules.othello.game_files import (
     read_games,
     write_transcripts,
 )
-from extracted_rules.othello.notation import LABELS, parse_transcript, squares_from_tokens
+from extracted_rules.othello.geometry import Geometry
+from extracted_rules.othello.notation import parse_transcript, squares_from_tokens
 
 GAME = "f5d6c3d3c4f4f6b4f3e6"
 
 
-def wthor_bytes(games: list[list[int]]) -> bytes:
+def wthor_bytes(games: list[list[int]], board: int = 8) -> bytes:
     """A WTHOR file of some games of squares."""
-    header = struct.pack("<4BIHH4B", 20, 9, 1, 1, len(games), 0, 2009, 8, 0, 0, 0)
-    moves = [[10 * (s // 8 + 1) + s % 8 + 1 for s in game] for game in games]
+    header = struct.pack("<4BIHH4B", 20, 9, 1, 1, len(games), 0, 2009, board, 0, 0, 0)
+    moves = [[10 * (s // board + 1) + s % board + 1 for s in game] for game in games]
     return header + b"".join(bytes(8) + bytes(m) + bytes(60 - len(m)) for m in moves)
 
 
-def test_the_three_formats_agree(tmp_path: Path) -> None:
-    games = next(random_games(5, 2, purpose="test"))
-    squares = [squares_from_tokens(row) for row in games]
+@pytest.mark.parametrize("board", [4, 6, 8])
+def test_the_three_formats_agree(tmp_path: Path, board: int) -> None:
+    games = next(random_games(5, 2, board=board, purpose="test"))
+    squares = [squares_from_tokens(row, board) for row in games]
     text, pgn, wtb = tmp_path / "g.txt", tmp_path / "g.pgn", tmp_path / "g.WTB"
     with text.open("w") as file:
         file.write("# five games\n\n")
-        write_transcripts(games, file)
+        write_transcripts(games, file, board)
     lines = []
     for game in squares:
-        labels = [LABELS[s] for s in game]
+        labels = [Geometry(board).labels[s] for s in game]
         pairs = [
             f"{i + 1}. {' '.join(labels[2 * i : 2 * i + 2])}" for i in range((len(labels) + 1) // 2)
         ]
         lines.append('[Event "Test - 2009"]\n[Result "34-30"]\n\n' + "\n".join(pairs) + "\n34-30\n")
     pgn.write_text("\n".join(lines))
-    wtb.write_bytes(wthor_bytes(squares))
+    wtb.write_bytes(wthor_bytes(squares, board))
     for path in (text, pgn, wtb):
-        assert torch.cat(list(load_games(path))).equal(games), path
+        assert torch.cat(list(load_games(path, board))).equal(games), path
 
 
 def test_pgn_comments_passes_and_one_line_movetext_are_understood(tmp_path: Path) -> None:
@@ -87,6 +89,18 @@ def test_bad_files_stop_with_one_sentence(tmp_path: Path, text: str, message: st
     with pytest.raises(GameFileError, match=message) as caught:
         list(load_games(path))
     assert str(path) in str(caught.value)
+
+
+def test_games_of_another_board_are_one_sentence(tmp_path: Path) -> None:
+    text, wtb = tmp_path / "g.txt", tmp_path / "g.wtb"
+    text.write_text(GAME + "\n")
+    wtb.write_bytes(wthor_bytes([parse_transcript(GAME)]))
+    with pytest.raises(GameFileError, match=r"line 1: ply 3: C3 is never played on the 6 x 6"):
+        list(load_games(text, 6))
+    with pytest.raises(GameFileError, match=r"line 1: ply 1: 'f5' is not a square of the 4 x 4"):
+        list(load_games(text, 4))
+    with pytest.raises(GameFileError, match=r"its header says 8 x 8 squares; asked for was 6 x 6"):
+        list(load_games(wtb, 6))
 
 
 def test_bad_games_can_be_left_out(tmp_path: Path) -> None:

@@ -5,52 +5,52 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extracted_rules.othello.notation import (
-    CENTRE,
-    LABELS,
-    PLAYABLE,
-    SQUARE_OF_TOKEN,
-    TOKEN_OF_SQUARE,
+from extracted_rules import (
+    Geometry,
     NotationError,
     format_transcript,
     parse_transcript,
-    square_of,
     squares_from_tokens,
-    token_of,
     tokens_from_squares,
 )
 
-PLAYABLE_SQUARES = st.sampled_from(PLAYABLE)
+SIZES = st.sampled_from([4, 6, 8])
 
 
 def test_labels_and_tokens_follow_the_papers_numbering() -> None:
-    assert LABELS[0] == "A1"
-    assert LABELS[7] == "H1"
-    assert LABELS[63] == "H8"
-    assert [LABELS[s] for s in CENTRE] == ["D4", "E4", "D5", "E5"]
-    assert token_of(square_of("A1")) == 1
-    assert token_of(square_of("H8")) == 60
-    assert token_of(square_of("C4")) + 1 == token_of(square_of("F4"))
+    g = Geometry()
+    assert (g.labels[0], g.labels[7], g.labels[63]) == ("A1", "H1", "H8")
+    assert [g.labels[s] for s in g.centre] == ["D4", "E4", "D5", "E5"]
+    assert g.token_of(g.square_of("A1")) == 1
+    assert g.token_of(g.square_of("H8")) == 60
+    assert g.token_of(g.square_of("C4")) + 1 == g.token_of(g.square_of("F4"))
 
 
-def test_tokens_and_squares_are_inverse() -> None:
-    tokens = torch.arange(1, 61)
-    assert TOKEN_OF_SQUARE[SQUARE_OF_TOKEN[tokens]].equal(tokens)
-    assert TOKEN_OF_SQUARE[list(CENTRE)].eq(0).all()
+@pytest.mark.parametrize("board", [4, 6, 8])
+def test_tokens_and_squares_are_inverse(board: int) -> None:
+    g = Geometry(board)
+    tokens = torch.arange(1, g.n_tokens)
+    assert g.token_of_square[g.square_of_token[tokens]].equal(tokens)
+    assert g.token_of_square[list(g.centre)].eq(0).all()
 
 
-@given(st.lists(st.integers(0, 63)), st.booleans(), st.booleans())
-def test_transcripts_round_trip(squares: list[int], spaces: bool, upper: bool) -> None:
-    text = format_transcript(squares)
+@given(st.data(), SIZES, st.booleans(), st.booleans())
+def test_transcripts_round_trip(data: st.DataObject, board: int, spaces: bool, upper: bool) -> None:
+    squares = data.draw(st.lists(st.integers(0, board**2 - 1)))
+    text = format_transcript(squares, board)
     if spaces:
         text = " ".join(text[i : i + 2] for i in range(0, len(text), 2))
-    assert parse_transcript(text.upper() if upper else text) == squares
+    assert parse_transcript(text.upper() if upper else text, board) == squares
 
 
-@given(st.lists(st.lists(PLAYABLE_SQUARES, max_size=60), max_size=5))
-def test_tokens_round_trip(games: list[list[int]]) -> None:
-    tokens = tokens_from_squares(games)
-    assert [squares_from_tokens(row) for row in tokens] == games
+@given(st.data(), SIZES)
+def test_tokens_round_trip(data: st.DataObject, board: int) -> None:
+    g = Geometry(board)
+    squares = st.lists(st.sampled_from(g.playable), max_size=g.max_plies)
+    games = data.draw(st.lists(squares, max_size=5))
+    tokens = tokens_from_squares(games, board)
+    assert tokens.shape == (len(games), g.max_plies)
+    assert [squares_from_tokens(row, board) for row in tokens] == games
 
 
 @given(st.text())
@@ -74,4 +74,11 @@ def test_errors_name_the_ply(text: str, message: str) -> None:
 
 def test_centre_squares_have_no_token() -> None:
     with pytest.raises(NotationError, match="ply 2: D4 is never played"):
-        tokens_from_squares([[square_of("F5"), square_of("D4")]])
+        tokens_from_squares([parse_transcript("f5d4")])
+
+
+def test_games_of_another_board_do_not_fit() -> None:
+    with pytest.raises(NotationError, match=r"ply 2: 'g6' is not a square of the 6 x 6 board"):
+        parse_transcript("d2g6", 6)
+    with pytest.raises(NotationError, match="a game has 13 moves; at most 12 fit the 4 x 4 board"):
+        tokens_from_squares([[0] * 13], 4)

@@ -4,20 +4,13 @@ Colours as everywhere: squares are tinted from red (below zero) through white to
 a legal move, a ring the likeliest one, a cross the same where it is illegal.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from html import escape
+from math import isqrt
 
-import torch
 from torch import Tensor
 
-from extracted_rules.othello.game import replay
-from extracted_rules.othello.notation import (
-    COLUMNS,
-    LABELS,
-    N_SQUARES,
-    parse_transcript,
-    tokens_from_squares,
-)
+from extracted_rules.othello.geometry import Geometry
 
 #: Pixels of a square, and of the margin where rows and columns are named.
 SQUARE, MARGIN = 34, 18
@@ -25,17 +18,17 @@ RED, BLUE, OCCUPIED, BLANK = (178, 24, 43), (33, 102, 172), "#e0e0db", "#ffffff"
 
 
 @dataclass(frozen=True)
-class Board:
-    """A position that draws itself in a notebook.
+class Picture:
+    """A board, and what there is to say of its squares, that draws itself in a notebook.
 
-    discs: int8 [64], +1 black, -1 white; legal: bool [64], squares to dot. tint: float [64], drawn
-    on the empty squares, full at ``limit`` and zero in white; wrong: bool [64], discs to mark;
-    likeliest: a square to ring, or to cross where it is not legal; frame: one to point at; -1 for
-    none.
+    discs: int8 [n_squares], +1 black, -1 white; legal: bool [n_squares], squares to dot. tint:
+    float [n_squares], drawn on the empty squares, full at ``limit`` and zero in white; wrong: bool
+    [n_squares], discs to mark; likeliest: a square to ring, or to cross where it is not legal;
+    frame: one to point at; -1 for none.
     """
 
     discs: Tensor
-    legal: Tensor = field(default_factory=lambda: torch.zeros(N_SQUARES, dtype=torch.bool))
+    legal: Tensor | None = None
     title: str = ""
     tint: Tensor | None = None
     limit: float = 6.0
@@ -43,29 +36,17 @@ class Board:
     likeliest: int = -1
     frame: int = -1
 
-    @classmethod
-    def after(cls, transcript: str = "") -> "Board":
-        """The board after a game's moves, such as ``"f5d6c3"``, with the legal ones dotted.
-
-        Raises NotationError or IllegalGameError.
-        """
-        squares = parse_transcript(transcript)
-        played = replay(tokens_from_squares([squares]))
-        moves = len(squares)
-        counted = "1 move" if moves == 1 else f"{moves} moves"
-        mover = {1: "black to move", -1: "white to move", 0: "the game is over"}
-        return cls(
-            played.boards[0, moves],
-            played.legal[0, moves],
-            f"after {counted}: {mover[int(played.movers[0, moves])]}",
-        )
+    @property
+    def geometry(self) -> Geometry:
+        return Geometry(isqrt(len(self.discs)))
 
     def _repr_svg_(self) -> str:
         return self.svg()
 
     def svg(self) -> str:
         """The picture as an ``<svg>`` element, with a title for those who cannot see it."""
-        size = 8 * SQUARE + 2 * MARGIN
+        across = self.geometry.size
+        size = across * SQUARE + 2 * MARGIN
         top = MARGIN + (16 if self.title else 0)
         parts = [
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{size}" height="{size + top - MARGIN}"'
@@ -78,24 +59,25 @@ class Board:
                 f'<text x="{size / 2}" y="13" font-size="12" text-anchor="middle" fill="#222">'
                 f"{escape(self.title)}</text>"
             )
-        for number, name in enumerate(COLUMNS):
-            across, down = MARGIN + (number + 0.5) * SQUARE, top + (number + 0.5) * SQUARE
-            style = 'font-size="10" text-anchor="middle" fill="#555"'
-            parts.append(f'<text x="{across}" y="{top - 5}" {style}>{name}</text>')
-            parts.append(f'<text x="{MARGIN / 2}" y="{down + 4}" {style}>{number + 1}</text>')
-        for square in range(N_SQUARES):
+        style = 'font-size="10" text-anchor="middle" fill="#555"'
+        for number, label in enumerate(self.geometry.labels[:across]):
+            x, y = MARGIN + (number + 0.5) * SQUARE, top + (number + 0.5) * SQUARE
+            parts.append(f'<text x="{x}" y="{top - 5}" {style}>{label[0]}</text>')
+            parts.append(f'<text x="{MARGIN / 2}" y="{y + 4}" {style}>{number + 1}</text>')
+        for square in range(self.geometry.n_squares):
             parts += self._square(square, top)
         return "".join([*parts, "</svg>"])
 
     def _square(self, square: int, top: int) -> list[str]:
-        row, column = divmod(square, 8)
+        row, column = divmod(square, self.geometry.size)
         x, y = MARGIN + column * SQUARE, top + row * SQUARE
         middle = f'cx="{x + SQUARE / 2}" cy="{y + SQUARE / 2}"'
         disc = int(self.discs[square])
+        legal = self.legal is not None and bool(self.legal[square])
         fill = OCCUPIED if disc else self._shade(square)
         drawn = [
             f'<rect x="{x}" y="{y}" width="{SQUARE}" height="{SQUARE}" fill="{fill}" '
-            f'stroke="#999" stroke-width="0.7"><title>{LABELS[square]}</title></rect>'
+            f'stroke="#999" stroke-width="0.7"><title>{self.geometry.labels[square]}</title></rect>'
         ]
         if disc:
             face = "#1a1a1a" if disc > 0 else "#ffffff"
@@ -104,9 +86,9 @@ class Board:
             drawn.append(
                 f'<circle {middle} r="14.5" fill="none" stroke="#d55e00" stroke-width="3"/>'
             )
-        if bool(self.legal[square]):
+        if legal:
             drawn.append(f'<circle {middle} r="4" fill="#ffd700" stroke="#1a1a1a"/>')
-        if square == self.likeliest and bool(self.legal[square]):
+        if square == self.likeliest and legal:
             drawn.append(
                 f'<circle {middle} r="10.5" fill="none" stroke="#1a1a1a" stroke-width="1.8"/>'
             )
@@ -132,7 +114,7 @@ class Board:
         return "#" + "".join(f"{c:02x}" for c in mixed)
 
 
-def side_by_side(*boards: Board) -> str:
+def side_by_side(*pictures: Picture) -> str:
     """Several boards in a row, as HTML."""
-    row = "".join(f"<div>{board.svg()}</div>" for board in boards)
+    row = "".join(f"<div>{picture.svg()}</div>" for picture in pictures)
     return f'<div style="display:flex;flex-wrap:wrap;gap:12px">{row}</div>'
