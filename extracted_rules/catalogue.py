@@ -102,6 +102,14 @@ RULES = {
     "none": "none of the rules that were tried",
     "silent": "never active",
 }
+#: What a head may look at, in words.
+ROLES = {
+    "mine": "looks where the side that moves next now was next, too (even lags)",
+    "theirs": "looks where the other side was next (odd lags)",
+    "first": "rests on the first move",
+    "last": "looks at the last move",
+    "other": "looks nowhere in particular",
+}
 #: Rules that are met or not; the others have no parts.
 YES_OR_NO = (
     "pattern", "line", "line-or-full", "flip", "closed", "disc", "blank", "occupied", "played",
@@ -187,9 +195,9 @@ class Neuron(_Record):
 class Head(_Record):
     """An attention head and what it looks at.
 
-    ``role``: "mine", "theirs", "first", "last" or "other". ``figures``: whatever was measured, by
-    name, such as "even less odd" and "variance across games"; ``control`` the same on the control.
-    ``tables``: rows of numbers by name, such as "by lag".
+    ``role``: one of ROLES. ``figures``: whatever was measured, by name, such as "even less odd" and
+    "variance across games"; ``control`` the same on the control. ``tables``: rows of numbers by
+    name, such as "by lag".
     """
 
     kind: ClassVar[str] = "head"
@@ -206,7 +214,7 @@ class Head(_Record):
         return f"{self.layer}.{self.head}"
 
     def check(self) -> None:
-        if self.role not in ("mine", "theirs", "first", "last", "other"):
+        if self.role not in ROLES:
             raise CatalogueError(f"there is no role {self.role!r}")
 
 

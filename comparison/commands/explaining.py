@@ -106,7 +106,7 @@ def explain_command(
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     if json:
-        write_json({**found.as_dict(), "patched": patched.as_dict() if patched else None}, json)
+        write_json({**found.as_dict(), "patched": patched}, json)
     if out:
         if patched is not None:
             draw_patched(patched, model, out)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from comparison.errors.layers import weights_of
-from comparison.explaining.causes import BOARD, COUNTING, SIDE, cause_of
+from comparison.explaining.causes import BOARD, COUNTING, SIDE, cause_of, lines_of
 from comparison.reading.boards import READ_GAMES
 from comparison.reading.layer_boards import LayerReader
 from comparison.scoring.measures import Estimate
@@ -129,11 +129,11 @@ def _asked(records: Records, reader: LayerReader, rows: Rows) -> list[tuple[str,
         illegal: Tensor = logits[number, position, 1:].masked_fill(legal, -torch.inf)
         empty = played.boards[number, ply - 1][list(PLAYABLE)] == 0
         square = PLAYABLE[int(illegal.masked_fill(~empty, -torch.inf).argmax())]
+        board, mover = played.boards[number, ply - 1].cpu(), int(played.movers[number, ply - 1])
+        decoded = boards.held[reader.decisive, number, position].cpu()
         cause = cause_of(
-            square,
-            played.boards[number, ply - 1].cpu(),
-            boards.held[reader.decisive, number, position].cpu(),
-            int(played.movers[number, ply - 1]),
+            lines_of(played.geometry, square, board, decoded, mover),
+            mover,
             int(boards.mover[reader.decisive, number, position]),
         )
         found.append((cause.kind, len(cause.line.wrong) if cause.line else 0))

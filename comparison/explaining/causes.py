@@ -4,8 +4,8 @@ A square is legal by a line: a run of theirs from it, and a disc of mine behind 
 answer has one of three causes, asked for in this order:
 
 - ``side``: an unseen pass is unnoticed, or one is imagined, and the answer is the other side's,
-- ``board``: the line is there on the board that the model holds and not on the true one, or the
-  other way around; then some of its discs are held to be of the wrong colour,
+- ``board``: the line is there on the board decoded from the model and not on the true one, or the
+  other way around; then some of its discs are decoded as the wrong colour,
 - ``counting``: the model's own board has it right, and the answer does not follow from it.
 """
 
@@ -13,27 +13,21 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from extracted_rules.othello.patterns import PATTERNS, Pattern
+from extracted_rules.othello.geometry import Geometry, Pattern
 
 SIDE, BOARD, COUNTING = "side", "board", "counting"
-#: Every square's patterns.
-BY_START: dict[int, tuple[Pattern, ...]] = {
-    start: tuple(p for p in PATTERNS if p.start == start) for start in {p.start for p in PATTERNS}
-}
 
 
 @dataclass(frozen=True)
 class Line:
-    """A pattern on a board as it is held. held: how surely, by its weakest disc, -1..1; above 0 the
-    line is there. wrong: its discs that are held to be of the other colour than they are."""
+    """A pattern on a decoded board. evidence: that it is there, its weakest disc's, -1..1, the line
+    being there above 0; wrong: its discs that are decoded as the other colour than they are; true:
+    whether the true board has it."""
 
     pattern: Pattern
-    held: float
+    evidence: float
     wrong: tuple[int, ...]
-
-    @property
-    def there(self) -> bool:
-        return self.held > 0
+    true: bool
 
 
 @dataclass(frozen=True)
@@ -45,40 +39,36 @@ class Cause:
     line: Line | None
 
 
-def lines_of(square: int, board: Tensor, held: Tensor, mover: int) -> list[Line]:
-    """Every pattern of an empty square whose other squares all hold discs, the surest first.
+def lines_of(
+    geometry: Geometry, square: int, board: Tensor, decoded: Tensor, mover: int
+) -> list[Line]:
+    """Every pattern of an empty square whose other squares all hold discs, by falling evidence.
 
-    board: int8 [64], +1 black; held: float [64], the same as a model holds it; mover: +1 or -1.
+    board: int8 [squares], +1 black; decoded: float [squares], the same as read from a model; mover:
+    +1 or -1.
     """
-    truth, belief = (mover * board).tolist(), (mover * held).tolist()
+    truth, belief = (mover * board).tolist(), (mover * decoded).tolist()
     found = []
-    for pattern in BY_START.get(square, ()):
+    for pattern in (p for p in geometry.patterns if p.start == square):
         discs = dict.fromkeys(pattern.run, -1) | {pattern.end: 1}
-        if any(truth[s] == 0 for s in discs):
-            continue
-        sure = min(sign * belief[s] for s, sign in discs.items())
-        wrong = tuple(s for s in discs if truth[s] * belief[s] <= 0)
-        found.append(Line(pattern, sure, wrong))
-    return sorted(found, key=lambda line: -line.held)
+        if all(truth[s] for s in discs):
+            evidence = min(sign * belief[s] for s, sign in discs.items())
+            wrong = tuple(s for s in discs if truth[s] * belief[s] <= 0)
+            true = all(truth[s] == sign for s, sign in discs.items())
+            found.append(Line(pattern, evidence, wrong, true))
+    return sorted(found, key=lambda line: -line.evidence)
 
 
-def is_true(line: Line, board: Tensor, mover: int) -> bool:
-    """Whether the true board has the line."""
-    run, end = board[list(line.pattern.run)], int(board[line.pattern.end])
-    return bool((run == -mover).all()) and end == mover
+def cause_of(lines: list[Line], mover: int, decoded_mover: int) -> Cause:
+    """Why a model takes an empty square of these lines, the surest first, for legal where it is
+    not, or the other way around.
 
-
-def cause_of(square: int, board: Tensor, held: Tensor, mover: int, held_mover: int) -> Cause:
-    """Why an empty square is held for legal where it is not, or the other way around.
-
-    board, held as in :func:`lines_of`; mover: +1 or -1, the side that truly moves next;
-    held_mover: the one that the model takes for it.
+    mover: +1 or -1, the side that truly moves next; decoded_mover: the one the model takes for it.
     """
-    lines = lines_of(square, board, held, mover)
-    true = [line for line in lines if is_true(line, board, mover)]
+    legal = [line for line in lines if line.true]
     # Of a legal square the surest of its true lines decides, of an illegal one the surest of all.
-    deciding = next(iter(true or lines), None)
-    if held_mover != mover:
+    deciding = next(iter(legal or lines), None)
+    if decoded_mover != mover:
         return Cause(SIDE, deciding)
-    on_the_held_board = deciding is not None and deciding.there
-    return Cause(BOARD if on_the_held_board != bool(true) else COUNTING, deciding)
+    on_the_decoded_board = deciding is not None and deciding.evidence > 0
+    return Cause(BOARD if on_the_decoded_board != bool(legal) else COUNTING, deciding)

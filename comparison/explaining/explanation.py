@@ -1,17 +1,18 @@
 """Why a model answers as it does at one position: what was found, and how it is told."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+import msgspec
 import torch
 from torch import Tensor
 
 from comparison.explaining.causes import BOARD, COUNTING, SIDE, Cause
 from comparison.explaining.contributions import Reason
 from comparison.explaining.partings import Parting, Told
-from extracted_rules.othello.notation import COLUMNS, LABELS, N_SQUARES, PLAYABLE, TOKEN_OF_SQUARE
+from extracted_rules.othello.geometry import Geometry
 from extracted_rules.othello.svg import Picture, side_by_side
 
 COLOUR = {1: "black", -1: "white", 0: "nobody"}
@@ -23,12 +24,12 @@ LITTLE = 0.05
 class SquareReasons:
     """What made the logit of one square: ``constant + sum of reasons + rest`` is the logit.
 
-    by_layer: what the heads and the neurons of each layer add, and with ``constant`` all there is.
-    families: the neurons' part of that by layer and kind of neuron, (layer, family, sum). rest:
-    what all parts add that are not among the reasons.
+    square: its label. by_layer: what the heads and the neurons of each layer add, and with
+    ``constant`` all there is. families: the neurons' part of that by layer and kind of neuron,
+    (layer, family, sum). rest: what all parts add that are not among the reasons.
     """
 
-    square: int
+    square: str
     logit: float
     constant: float
     by_layer: tuple[tuple[float, float], ...]
@@ -42,24 +43,25 @@ class Explanation:
     """A model's answer after some moves, and what made it.
 
     model: its name; moves: squares played so far; mover: +1 or -1, who truly moves next. board,
-    legal: int8 [64] with +1 black, bool [64]. logits, log_odds: float64 [60] by token - 1; log p -
-    log tau is above 0 where the model holds a move for legal. held: float32 [layers, 64], the board
-    as the model holds it behind each layer, +1 black; None where nothing reads it, as at a
-    hand-built model's first position; decisive: the layer of its last word on the board.
-    held_mover: who is held to move next; None where ``held`` is. squares: what made the logits of
-    the legal squares, of the likeliest and of ``asked``, the square about which the model is most
-    wrong. cause, partings: of that; None and empty where it is not wrong.
+    legal: int8 [squares] with +1 black, bool [squares]. logits, log_odds: float64 [moves] by token
+    less 1; log p - log tau is above 0 where the model takes a move for legal. decoded: float32
+    [layers, squares], the board as read behind each layer, +1 black; None where nothing reads it,
+    as at a hand-built model's first position; decisive: the layer of its last word on the board.
+    decoded_mover: who is taken to move next; None where ``decoded`` is. squares: what made the
+    logits of the legal squares, of the likeliest and of ``asked``, the square about which the model
+    is most wrong. cause, partings: of that; None and empty where it is not wrong.
     """
 
     model: str
+    geometry: Geometry
     moves: tuple[int, ...]
     mover: int
     board: Tensor
     legal: Tensor
     logits: Tensor
     log_odds: Tensor
-    held: Tensor | None
-    held_mover: int | None
+    decoded: Tensor | None
+    decoded_mover: int | None
     decisive: int | None
     asked: int | None
     squares: tuple[SquareReasons, ...]
@@ -74,19 +76,34 @@ class Explanation:
     @property
     def top(self) -> int:
         """The square of the likeliest move."""
-        return PLAYABLE[int(self.logits.argmax())]
+        return self.geometry.playable[int(self.logits.argmax())]
+
+    @property
+    def chief(self) -> SquareReasons:
+        """What made the logit of the square asked about, of the likeliest where none is."""
+        label = self.geometry.labels[self.top if self.asked is None else self.asked]
+        return next(square for square in self.squares if square.square == label)
 
     @property
     def predicted(self) -> Tensor:
-        """bool [64]: the squares held for legal."""
-        held = torch.zeros(len(LABELS), dtype=torch.bool)
-        held[list(PLAYABLE)] = self.log_odds > 0
-        return held
+        """bool [squares]: those taken for legal."""
+        return self.by_square(self.log_odds) > 0
 
-    def of(self, square: int) -> tuple[float, float]:
-        """(logit, log odds) of a playable square."""
-        move = int(TOKEN_OF_SQUARE[square]) - 1
-        return float(self.logits[move]), float(self.log_odds[move])
+    @property
+    def final(self) -> Tensor | None:
+        """float32 [squares]: the board as read behind the decisive layer."""
+        decoded, decisive = self.decoded, self.decisive
+        return None if decoded is None or decisive is None else decoded[decisive]
+
+    def by_square(self, values: Tensor) -> Tensor:
+        """float64 [squares] of [moves]; 0 for the centre."""
+        found = torch.zeros(self.geometry.n_squares, dtype=torch.float64)
+        found[list(self.geometry.playable)] = values
+        return found
+
+    def labels(self, squares: Tensor) -> list[str]:
+        """Of bool [squares]."""
+        return [self.geometry.labels[s] for s in squares.nonzero().flatten().tolist()]
 
     def lines(self, drawn: bool = True) -> list[str]:
         """The whole explanation in words, with boards of text unless not ``drawn``."""
@@ -99,33 +116,29 @@ class Explanation:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON; squares by label, discs as -1, 0, 1."""
+        labels, playable = self.geometry.labels, self.geometry.playable
         by_label = {
-            name: {LABELS[s]: float(x) for s, x in zip(PLAYABLE, values.tolist(), strict=True)}
+            name: dict(zip((labels[s] for s in playable), values.tolist(), strict=True))
             for name, values in (("logits", self.logits), ("log_odds", self.log_odds))
         }
-        line = self.cause.line if self.cause else None
         return {
             "model": self.model,
-            "moves": [LABELS[s] for s in self.moves],
+            "moves": [labels[s] for s in self.moves],
             "ply": self.ply,
             "mover": self.mover,
             "board": self.board.tolist(),
-            "legal": _labels(self.legal),
-            "predicted": _labels(self.predicted),
-            "top": LABELS[self.top],
+            "legal": self.labels(self.legal),
+            "predicted": self.labels(self.predicted),
+            "top": labels[self.top],
             **by_label,
-            "held": None if self.held is None else self.held.tolist(),
-            "held_mover": self.held_mover,
-            "asked": None if self.asked is None else LABELS[self.asked],
-            "squares": [{**asdict(s), "square": LABELS[s.square]} for s in self.squares],
+            "decoded": None if self.decoded is None else self.decoded.tolist(),
+            "decoded_mover": self.decoded_mover,
+            "asked": None if self.asked is None else labels[self.asked],
+            "squares": msgspec.to_builtins(self.squares),
             "cause": self.cause.kind if self.cause else None,
-            "line": line.pattern.name if line else None,
-            "partings": [{**asdict(p), "square": LABELS[p.square]} for p in self.partings],
+            "line": self.cause.line.pattern.name if self.cause and self.cause.line else None,
+            "partings": msgspec.to_builtins(self.partings),
         }
-
-
-def _labels(squares: Tensor) -> list[str]:
-    return [LABELS[s] for s in squares.nonzero().squeeze(-1).tolist()]
 
 
 # --------------------------------------------------------------------------- in words
@@ -137,39 +150,31 @@ def _lines(e: Explanation, drawn: bool) -> list[str]:
     told += _logits(e)
     if e.cause is not None:
         told += ["", *why(e)]
-    chief = e.top if e.asked is None else e.asked
-    told += [""]
-    for square in sorted(e.squares, key=lambda s: (s.square != chief, -s.logit)):
-        told += [*_reasons(square), ""] if square.square == chief else [_in_short(square)]
-    return told
+    told += ["", *_reasons(e.chief), ""]
+    others = (square for square in e.squares if square is not e.chief)
+    return told + [_in_short(square) for square in sorted(others, key=lambda s: -s.logit)]
 
 
 def verdict(e: Explanation) -> list[str]:
     """What the model answers, and whether it is right."""
     legal = "legal" if bool(e.legal[e.top]) else "ILLEGAL"
-    said = [f"The likeliest move is {LABELS[e.top]}, which is {legal}."]
+    said = [f"The likeliest move is {e.geometry.labels[e.top]}, which is {legal}."]
     for name, squares in (
-        ("Held for legal, and not", e.predicted & ~e.legal),
-        ("Legal, and not held so", e.legal & ~e.predicted),
+        ("False positives, taken for legal", e.predicted & ~e.legal),
+        ("False negatives, legal and not taken for it", e.legal & ~e.predicted),
     ):
         if bool(squares.any()):
-            said.append(f"{name}: {_list(squares)}.")
+            said.append(f"{name}: {' '.join(e.labels(squares))}.")
     if len(said) == 1:
-        said.append("The squares held for legal are the legal ones.")
+        said.append("The squares taken for legal are the legal ones.")
     return said
-
-
-def _list(squares: Tensor) -> str:
-    return " ".join(LABELS[s] for s in squares.nonzero().squeeze(-1).tolist())
 
 
 def why(e: Explanation) -> list[str]:
     """Why the model is wrong about the square asked about; empty where it is right."""
     if e.asked is None or e.cause is None:
         return []
-    label, legal = LABELS[e.asked], bool(e.legal[e.asked])
-    line = e.cause.line
-    named = f"{line.pattern.name} ({_in_words(e)})" if line else "no line"
+    label, legal = e.geometry.labels[e.asked], bool(e.legal[e.asked])
     if e.cause.kind == SIDE:
         return [
             f"{label}: the side. It is {COLOUR[e.mover]}'s move, and the model's board is that of "
@@ -178,40 +183,39 @@ def why(e: Explanation) -> list[str]:
     if e.cause.kind == COUNTING:
         state = "is legal" if legal else "is not legal"
         return [
-            f"{label}: the counting. The board that the model holds has it right that {label} "
-            f"{state}; it comes nearest by {named}."
+            f"{label}: the counting. The board decoded from the model has it right that {label} "
+            f"{state}; it comes nearest by {_line(e)}."
         ]
     assert e.cause.kind == BOARD
     what = "misses" if legal else "imagines"
     return [
-        f"{label}: the board. The model {what} {named}.",
+        f"{label}: the board. The model {what} {_line(e)}.",
         *(text for parting in e.partings for text in _parting(parting, e)),
     ]
 
 
-def _in_words(e: Explanation) -> str:
-    assert e.cause is not None
-    assert e.cause.line is not None
-    p = e.cause.line.pattern
-    run = " ".join(LABELS[s] for s in p.run)
-    return f"{run} {COLOUR[-e.mover]}, then {LABELS[p.end]} {COLOUR[e.mover]}"
+def _line(e: Explanation) -> str:
+    if e.cause is None or e.cause.line is None:
+        return "no line"
+    p, labels = e.cause.line.pattern, e.geometry.labels
+    run = " ".join(labels[s] for s in p.run)
+    return f"{p.name} ({run} {COLOUR[-e.mover]}, then {labels[p.end]} {COLOUR[e.mover]})"
 
 
 def _parting(p: Parting, e: Explanation) -> Iterator[str]:
-    label = LABELS[p.square]
-    layers = " ".join(f"{value:+.2f}" for value in p.held)
+    layers = " ".join(f"{value:+.2f}" for value in p.decoded)
     yield (
-        f"  {label} is {COLOUR[p.truth]}; behind layers 0 to {len(p.held) - 1} it is held "
-        f"{layers} (black +, white -): wrong for good from layer {p.since} on."
+        f"  {p.square} is {COLOUR[p.truth]}; behind layers 0 to {len(p.decoded) - 1} it is decoded "
+        f"as {layers} (black +, white -): wrong for good from layer {p.since} on."
     )
     for told in p.told:
-        yield from _told(told, label, e)
+        yield from _told(told, p.square, e)
     for reason in p.parts:
-        yield f"    against it {reason.value:.2f}: layer {reason.layer}, {_part(reason)}"
+        yield f"    against it {reason.value:.2f}: layer {reason.layer}, {reason.part}"
 
 
 def _told(told: Told, label: str, e: Explanation) -> Iterator[str]:
-    move = f"move {told.ply}, {LABELS[e.moves[told.ply - 1]]},"
+    move = f"move {told.ply}, {e.geometry.labels[e.moves[told.ply - 1]]},"
     if told.turned:
         yield f"    {move} turned {label}, and layer {told.layer} claims only {told.claimed:.2f}:"
     else:
@@ -220,29 +224,24 @@ def _told(told: Told, label: str, e: Explanation) -> Iterator[str]:
             f"({told.claimed:.2f}):"
         )
     for reason in told.parts:
-        yield f"      {reason.value:+.2f}  {_part(reason)}"
-
-
-def _part(reason: Reason) -> str:
-    said = f": {reason.part.sentence}" if reason.part.sentence else ""
-    return f"{reason.part.name}{said}"
+        yield f"      {reason.value:+.2f}  {reason.part}"
 
 
 def _boards(e: Explanation) -> Iterator[str]:
-    """The true board beside the one held; discs held wrongly are bracketed, legal moves dotted."""
-    beside = e.held is not None and e.decisive is not None
-    head = "   " + " ".join(f" {c}" for c in COLUMNS)
-    yield f"{head}      held behind layer {e.decisive}, wrong discs in brackets" if beside else head
-    for row in range(8):
-        true = [_disc(int(e.board[s]), bool(e.legal[s])) for s in range(8 * row, 8 * row + 8)]
-        text = f" {row + 1}  " + "  ".join(true)
-        if beside:
-            assert e.held is not None
-            assert e.decisive is not None
-            text += f"      {row + 1} " + "".join(
-                _held(int(e.board[s]), float(e.held[e.decisive, s]))
-                for s in range(8 * row, 8 * row + 8)
-            )
+    """The true board beside the decoded one; discs decoded wrongly are bracketed, legal moves
+    dotted."""
+    n = e.geometry.size
+    head = "   " + " ".join(f" {label[0]}" for label in e.geometry.labels[:n])
+    beside = f"      decoded behind layer {e.decisive}, wrong discs in brackets"
+    yield head if e.final is None else head + beside
+    for row in range(n):
+        squares = range(n * row, n * row + n)
+        text = f" {row + 1}  " + "  ".join(
+            _disc(int(e.board[s]), bool(e.legal[s])) for s in squares
+        )
+        if e.final is not None:
+            decoded = (_decoded(int(e.board[s]), float(e.final[s])) for s in squares)
+            text += f"      {row + 1} " + "".join(decoded)
         yield text
 
 
@@ -250,7 +249,7 @@ def _disc(disc: int, legal: bool) -> str:
     return {1: "●", -1: "○", 0: "·" if legal else " "}[disc]
 
 
-def _held(disc: int, value: float) -> str:
+def _decoded(disc: int, value: float) -> str:
     if not disc:
         return "   "
     shown = "●" if value > 0 else "○" if value < 0 else "?"
@@ -259,13 +258,14 @@ def _held(disc: int, value: float) -> str:
 
 def _logits(e: Explanation) -> Iterator[str]:
     """The legal moves and whatever is likelier than one of them, with their logits."""
-    yield "square   logit   log odds of being held for legal"
-    least = min(e.of(s)[1] for s in e.legal.nonzero().squeeze(-1).tolist())
-    shown = [s for s in PLAYABLE if bool(e.legal[s]) or e.of(s)[1] > min(least, 0)]
-    for square in sorted(shown, key=lambda s: -e.of(s)[0]):
-        logit, odds = e.of(square)
-        legal = "" if bool(e.legal[square]) else "  not legal"
-        yield f"  {LABELS[square]}   {logit:7.2f}   {odds:+7.2f}{legal}"
+    yield "square   logit   log odds of being taken for legal"
+    legal = e.legal[list(e.geometry.playable)]
+    shown = legal | (e.log_odds > e.log_odds[legal].min().clamp(max=0))
+    for move in e.logits.masked_fill(~shown, -torch.inf).argsort(descending=True, stable=True):
+        if shown[move]:
+            label = e.geometry.labels[e.geometry.playable[move]]
+            illegal = "" if legal[move] else "  not legal"
+            yield f"  {label}   {e.logits[move]:7.2f}   {e.log_odds[move]:+7.2f}{illegal}"
 
 
 def _in_short(square: SquareReasons) -> str:
@@ -275,11 +275,11 @@ def _in_short(square: SquareReasons) -> str:
         for layer, (heads, neurons) in enumerate(square.by_layer)
         if abs(heads + neurons) > LITTLE
     ]
-    return f"  {LABELS[square.square]}  {square.logit:6.2f}, by layer {', '.join(layers)}"
+    return f"  {square.square}  {square.logit:6.2f}, by layer {', '.join(layers)}"
 
 
 def _reasons(square: SquareReasons) -> Iterator[str]:
-    yield f"What makes {LABELS[square.square]}'s logit of {square.logit:.2f}:"
+    yield f"What makes {square.square}'s logit of {square.logit:.2f}:"
     if abs(square.constant) > LITTLE:
         yield f"  {square.constant:+7.2f}  embeddings and constants"
     for layer, (heads, neurons) in enumerate(square.by_layer):
@@ -290,26 +290,17 @@ def _reasons(square: SquareReasons) -> Iterator[str]:
             yield f"  {heads + neurons:+7.2f}  layer {layer}: {', '.join(said)}"
     yield "The strongest of them:"
     for reason in square.reasons:
-        yield f"  {reason.value:+7.2f}  layer {reason.layer}, {_part(reason)}"
+        yield f"  {reason.value:+7.2f}  layer {reason.layer}, {reason.part}"
     yield f"  {square.rest:+7.2f}  all others"
 
 
 def boards(e: Explanation) -> list[Picture]:
-    """The answer on the true board, and the board that the model holds, if anything reads it."""
-    tint = torch.zeros(N_SQUARES, dtype=torch.float64)
-    tint[list(PLAYABLE)] = e.log_odds
+    """The answer on the true board, and the board decoded from the model, if anything reads it."""
     frame = -1 if e.asked is None else e.asked
-    drawn = [
-        Picture(e.board, e.legal, f"{e.model}: the answer", tint, likeliest=e.top, frame=frame)
-    ]
-    if e.held is not None and e.decisive is not None:
-        held = e.held[e.decisive]
-        drawn.append(
-            Picture(
-                held.sign().to(torch.int8),
-                title=f"held behind layer {e.decisive}",
-                wrong=held.sign() != e.board,
-                frame=frame,
-            )
-        )
+    tint = e.by_square(e.log_odds)
+    drawn = [Picture(e.board, e.legal, f"{e.model}: the answer", tint, likeliest=e.top, frame=frame)]
+    if e.final is not None:
+        signs = e.final.sign().to(torch.int8)
+        title, wrong = f"decoded behind layer {e.decisive}", signs != e.board
+        drawn.append(Picture(signs, title=title, wrong=wrong, frame=frame))
     return drawn

@@ -1,11 +1,10 @@
 """What the heads and neurons of a model are called, and what each does in a sentence."""
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-from extracted_rules.catalogue import Catalogue, Neuron, says
+from extracted_rules.catalogue import ROLES, Catalogue, Neuron, says
 from extracted_rules.conditions import target_squares
-from extracted_rules.othello.notation import LABELS
+from extracted_rules.othello.geometry import Geometry
 from handbuilt.network.layout import Layout, Slots
 from handbuilt.network.transformer import OthelloGPT
 
@@ -19,29 +18,18 @@ class PartName:
     name: str
     sentence: str
 
-
-class PartNames(ABC):
-    """Names of one model's parts."""
-
-    @abstractmethod
-    def families(self, layer: int, square: int) -> dict[str, list[int]]:
-        """The neurons of a layer by what they are about, seen from a square; none twice."""
-
-    @abstractmethod
-    def neuron(self, layer: int, neuron: int) -> PartName: ...
-
-    @abstractmethod
-    def head(self, layer: int, head: int) -> PartName: ...
+    def __str__(self) -> str:
+        return f"{self.name}: {self.sentence}" if self.sentence else self.name
 
 
-class GivenNames(PartNames):
+class GivenNames:
     """Those that a hand-built model was built with."""
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
 
     def families(self, layer: int, square: int) -> dict[str, list[int]]:
-        """By the families that they were built in."""
+        """The neurons of a layer by the families that they were built in."""
         families = self.layout.neurons[layer].families.values()
         return {f.name: list(range(f.places.start, f.places.stop)) for f in families}
 
@@ -58,61 +46,53 @@ def _given(slots: Slots, number: int, place: str) -> PartName:
     return PartName(place, slots.name(number), sentence)
 
 
-class FoundNames(PartNames):
+class FoundNames:
     """Those that a catalogue of a trained model gives: a neuron's rule in words, with its F1 or the
     variance it explains on other games; a head's role. Without a catalogue, places alone."""
 
-    def __init__(self, catalogue: Catalogue | None) -> None:
-        neurons = catalogue.neurons if catalogue else []
-        heads = catalogue.heads if catalogue else []
-        self.neurons = {(n.layer, n.neuron): n for n in neurons}
-        self.by_layer: dict[int, list[Neuron]] = {}
-        for neuron in neurons:
-            self.by_layer.setdefault(neuron.layer, []).append(neuron)
-        self.heads = {(h.layer, h.head): h for h in heads}
+    def __init__(self, geometry: Geometry, catalogue: Catalogue | None) -> None:
+        self.geometry = geometry
+        self.neurons: dict[int, dict[int, Neuron]] = {}
+        for neuron in catalogue.neurons if catalogue else ():
+            self.neurons.setdefault(neuron.layer, {})[neuron.neuron] = neuron
+        self.heads = {(h.layer, h.head): h for h in catalogue.heads} if catalogue else {}
 
     def families(self, layer: int, square: int) -> dict[str, list[int]]:
-        """By the kind of rule; those that name the square as a move, or ask about it, apart."""
+        """The neurons of a layer by the kind of rule; those that name a square as a move, or ask
+        about it, apart; none twice."""
         found: dict[str, list[int]] = {}
-        for neuron in self.by_layer.get(layer, ()):
-            found.setdefault(_family(neuron, square), []).append(neuron.neuron)
+        for neuron in self.neurons.get(layer, {}).values():
+            found.setdefault(self._family(neuron, square), []).append(neuron.neuron)
         return found
 
+    def _family(self, neuron: Neuron, square: int) -> str:
+        label = self.geometry.labels[square]
+        discs = {part.partition(" ")[0] for part in neuron.parts}
+        about = label in discs or square in target_squares(neuron.rule, neuron.parts)
+        return f"{neuron.rule} of {label}" if about else neuron.rule
+
     def neuron(self, layer: int, neuron: int) -> PartName:
-        place, found = f"{layer}.n{neuron}", self.neurons.get((layer, neuron))
+        place, found = f"{layer}.n{neuron}", self.neurons.get(layer, {}).get(neuron)
         if found is None:
             return PartName(place, place, "")
+        sentence = says(found)
         if found.parts:
-            sentence = f"active where {says(found)} (F1 {found.f1:.2f})"
+            sentence = f"active where {sentence} (F1 {found.f1:.2f})"
         elif found.rule in ("clock", "tree") and found.r2 is not None:
-            sentence = f"{says(found)} (R² {found.r2:.2f})"
-        else:
-            sentence = says(found)
+            sentence = f"{sentence} (R² {found.r2:.2f})"
         return PartName(place, f"{place} {found.rule}", sentence)
 
     def head(self, layer: int, head: int) -> PartName:
         place, found = f"{layer}.{head}", self.heads.get((layer, head))
         if found is None:
             return PartName(place, place, "")
-        looks = {
-            "mine": "looks where the side that moves next now was next, too (even lags)",
-            "theirs": "looks where the other side was next (odd lags)",
-            "first": "rests on the first move",
-            "last": "looks at the last move",
-            "other": "looks nowhere in particular",
-        }
-        return PartName(place, f"{place} {found.role}", looks[found.role])
+        return PartName(place, f"{place} {found.role}", ROLES[found.role])
 
 
-def _family(neuron: Neuron, square: int) -> str:
-    moves = target_squares(neuron.rule, neuron.parts)
-    discs = {part.partition(" ")[0] for part in neuron.parts}
-    about = square in moves or LABELS[square] in discs
-    return f"{neuron.rule} of {LABELS[square]}" if about else neuron.rule
+#: Names of one model's parts.
+PartNames = GivenNames | FoundNames
 
 
 def part_names(model: OthelloGPT, catalogue: Catalogue | None = None) -> PartNames:
     """A hand-built model's own names, else those of a catalogue. Raises CheckpointError."""
-    if model.is_handbuilt:
-        return GivenNames(model.layout)
-    return FoundNames(catalogue)
+    return GivenNames(model.layout) if model.is_handbuilt else FoundNames(model.geometry, catalogue)

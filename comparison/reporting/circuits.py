@@ -11,10 +11,9 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
 from comparison.reporting.figures import MODEL_COLOURS, save_figure
-from extracted_rules.catalogue import Catalogue, Kernel
+from extracted_rules.catalogue import ROLES, Catalogue, Kernel
 from extracted_rules.discovery.heads import EVENTS, WHERE
 
-ROLES = ("mine", "theirs", "first", "last", "other")
 HEAD_HEADINGS = (*ROLES, "even less odd, by head", "most variance across games")
 LAYER_HEADINGS = (
     "claims r2", "control", "claim by length 1..6",

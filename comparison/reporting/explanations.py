@@ -21,7 +21,6 @@ from comparison.reporting.figures import (
     draw_board,
     save_figure,
 )
-from extracted_rules.othello.notation import LABELS, N_SQUARES
 
 FOR, AGAINST = "#2166ac", "#b2182b"
 #: Bars of a square's logit: the largest are drawn, the others summed.
@@ -29,9 +28,8 @@ BARS = 16
 
 
 def draw_explanation(e: Explanation, path: Path) -> None:
-    """The answer, the board as it is held, and what makes the logit of the square asked about (of
-    the likeliest where none is). Raises OSError."""
-    square = next(s for s in e.squares if s.square == (e.top if e.asked is None else e.asked))
+    """The answer, the board as it is decoded, and what makes the logit of the square asked about
+    (of the likeliest where none is). Raises OSError."""
     figure, (left, middle, right) = plt.subplots(
         1, 3, figsize=(13, 4.6), width_ratios=(1, 1, 1.25), layout="constrained"
     )
@@ -39,26 +37,25 @@ def draw_explanation(e: Explanation, path: Path) -> None:
         f"{e.model}: the answer", e.board, e.legal, e.log_odds, -1 if e.asked is None else e.asked
     )
     draw_answer(left, answer)
-    _draw_held(middle, e)
-    _draw_bars(right, square)
+    _draw_decoded(middle, e)
+    _draw_bars(right, e.chief)
     said = why(e)[:1]
     title = f"Before move {e.ply}, {COLOUR[e.mover]} to move"
     figure.suptitle("\n".join([title, *said]), fontsize=11)
     save_figure(figure, path)
 
 
-def _draw_held(axes: Axes, e: Explanation) -> None:
-    """The board that the model holds; discs held wrongly have a frame, unsure ones are pale."""
-    if e.held is None or e.decisive is None:
+def _draw_decoded(axes: Axes, e: Explanation) -> None:
+    """The board decoded from the model; what is decoded wrongly has a frame."""
+    if e.final is None:
         axes.text(0.5, 0.5, "nothing reads a board here", ha="center", transform=axes.transAxes)
         axes.axis("off")
         return
-    held = e.held[e.decisive]
-    wrong = (e.board != 0) & (held.sign() != e.board)
-    title = f"held behind layer {e.decisive}: {int(wrong.sum())} wrong"
-    draw_board(axes, held.sign().to(torch.int8), torch.zeros(N_SQUARES), 1.0, title)
+    wrong = (e.board != 0) & (e.final.sign() != e.board)
+    title = f"decoded behind layer {e.decisive}: {int(wrong.sum())} wrong"
+    draw_board(axes, e.final.sign().to(torch.int8), torch.zeros(e.geometry.n_squares), 1.0, title)
     for square in wrong.nonzero().squeeze(-1).tolist():
-        row, column = divmod(square, 8)
+        row, column = divmod(square, e.geometry.size)
         axes.add_patch(Circle((column + 0.5, row + 0.5), 0.43, fill=False, ec=POINTING, lw=3))
 
 
@@ -78,7 +75,7 @@ def _draw_bars(axes: Axes, square: SquareReasons) -> None:
     axes.set_yticks(places, [name.replace("$", r"\$") for name, _ in shown], fontsize=8)
     axes.invert_yaxis()
     axes.axvline(0, color="0.3", lw=0.8)
-    axes.set_title(f"what makes {LABELS[square.square]}'s logit of {square.logit:.2f}", fontsize=10)
+    axes.set_title(f"what makes {square.square}'s logit of {square.logit:.2f}", fontsize=10)
     axes.set_xlabel("logit, by layer and kind of part")
     axes.grid(axis="x", alpha=0.25)
 
@@ -107,14 +104,14 @@ def draw_patched(found: Patched, model: str, path: Path) -> None:
                 axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=7,
                           color=ink)  # fmt: skip
     shown = found.neurons[:BARS][::-1]
-    shares = [share for _, _, share in shown]
+    shares = [neuron.share for neuron in shown]
     right.barh(range(len(shown)), shares, color=[FOR if s > 0 else AGAINST for s in shares])
-    right.set_yticks(range(len(shown)), [part.name for _, part, _ in shown], fontsize=8)
+    right.set_yticks(range(len(shown)), [neuron.name for neuron in shown], fontsize=8)
     right.axvline(0, color="0.3", lw=0.8)
     right.set(title="single neurons", xlabel="share that comes back")
     figure.colorbar(image, ax=middle, shrink=0.8, label="share that comes back")
     only = " and ".join(
-        f"{' '.join(LABELS[s] for s in squares)} legal {where}"
+        f"{' '.join(squares)} legal {where}"
         for squares, where in ((found.only_here, "here"), (found.only_there, "there"))
         if squares
     )

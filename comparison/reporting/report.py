@@ -7,6 +7,7 @@ from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from rich.box import SIMPLE_HEAD
 from rich.console import JustifyMethod
 from rich.markup import escape
@@ -169,9 +170,11 @@ def without_nan(data: Any) -> Any:
 
 
 def write_json(data: Any, path: Path) -> None:
-    """Write JSON; the file appears whole or not at all. Raises OSError."""
+    """Write records, tensors and plain values as JSON; the file appears whole or not at all. Raises
+    OSError."""
+    plain = msgspec.to_builtins(data, enc_hook=lambda value: value.tolist())
     with whole_file(path) as partial:
-        text = json.dumps(without_nan(data), indent=2, allow_nan=False)
+        text = json.dumps(without_nan(plain), indent=2, allow_nan=False)
         partial.write_text(text + "\n", encoding="utf-8")
 
 
