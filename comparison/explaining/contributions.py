@@ -77,14 +77,15 @@ class Attribution:
         self.relative = not model.is_handbuilt
         self.model = OthelloGPT(model.shape, model.metadata).double().to(model.device).eval()
         self.model.load_state_dict(model.state_dict())
-        weights = self.model.state_dict()
+        self.weights = weights = self.model.state_dict()
         towards = weights["ln_final.w"][:, None] * weights["unembed.W_U"][:, 1:]
         #: LayerNorm takes the mean over directions off what it reads.
         self.towards = self._centred(towards - towards.mean(0))  # [d_model, moves]
         self.bias = self._centred(
             weights["ln_final.b"] @ weights["unembed.W_U"][:, 1:] + weights["unembed.b_U"][1:]
         )
-        biases = torch.stack([block.mlp.b_in.detach() for block in self.model.blocks])
+        layers = range(model.shape.n_layers)
+        biases = torch.stack([weights[f"blocks.{layer}.mlp.b_in"] for layer in layers])
         self.idle = biases * (biases >= LINEAR)
 
     def _centred(self, logits: Tensor) -> Tensor:
@@ -104,11 +105,12 @@ class Attribution:
         float64 [d_model, K]: by heads [layers, heads, K] and neurons [layers, d_mlp, K], what
         linear ones carry alone."""
         heads, neurons = [], []
-        for layer, block in enumerate(self.model.blocks):
-            z = cache[f"blocks.{layer}.attn.hook_z"][0, position]  # [heads, d_head]
-            heads.append((z[:, None] @ (block.attn.W_O @ towards))[:, 0])
-            post = cache[f"blocks.{layer}.mlp.hook_post"][0, position] - self.idle[layer]
-            neurons.append(post[:, None] * (block.mlp.W_out @ towards))
+        for layer, idle in enumerate(self.idle):
+            block = f"blocks.{layer}"
+            z = cache[f"{block}.attn.hook_z"][0, position]  # [heads, d_head]
+            heads.append((z[:, None] @ (self.weights[f"{block}.attn.W_O"] @ towards))[:, 0])
+            post = cache[f"{block}.mlp.hook_post"][0, position] - idle
+            neurons.append(post[:, None] * (self.weights[f"{block}.mlp.W_out"] @ towards))
         return torch.stack(heads), torch.stack(neurons)
 
     @torch.inference_mode()
@@ -116,7 +118,11 @@ class Attribution:
         """The logits at one position of a run."""
         towards = self.towards / cache["ln_final.hook_scale"][0, position]
         constant = cache["hook_embed"][0, position] + cache["hook_pos_embed"][0, position]
-        for block, idle in zip(self.model.blocks, self.idle, strict=True):
-            constant = constant + block.attn.b_O + block.mlp.b_out + idle @ block.mlp.W_out
+        for layer, idle in enumerate(self.idle):
+            b_O, b_out, W_out = (
+                self.weights[f"blocks.{layer}.{name}"]
+                for name in ("attn.b_O", "mlp.b_out", "mlp.W_out")
+            )
+            constant = constant + b_O + b_out + idle @ W_out
         heads, neurons = self.written(cache, position, towards)
         return Parts(constant @ towards + self.bias, heads, neurons)

@@ -298,7 +298,9 @@ def boards(e: Explanation) -> list[Picture]:
     """The answer on the true board, and the board decoded from the model, if anything reads it."""
     frame = -1 if e.asked is None else e.asked
     tint = e.by_square(e.log_odds)
-    drawn = [Picture(e.board, e.legal, f"{e.model}: the answer", tint, likeliest=e.top, frame=frame)]
+    drawn = [
+        Picture(e.board, e.legal, f"{e.model}: the answer", tint, likeliest=e.top, frame=frame)
+    ]
     if e.final is not None:
         signs = e.final.sign().to(torch.int8)
         title, wrong = f"decoded behind layer {e.decisive}", signs != e.board

@@ -112,7 +112,7 @@ def patch(model: OthelloGPT, names: PartNames, game: Tensor, other: Tensor) -> P
     )
     back = (measured.double().cpu() - dirty) / (clean - dirty)
     sizes = [len(PLACES) * len(layers), len(layers) * shape.n_heads, len(chosen)]
-    by_place, by_head, by_neuron = back.split(sizes)
+    by_place, by_head, by_neuron = torch.split(back, sizes)
     neurons = [
         PatchedNeuron(**vars(names.neuron(*where)), layer=where[0], share=share)
         for where, share in zip(chosen, by_neuron.tolist(), strict=True)
@@ -154,7 +154,7 @@ def _weights(both: Tensor, geometry: Geometry) -> Tensor:
     if not bool(alone.any()):
         raise PatchingError("the same squares are legal in both games, so nothing can be measured")
     here, there = alone / alone.sum(-1, keepdim=True).clamp(min=1)
-    return here - there
+    return torch.sub(here, there)
 
 
 def _estimate(

@@ -5,13 +5,14 @@ from functools import cache
 from pathlib import Path
 from xml.etree import ElementTree
 
+import msgspec
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from comparison.explaining.causes import BOARD, COUNTING, SIDE, cause_of
+from comparison.explaining.causes import BOARD, COUNTING, SIDE, cause_of, lines_of
 from comparison.explaining.contributions import Attribution
 from comparison.explaining.explainer import Explainer, ExplanationError, most_wrong
 from comparison.explaining.explanation import boards, why
@@ -22,6 +23,7 @@ from comparison.reading.probes import fit_probes
 from comparison.reporting.explanations import draw_explanation, draw_patched
 from extracted_rules import catalogue
 from extracted_rules.othello.game import random_games, replay
+from extracted_rules.othello.geometry import Geometry
 from extracted_rules.othello.notation import (
     LABELS,
     PLAYABLE,
@@ -107,7 +109,7 @@ def test_what_is_told_of_a_square_sums_to_its_logit(name: str, game: int, seen: 
         if name == "logic":
             neurons = sum(neurons for _, neurons in square.by_layer)
             assert sum(v for _, _, v in square.families) == pytest.approx(neurons, abs=1e-8)
-    assert set(found.legal.nonzero().squeeze(-1).tolist()) <= {s.square for s in found.squares}
+    assert set(found.labels(found.legal)) <= {s.square for s in found.squares}
     json.dumps(found.as_dict())
     assert found.lines()
     for board in boards(found):
@@ -134,11 +136,11 @@ ROWS = """
 
 
 @pytest.mark.parametrize(
-    ("square", "turned", "held_mover", "kind", "wrong"),
+    ("square", "turned", "decoded_mover", "kind", "wrong"),
     [
-        # Black may play E3 over D3; a model that holds C3 for white misses it.
+        # Black may play E3 over D3; a model that takes C3 for white misses it.
         ("E3", "C3", 1, BOARD, ("C3",)),
-        # White may not play G3; nor does the held board say so.
+        # White may not play G3; nor does the decoded board say so.
         ("C6", "", 1, COUNTING, ()),
         # C6 is empty, D5 black, E4 black: white's line if it were white's turn, ending at F3.
         ("E3", "", -1, SIDE, ()),
@@ -147,15 +149,16 @@ ROWS = """
 def test_causes(
     square: str,
     turned: str,
-    held_mover: int,
+    decoded_mover: int,
     kind: str,
     wrong: tuple[str, ...],
 ) -> None:
     board = board_of(ROWS)
-    held = board.float()
+    decoded = board.float()
     if turned:
-        held[square_of(turned)] *= -1
-    cause = cause_of(square_of(square), board, held, 1, held_mover)
+        decoded[square_of(turned)] *= -1
+    lines = lines_of(Geometry(), square_of(square), board, decoded, 1)
+    cause = cause_of(lines, 1, decoded_mover)
     assert cause.kind == kind
     if wrong:
         assert cause.line is not None
@@ -177,14 +180,14 @@ def test_an_unnoticed_pass_is_the_side() -> None:
     for game, position in (behind & wrong).nonzero().tolist()[:12]:
         explanation = explainers()["logic"].explain(many[game], position + 1)
         assert explanation.cause is not None
-        assert explanation.held_mover == -explanation.mover
+        assert explanation.decoded_mover == -explanation.mover
         found.append(explanation.cause.kind)
     assert len(found) > 5
     assert set(found) == {SIDE}
 
 
 def test_a_planted_defect_is_named() -> None:
-    """Brackets that no longer claim: discs that they should turn are held wrong, and it is said
+    """Brackets that no longer claim: discs that they should turn are decoded wrong, and it is said
     which move turned them."""
     model = build("logic")
     layout, name = model.layout, "C4-E4"
@@ -197,12 +200,12 @@ def test_a_planted_defect_is_named() -> None:
     # Black opens with F5; white D6; black C4 turns D4 by the bracket C4-E4 alone.
     tokens = tokens_from_squares([parse_transcript("f5d6c4")])[0]
     found = asks.explain(tokens, 3)
-    assert found.held is not None
-    assert LABELS[int((found.held[7].sign() != found.board).nonzero()[0])] == "D4"
+    assert found.decoded is not None
+    assert LABELS[int((found.decoded[7].sign() != found.board).nonzero()[0])] == "D4"
     assert found.cause is not None
     assert found.cause.kind == BOARD
     (parting,) = found.partings
-    assert LABELS[parting.square] == "D4"
+    assert parting.square == "D4"
     assert parting.since == 0
     assert [(told.ply, told.turned) for told in parting.told] == [(3, True)]
     assert parting.told[0].claimed < 0.5
@@ -219,11 +222,11 @@ def test_most_wrong() -> None:
     odds = torch.full((60,), -5.0)
     place = {LABELS[s]: i for i, s in enumerate(PLAYABLE)}
     odds[[place["E3"], place["C6"]]] = 2.0
-    assert most_wrong(board, legal, odds) is None
+    assert most_wrong(Geometry(), board, legal, odds) is None
     odds[place["C6"]] = -1.0
-    assert LABELS[most_wrong(board, legal, odds) or 0] == "C6"
+    assert LABELS[most_wrong(Geometry(), board, legal, odds) or 0] == "C6"
     odds[place["A8"]] = 9.0
-    assert LABELS[most_wrong(board, legal, odds) or 0] == "A8"
+    assert LABELS[most_wrong(Geometry(), board, legal, odds) or 0] == "A8"
 
 
 def two_games(seen: int = 20) -> tuple[Tensor, Tensor]:
@@ -251,7 +254,7 @@ def test_the_whole_stream_brings_everything_back(name: str) -> None:
     assert (back.only_here, back.only_there) == (found.only_there, found.only_here)
     assert back.here == pytest.approx(-found.there, abs=1e-5)
     assert found.lines()
-    json.dumps(found.as_dict())
+    json.dumps(msgspec.to_builtins(found, enc_hook=Tensor.tolist))
 
 
 def test_neurons_that_carry_the_difference_are_found() -> None:
@@ -266,13 +269,13 @@ def test_neurons_that_carry_the_difference_are_found() -> None:
     weights = torch.zeros(60, dtype=torch.float64)
     for group, sign in ((found.only_here, 1), (found.only_there, -1)):
         for square in group:
-            weights[PLAYABLE.index(square)] = sign / len(group)
+            weights[PLAYABLE.index(square_of(square))] = sign / len(group)
     share = (post[0] - post[1]) * (writes @ towards @ weights) / (found.here - found.there)
     layout = logic().layout.neurons[7]
-    last = [(part, back) for layer, part, back in found.neurons if layer == 7]
+    last = [neuron for neuron in found.neurons if neuron.layer == 7]
     assert last
-    for part, back in last:
-        assert back == pytest.approx(float(share[layout.place(part.name)]), abs=1e-4)
+    for neuron in last:
+        assert neuron.share == pytest.approx(float(share[layout.place(neuron.name)]), abs=1e-4)
 
 
 def test_bad_questions_get_a_sentence(tmp_path: Path) -> None:
@@ -294,10 +297,10 @@ def test_bad_questions_get_a_sentence(tmp_path: Path) -> None:
 @pytest.mark.skipif(not catalogue.REFERENCE.exists(), reason="no catalogue in the project")
 def test_a_catalogue_names_every_neuron_once() -> None:
     known = catalogue.read(catalogue.REFERENCE)
-    names = FoundNames(known)
+    names = FoundNames(Geometry(), known)
     families = names.families(5, square_of("C4"))
     members = sorted(n for group in families.values() for n in group)
     assert members == sorted({n.neuron for n in known.neurons if n.layer == 5})
     pattern = next(n for n in known.neurons if n.rule == "pattern" and n.layer == 5)
     assert "active where" in names.neuron(5, pattern.neuron).sentence
-    assert FoundNames(None).neuron(0, 3).name == "0.n3"
+    assert FoundNames(Geometry(), None).neuron(0, 3).name == "0.n3"
