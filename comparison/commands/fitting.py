@@ -1,4 +1,4 @@
-"""``handbuilt calibrate | ablate``: the strengths of the rules, fitted and knocked out."""
+"""``handbuilt calibrate | ablate``: the strengths of the rules, fitted and ablated."""
 
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from comparison.commands.shared import (
     progress_bars,
     wrote,
 )
-from comparison.replacing.knock_outs import knocked_out
+from comparison.replacing.ablation import ablated
 from comparison.scoring.bench import resolve_device
 from extracted_rules.files import whole_file
 from handbuilt.ablation import KNOCK_OUTS, named
@@ -92,13 +92,14 @@ def ablate_command(
     bench, source = bench_games(games, None, seed, False, where)
     with progress_bars() as progress:
         bar = partial(counter, progress)
-        found = knocked_out(recipe, asked, bench, source, seed, bar, where)
+        found = ablated(recipe, asked, bench, source, seed, bar, where)
     rows = []
-    for knocked in found:
-        _, illegal, f1, _, excess = cells(knocked.result.overall)
-        rows.append([knocked.rule, knocked.says, illegal, f1, excess])
+    for without in found:
+        _, illegal, f1, _, excess = cells(without.result.overall)
+        rows.append([without.rule, without.says, illegal, f1, excess])
     title = f"{recipe} without a rule: {games:,} games ({source}), tau {found[0].result.tau:.2g}"
     _, illegal, f1, _, excess = HEADINGS
     console.print(as_table(title, ("dropped", "that is"), rows, (illegal, f1, excess)))
     if json:
-        write_json([knocked.as_dict() for knocked in found], json)
+        figures = [{"rule": a.rule, "says": a.says, **a.result.overall.as_dict()} for a in found]
+        write_json(figures, json)

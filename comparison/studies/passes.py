@@ -4,14 +4,14 @@ comparison.studies.passes``.
 Two questions to the rules of `calibrated`, through their interpreter in float32. How often is a
 game's first pass noticed? And how many choices would be illegal if every position were *told* its
 true side, from some layer's reading on, all else as fitted? That says what better judges of passes
-alone would gain. A report on bench games, of some ten minutes; killed, it goes on. Another version
-of the rules needs another folder.
+alone would gain. A report on bench games, of some ten minutes; killed, it goes on. Other rules
+or games need another folder.
 """
 
-import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 
 import torch
@@ -19,11 +19,10 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from comparison.reporting.report import cells, markdown, measured_once
+from comparison.reporting.report import cells, markdown
 from comparison.scoring.bench import batches, evaluate
-from extracted_rules.files import whole_file
+from extracted_rules.files import KeptData, whole_file
 from extracted_rules.othello.game import replay
-from extracted_rules.othello.notation import CONTEXT
 from handbuilt.interpreter import LOOK_LAYER, Interpreter, Trace
 from handbuilt.strengths import Strengths, dump, load_strengths
 
@@ -104,7 +103,7 @@ class Noticed:
     """First passes after ``first`` to ``last`` moves, in games without a false alarm before.
 
     How many; noticed by the very next move; by a later one. ``positions``: before any pass or
-    alarm; ``alarms``: of those, where somebody was held to have passed.
+    alarm; ``alarms``: of those, where somebody is believed to have passed.
     """
 
     first: int
@@ -120,34 +119,37 @@ class Noticed:
 def notice(rules: Interpreter, games: Tensor) -> list[Noticed]:
     """How well rules notice the first pass of each game, by SPANS of moves before it."""
     spans = [Noticed(*span) for span in SPANS]
-    place = torch.arange(CONTEXT)
     for tokens in _shown(games, "first passes"):
-        there = tokens[:, :CONTEXT] != 0
-        behind = (replay(tokens).passes[:, :CONTEXT].cumsum(-1) > 0) & there
-        held = (rules(tokens[:, :CONTEXT].long()).passed > 0.5) & there
+        played = replay(tokens)
+        context = played.geometry.context
+        place, there = torch.arange(context), tokens[:, :context] != 0
+        behind = (played.passes[:, :context].cumsum(-1) > 0) & there
+        believed = (rules(tokens[:, :context].long()).passed > 0.5) & there
         # Position t has t moves before its own.
-        passed, found = (torch.where(x, place, CONTEXT).amin(-1) for x in (behind, held))
+        passed, found = (torch.where(x, place, context).amin(-1) for x in (behind, believed))
         open_ = there & (place < passed[:, None]) & (place <= found[:, None])
         for span in spans:
             here = (passed >= span.first) & (passed <= span.last) & (found >= passed)
             span.passes += int(here.sum())
             span.at_once += int((here & (found == passed)).sum())
-            span.later += int((here & (found > passed) & (found < CONTEXT)).sum())
+            span.later += int((here & (found > passed) & (found < context)).sum())
             among = (place >= span.first) & (place <= span.last)
             span.positions += int((open_ & among).sum())
-            span.alarms += int((open_ & among & held).sum())
+            span.alarms += int((open_ & among & believed).sum())
     return spans
 
 
 def study(games: Tensor, out: Path) -> str:
     """Both tables as Markdown; what was measured before is taken from the folder."""
     strengths = load_strengths(RECIPE).apply(lambda x: x.float())
-    asked = dump(strengths, "") + repr((COLUMNS, SPANS))
-    key = hashlib.sha256(asked.encode() + games.numpy().tobytes()).hexdigest()[:12]
+    about = {
+        "rules": sha256(dump(strengths, "").encode()).hexdigest(),
+        "games": sha256(games.numpy().tobytes()).hexdigest(),
+        "columns": repr((COLUMNS, SPANS)),
+    }
     rates = [
-        measured_once(
-            out / f"{key}-{told_from or 'found'}.json",
-            partial(illegal_rates, strengths, told_from, games),
+        KeptData(out / f"{told_from or 'found'}.msgpack", about, list[tuple[str, str]]).once(
+            partial(illegal_rates, strengths, told_from, games)
         )
         for told_from in TOLD_FROM
     ]
@@ -157,20 +159,20 @@ def study(games: Tensor, out: Path) -> str:
     ]
     rows = [["positions", *(positions for positions, _ in rates[0])]]
     rows += [[name, *(rate for _, rate in row)] for name, row in zip(names, rates, strict=True)]
-    noticed = measured_once(
-        out / f"{key}-noticed.json",
-        lambda: [vars(span) for span in notice(Interpreter(strengths), games)],
+    noticed = KeptData(out / "noticed.msgpack", about, list[Noticed]).once(
+        lambda: notice(Interpreter(strengths), games)
     )
     spans = [
         [f"{first}-{last}", *(f"{count:,}" for count in counts)]
-        for first, last, *counts in (span.values() for span in noticed)
+        for first, last, *counts in map(astuple, noticed)
     ]
     illegal = markdown(("sides", *(heading for heading, *_ in COLUMNS)), rows)
     return f"{illegal}\n\n{OVERLAP}\n\n{markdown(NOTICED, spans)}\n"
 
 
 def report(played: Tensor, source: str, out: Path) -> str:
-    """Measure both tables on games, write them to the folder and give them back. Raises OSError."""
+    """Measure both tables on games, write them to the folder and give them back. Raises OSError,
+    and KeptError for a folder of other games or rules."""
     out.mkdir(parents=True, exist_ok=True)
     title = f"`{RECIPE}` on {len(played):,} games ({source}): top-1 illegal %; first passes"
     text = f"{title}\n\n{study(played, out)}"

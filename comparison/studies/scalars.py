@@ -8,14 +8,13 @@ import tomllib
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from comparison.reporting.figures import accuracy_by_scalars
-from comparison.reporting.report import HEADINGS, cells, markdown, measured_once
+from comparison.reporting.report import HEADINGS, cells, markdown
 from comparison.scoring.bench import choose_threshold, evaluate
-from extracted_rules.files import whole_file
+from extracted_rules.files import KeptData, whole_file
 from extracted_rules.othello.game import random_games
 from handbuilt.calibration import Plan, calibrate, starting_point
 from handbuilt.compiler import compile_rules
@@ -62,16 +61,12 @@ def measure(scalars: int, free: str, strengths: Strengths, games: int, seed: int
     )
 
 
-def fit_and_measure(
-    plan: Plan | None, scalars: int, out: Path, games: int, seed: int
-) -> dict[str, Any]:
+def fit_and_measure(plan: Plan | None, scalars: int, out: Path, games: int, seed: int) -> Point:
     """A plan's point, fitted in a folder of its own; without a plan that of `logic`."""
     if plan is None:
-        free, strengths = "argued by hand", load_strengths("logic")
-    else:
-        free = "tied along " + ", ".join(plan.tied) if plan.tied else "free"
-        strengths = calibrate(plan, starting_point(), out, resume=True)
-    return vars(measure(scalars, free, strengths, games, seed))
+        return measure(scalars, "argued by hand", load_strengths("logic"), games, seed)
+    free = "tied along " + ", ".join(plan.tied) if plan.tied else "free"
+    return measure(scalars, free, calibrate(plan, starting_point(), out, resume=True), games, seed)
 
 
 def study(out: Path, steps: int, games: int, seed: int) -> list[Point]:
@@ -80,10 +75,12 @@ def study(out: Path, steps: int, games: int, seed: int) -> list[Point]:
     for tied in (None, *TIED):
         plan = None if tied is None else Plan(steps=steps, tied=tied)
         size = plan.free_scalars() if plan else ARGUED
-        name = f"{size}-{steps}-steps"
-        kept = out / f"{name}-{games}-games-{seed}.json"
-        point = measured_once(kept, partial(fit_and_measure, plan, size, out / name, games, seed))
-        points.append(Point(**point))
+        folder = out / f"{size}-{steps}-steps"
+        about = {"steps": str(steps), "games": str(games), "seed": str(seed)}
+        kept = KeptData(
+            folder.with_name(f"{folder.name}-{games}-games-{seed}.msgpack"), about, Point
+        )
+        points.append(kept.once(partial(fit_and_measure, plan, size, folder, games, seed)))
     return points
 
 

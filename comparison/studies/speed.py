@@ -15,11 +15,16 @@ from rich.console import Console
 from comparison.properties import board_reader, check
 from comparison.scoring.bench import FORWARD_GAMES, evaluate
 from extracted_rules.othello.game import FIRST_CHUNK, LARGEST_CHUNK, random_games
-from extracted_rules.othello.notation import CONTEXT
-from extracted_rules.othello.patterns import RAYS
+from extracted_rules.othello.geometry import DIRECTIONS, Geometry
 from handbuilt import build
 
 SEED = 1
+GEOMETRY = Geometry()
+#: The squares in every direction of each.
+LINES = [
+    [GEOMETRY.ray(square, direction) for direction in range(len(DIRECTIONS))]
+    for square in range(GEOMETRY.n_squares)
+]
 
 
 def _best(run: Callable[[], object], repeats: int = 3) -> float:
@@ -41,12 +46,9 @@ def _creversi_games(n: int, generator: random.Random) -> None:
             board.move(generator.choice(list(board.legal_moves)))
 
 
-_LINES = [[[s for s in line if s < 64] for line in rays] for rays in RAYS.tolist()]
-
-
-def _flips(board: list[int], square: int, mover: int) -> list[int]:
+def _flips(lines: list[list[int]], board: list[int], mover: int) -> list[int]:
     flips: list[int] = []
-    for line in _LINES[square]:
+    for line in lines:
         run: list[int] = []
         for target in line:
             if board[target] != -mover:
@@ -64,16 +66,18 @@ def _python_games(n: int, generator: random.Random) -> None:
 
 
 def _python_game(generator: random.Random) -> None:
-    board = [0] * 64
-    board[28] = board[35] = 1
-    board[27] = board[36] = -1
+    board = [0] * GEOMETRY.n_squares
+    for mover, squares in ((1, GEOMETRY.start_black), (-1, GEOMETRY.start_white)):
+        for square in squares:
+            board[square] = mover
     mover, stuck = 1, 0
     while stuck < 2:
-        legal = [s for s in range(64) if not board[s] and _flips(board, s, mover)]
+        turned = {s: _flips(LINES[s], board, mover) for s, disc in enumerate(board) if not disc}
+        legal = [square for square, flips in turned.items() if flips]
         stuck = 0 if legal else stuck + 1
         if legal:
             move = generator.choice(legal)
-            for square in [*_flips(board, move, mover), move]:
+            for square in (*turned[move], move):
                 board[square] = mover
         mover = -mover
 
@@ -95,7 +99,7 @@ def _generation(console: Console) -> None:
 def _evaluation(console: Console) -> None:
     model = build("logic")
     games = [next(random_games(256, SEED))]
-    tokens = games[0][:, :CONTEXT].long()
+    tokens = games[0][:, : GEOMETRY.context].long()
 
     @torch.inference_mode()
     def forward() -> None:

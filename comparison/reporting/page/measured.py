@@ -5,7 +5,7 @@ from pathlib import Path
 
 from comparison.properties import Report, board_reader, check
 from comparison.properties.subjects import Subject
-from comparison.replacing.knock_outs import knocked_out
+from comparison.replacing.ablation import ablated
 from comparison.reporting import figures
 from comparison.reporting.page.exhibits import Exhibit, Order
 from comparison.reporting.page.section import Figure, Section, Table
@@ -188,16 +188,16 @@ def knock_outs(order: Order, size: int, folder: Path) -> Section | None:
         return None
     device = order.exhibits[0].device
     bench = list(random_games(size, order.seed, device=device))
-    found = knocked_out(
+    found = ablated(
         KNOCKED, list(KNOCK_OUTS), bench, "random", order.seed,
         lambda name, total: order.bar(f"without {name}", total), device,
     )  # fmt: skip
     whole, *rest = found
     rest.sort(key=lambda k: -k.result.overall.excess.value)
     rows = []
-    for knocked in (whole, *rest):
-        _, illegal, f1, _, excess = cells(knocked.result.overall)
-        rows.append([knocked.rule, knocked.says, illegal, f1, excess])
+    for without in (whole, *rest):
+        _, illegal, f1, _, excess = cells(without.result.overall)
+        rows.append([without.rule, without.says, illegal, f1, excess])
     _, illegal, f1, _, excess = HEADINGS
     return Section(
         "knock-outs",

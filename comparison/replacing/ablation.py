@@ -13,19 +13,15 @@ from handbuilt.strengths import load_strengths
 
 
 @dataclass(frozen=True)
-class KnockedOut:
+class Ablated:
     """A recipe without a rule; "none" is the whole recipe. says: what was silenced."""
 
     rule: str
     says: str
     result: Result
 
-    def as_dict(self) -> dict[str, object]:
-        """Plain numbers for JSON."""
-        return {"rule": self.rule, "says": self.says, **self.result.overall.as_dict()}
 
-
-def knocked_out(
+def ablated(
     recipe: str,
     rules: Sequence[str],
     bench: Sequence[Tensor],
@@ -33,7 +29,7 @@ def knocked_out(
     seed: int,
     bars: Bars,
     device: torch.device,
-) -> list[KnockedOut]:
+) -> list[Ablated]:
     """The recipe whole, then without one rule after the other, on the same games.
 
     One threshold for all, the whole recipe's, chosen on as many other games: what is lost shows as
@@ -49,5 +45,5 @@ def knocked_out(
         model = compile_rules(strengths)[0].eval().to(device)
         step = bars(rule, games)
         result = evaluate(rule, model, bench, tau, source, progress=step, keep_errors=False)
-        found.append(KnockedOut(rule, says, result))
+        found.append(Ablated(rule, says, result))
     return found
