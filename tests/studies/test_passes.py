@@ -22,7 +22,7 @@ def strengths() -> Strengths:
 @pytest.fixture(scope="module")
 def games() -> Tensor:
     """Four games with a pass among the first 14 moves, four in which no position sees a pass."""
-    games = torch.cat(list(random_games(20_000, 5, purpose="test")))
+    games = torch.cat(list(random_games(1200, 5, purpose="test")))
     passes = replay(games).passes[:, :60]
     first = torch.where(passes, torch.arange(60), 60).amin(-1)
     return torch.cat([games[(first > a) & (first < b)][:4] for a, b in ((0, 15), (58, 61))])
