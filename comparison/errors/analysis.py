@@ -10,7 +10,8 @@ from comparison.errors.telling import Telling, hardest
 from comparison.reading.layer_boards import LayerReader
 from comparison.scoring.agreement import Agreement, agreements
 from comparison.scoring.bench import Bars, no_bars
-from comparison.scoring.matched import Cells, Pair, pairs, resampled_games
+from comparison.scoring.intervals import resampled_games
+from comparison.scoring.matched import Cells, Pair, pairs
 from comparison.scoring.near import Alike, NearMisses, alike, near_misses
 from comparison.scoring.records import ALL_KINDS, Records
 from extracted_rules.catalogue import Catalogue

@@ -17,7 +17,7 @@ from comparison.errors.layers import weights_of
 from comparison.explaining.causes import BOARD, COUNTING, SIDE, cause_of, lines_of
 from comparison.reading.boards import READ_GAMES
 from comparison.reading.layer_boards import LayerReader
-from comparison.scoring.measures import Estimate
+from comparison.scoring.intervals import Estimate
 from comparison.scoring.records import Answers, Array, Records
 from extracted_rules.othello.game import replay
 from extracted_rules.othello.notation import CONTEXT, PLAYABLE

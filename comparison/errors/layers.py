@@ -11,8 +11,8 @@ from torch import Tensor
 from comparison.reading.boards import READ_GAMES
 from comparison.reading.layer_boards import LayerReader
 from comparison.scoring.error_sets import KINDS
+from comparison.scoring.intervals import Estimate
 from comparison.scoring.matched import cells_of
-from comparison.scoring.measures import Estimate
 from comparison.scoring.records import Array, Mask, Positions, Records
 from extracted_rules.othello.game import replay
 

@@ -22,8 +22,8 @@ import torch
 from torch import Tensor
 
 from comparison.scoring.bench import batches
-from comparison.scoring.matched import dealt, interval, within_ranks
-from comparison.scoring.measures import Estimate, Ratio
+from comparison.scoring.intervals import Estimate, Ratio, percentiles, ratio_by_game
+from comparison.scoring.matched import dealt, within_ranks
 from comparison.scoring.records import Answers, Array, Bench, has
 from extracted_rules.catalogue import Catalogue
 from extracted_rules.conditions import Boards, parse_part
@@ -360,7 +360,7 @@ def _centred(columns: Array) -> Estimate:
     """The interval of a rank correlation. Games drawn anew add noise to the rates beyond that of
     the games themselves, which draws every correlation towards 0: that shift is taken back."""
     drawn = columns[1:] + (columns[0] - columns[1:].mean())
-    return interval(np.append(columns[0], drawn))
+    return percentiles(np.append(columns[0], drawn))
 
 
 def _correlations(
@@ -389,7 +389,7 @@ def _correlations(
                     among,
                     int(known.sum()),
                     _centred(_pearson(x, y)),
-                    interval(np.append(anew.mean(), anew)),
+                    percentiles(np.append(anew.mean(), anew)),
                     float(_pearson(half[:, :1], half[:, 1:])[0]),
                 )
 
@@ -405,8 +405,7 @@ def _levels(best: Array, found: Cases, weights: npt.NDArray[np.float32]) -> Iter
         members = (best > least) & (best <= below) if below else best == 0
         if not found.needed[members].any():
             continue
-        rate = Ratio()
-        rate.add(
+        rate = Ratio.of(
             *(
                 torch.from_numpy(c[members].sum(0, dtype=np.int64))
                 for c in (found.left_out, found.needed)
@@ -421,7 +420,7 @@ def _levels(best: Array, found: Cases, weights: npt.NDArray[np.float32]) -> Iter
             int(rate.y),
             int(rate.x),
             rate.rate(),
-            interval(times.astype(np.float64)),
+            percentiles(times.astype(np.float64)),
         )
 
 
@@ -446,19 +445,10 @@ def _near_rates(slips: Slips) -> tuple[Estimate, Estimate]:
     others[rows, slips.top] = False
 
     def rate(x: npt.NDArray[np.generic], y: npt.NDArray[np.generic]) -> Estimate:
-        return _over_games(slips.game, x, y).rate()
+        return ratio_by_game(x, y, slips.game).rate()
 
     at_top = rate(tempted[rows, slips.top] & here, here)
     return at_top, rate((tempted & others).sum(1), others.sum(1))
-
-
-def _over_games(
-    game: npt.NDArray[np.int64], x: npt.NDArray[np.generic], y: npt.NDArray[np.generic]
-) -> Ratio:
-    """sum(x) / sum(y) of some positions' values, with the game as the unit."""
-    ratio = Ratio()
-    ratio.add(*(torch.from_numpy(np.bincount(game, weights=v.astype(float))) for v in (x, y)))
-    return ratio
 
 
 def _eager(strength_name: str, strength: Array, deals: Array, slips: Slips) -> Eager:
@@ -477,6 +467,6 @@ def _eager(strength_name: str, strength: Array, deals: Array, slips: Slips) -> E
         return share
 
     shares = stronger(strength)
-    chance = _over_games(slips.game[known], shares, np.ones(len(shares))).share()
+    chance = ratio_by_game(shares, np.ones(len(shares)), slips.game[known]).share()
     anew = np.array([stronger(deal).mean() for deal in deals[:EAGER_DEALS]])
-    return Eager(strength_name, int(known.sum()), chance, interval(np.append(anew.mean(), anew)))
+    return Eager(strength_name, int(known.sum()), chance, percentiles(np.append(anew.mean(), anew)))

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from comparison.findings.definition import MAAR, Finding, Found, Grid, Line, Lines, Measure, Value
 from comparison.findings.studied import Sample, Studied
-from comparison.scoring.intervals import exactly, jackknife
+from comparison.scoring.intervals import Estimate, jackknife
 from extracted_rules.catalogue import Head
 from extracted_rules.discovery.heads import HeadRoles
 from extracted_rules.othello.notation import CONTEXT
@@ -81,7 +81,7 @@ def mine_and_theirs(studied: Studied) -> Found:
     values = {
         f"{name}, of heads": Value(
             jackknife(partial(share, roles), *sums, within=(0.0, 1.0)),
-            exactly(float(control in roles)),
+            Estimate.exact(float(control in roles)),
         )
         for name, roles in measured.items()
     }

@@ -16,7 +16,7 @@ from comparison.findings.definition import (
 )
 from comparison.findings.studied import Studied
 from comparison.reading.boards import BoardAccuracy, mover_frame, residuals
-from comparison.scoring.measures import Ratio
+from comparison.scoring.intervals import Ratio
 from extracted_rules.othello.notation import CONTEXT, PLAYABLE
 
 UNREAD = "nothing reads this model's board: it has neither names nor probes"

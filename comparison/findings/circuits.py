@@ -142,7 +142,7 @@ def previous_colour(studied: Studied) -> Found:
     heads = sum(part.shape[1] for part in right)
 
     def share(told: Tensor, by_chance: Tensor) -> Value:
-        both = (ratio_by_game(x, discs, seen.game, seen.games).share() for x in (told, by_chance))
+        both = (ratio_by_game(x, discs, seen.game).share() for x in (told, by_chance))
         return Value(*both)
 
     note = f"{heads} heads"

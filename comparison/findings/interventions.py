@@ -14,7 +14,7 @@ from comparison.properties.beliefs import Responds
 from comparison.properties.subjects import Subject
 from comparison.reading.readers import BoardReader, NamedReader, ProbeReader
 from comparison.scoring.bench import FORWARD_GAMES
-from comparison.scoring.measures import Estimate, Ratio
+from comparison.scoring.intervals import Estimate, Ratio
 from extracted_rules.othello.game import (
     Replay,
     flipped_by,
@@ -305,11 +305,11 @@ def goes_on(studied: Studied) -> Found:
         )
         cases = len(whole.legal)
         measured[edit] = {
-            "moves legal": _ratio(whole.legal.sum(1), whole.answered.sum(1)).rate(),
-            "all ten legal": _ratio(*_through(whole)).rate(),
-            "squares that differ": _ratio(whole.right.sum(1), whole.differing.sum(1)).share(),
+            "moves legal": Ratio.of(whole.legal.sum(1), whole.answered.sum(1)).rate(),
+            "all ten legal": Ratio.of(*_through(whole)).rate(),
+            "squares that differ": Ratio.of(whole.right.sum(1), whole.differing.sum(1)).share(),
         }
-        steps = [_ratio(whole.right[:, n], whole.differing[:, n]).share() for n in range(MOVES)]
+        steps = [Ratio.of(whole.right[:, n], whole.differing[:, n]).share() for n in range(MOVES)]
         y, low, high = (tuple(getattr(e, k) for e in steps) for k in ("value", "low", "high"))
         name = edit if edit != "none" else "no edit"
         x = tuple(float(n + 1) for n in range(MOVES))
@@ -322,12 +322,6 @@ def goes_on(studied: Studied) -> Found:
         note += "; the disc is turned behind all readings but the last, so let go it is forgotten"
     picture = Lines("move of the rollout", "differing squares as on the edited board", tuple(lines))
     return Found(values, note, picture)
-
-
-def _ratio(x: Tensor, y: Tensor) -> Ratio:
-    ratio = Ratio()
-    ratio.add(x, y)
-    return ratio
 
 
 def _through(whole: Rollout) -> tuple[Tensor, Tensor]:

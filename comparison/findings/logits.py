@@ -17,8 +17,8 @@ from comparison.findings.neurons import detectors, f1_of, middle_layers
 from comparison.findings.studied import Sample, Studied, as_it_is
 from comparison.properties.positions import TOUCHING
 from comparison.reading.boards import READ_GAMES
-from comparison.scoring.intervals import ratio_by_game
-from comparison.scoring.measures import Ratio, ThresholdChooser, score
+from comparison.scoring.intervals import Ratio, ratio_by_game
+from comparison.scoring.measures import ThresholdChooser, score
 from extracted_rules.conditions import Boards
 from extracted_rules.discovery.layers import legal_patterns
 from extracted_rules.othello.game import stream_seed
@@ -152,7 +152,7 @@ def suppress_and_promote(studied: Studied) -> Found:
                 p = _without(studied, layers, stream, rows, gone, off)
                 change.append(p[torch.arange(len(rows)), token] - before[-1])
         whole, of = torch.cat(before), torch.cat(game)
-        shares = (ratio_by_game(torch.cat(c), whole, of, seen.games).mean() for c in changes)
+        shares = (ratio_by_game(torch.cat(c), whole, of).mean() for c in changes)
         each = torch.stack(members).sum((0, 2))[served].double().mean()
         values[f"without {name}"] = Value(*shares)
         notes.append(f"{name}: {int(served.sum())} patterns, {float(each):.1f} neurons each")
@@ -204,7 +204,7 @@ def accessible_squares(studied: Studied) -> Found:
         kinds = _kinds(boards)
         for a, b in compared:
             won, pairs = _outranks(logits, kinds[a], kinds[b])
-            ratio = ratio_by_game(won, pairs, seen.game, seen.games)
+            ratio = ratio_by_game(won, pairs, seen.game)
             ratios.setdefault(f"{a} above {b}", []).append(ratio)
     values = {name: Value(true.share(), other.share()) for name, (true, other) in ratios.items()}
     note = "occupied squares have a logit of their own, below all" if studied.layout else ""
@@ -269,10 +269,9 @@ def last_mlp(studied: Studied) -> Found:
     measured = {}
     for name, logits in _answers(studied, studied.seen).items():
         s = score(logits, studied.seen.played, taus[name])
-        illegal, f1 = Ratio(), Ratio()
-        illegal.add((s.wrong & s.valid).sum(-1), s.valid.sum(-1))
+        illegal = Ratio.of((s.wrong & s.valid).sum(-1), s.valid.sum(-1))
         hits = 2 * (s.hits * s.valid).sum(-1)
-        f1.add(hits, hits + ((s.extra + s.missing) * s.valid).sum(-1))
+        f1 = Ratio.of(hits, hits + ((s.extra + s.missing) * s.valid).sum(-1))
         measured[name] = illegal.rate(), f1.share()
     values = {}
     for name in ANSWERS:

@@ -22,8 +22,7 @@ from comparison.findings.definition import (
     Value,
 )
 from comparison.findings.studied import Sample, Studied
-from comparison.scoring.intervals import GROUPS, by_group, jackknife
-from comparison.scoring.measures import Estimate
+from comparison.scoring.intervals import GROUPS, Estimate, by_group, jackknife
 from extracted_rules.conditions import PATTERN_BY_NAME, SENSES, Boards
 from extracted_rules.discovery.candidates import Candidates, Family
 from extracted_rules.discovery.layers import flipped_patterns, legal_patterns

@@ -27,7 +27,7 @@ from comparison.properties.shrinking import TRIED, Failure, reduce, smallest
 from comparison.properties.subjects import Subject
 from comparison.reading.readers import BoardReader
 from comparison.scoring.bench import Model, choose_threshold
-from comparison.scoring.measures import Estimate, Ratio
+from comparison.scoring.intervals import Estimate, Ratio
 from extracted_rules.othello.game import random_games, stream_seed
 from extracted_rules.othello.notation import CONTEXT, LABELS, MAX_PLIES, N_TOKENS
 

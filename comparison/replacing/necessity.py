@@ -16,7 +16,8 @@ from torch import Tensor
 from comparison.reading.boards import READ_GAMES
 from comparison.replacing.fitted import Fitted
 from comparison.replacing.replacement import finish, streams_of
-from comparison.scoring.measures import Estimate, Ratio, score
+from comparison.scoring.intervals import Estimate, Ratio
+from comparison.scoring.measures import score
 from extracted_rules.catalogue import Catalogue
 from extracted_rules.conditions import PATTERN_BY_NAME, SENSES, Boards, there
 from extracted_rules.othello.game import Replay, random_games, replay
@@ -199,6 +200,4 @@ def _lost(whole: Tensor, without: Tensor, played: Replay, pattern: Pattern) -> T
 
 
 def _mean(sums: Tensor, which: int) -> Estimate:
-    ratio = Ratio()
-    ratio.add(sums[which], sums[3])
-    return ratio.mean()
+    return Ratio.of(sums[which], sums[3]).mean()

@@ -22,7 +22,8 @@ from torch import Tensor
 
 from comparison.reading.boards import READ_GAMES
 from comparison.replacing.fitted import OUTPUTS, PARTS, PLACES, Fitted, Truth
-from comparison.scoring.measures import Estimate, Ratio, score
+from comparison.scoring.intervals import Estimate, Ratio
+from comparison.scoring.measures import score
 from extracted_rules.catalogue import Catalogue, CatalogueError
 from extracted_rules.files import read_tensors, write_tensors
 from extracted_rules.othello.game import Replay, random_games, replay
@@ -232,10 +233,10 @@ def summary(sums: Tensor, layers: int) -> list[Replaced]:
                 family,
                 layer,
                 excess={
-                    h: _ratio(r[0], r[2]).mean() for h, r in {"nothing": whole, **rows}.items()
+                    h: Ratio.of(r[0], r[2]).mean() for h, r in {"nothing": whole, **rows}.items()
                 },
                 illegal={
-                    h: _ratio(r[1], r[2]).rate() for h, r in {"nothing": whole, **rows}.items()
+                    h: Ratio.of(r[1], r[2]).rate() for h, r in {"nothing": whole, **rows}.items()
                 },
                 ce_back={h: _back(whole, rows["mean"], r, 0) for h, r in rows.items()},
                 top1_back={h: _back(whole, rows["mean"], r, 1) for h, r in rows.items()},
@@ -244,18 +245,12 @@ def summary(sums: Tensor, layers: int) -> list[Replaced]:
     return found
 
 
-def _ratio(x: Tensor, y: Tensor) -> Ratio:
-    ratio = Ratio()
-    ratio.add(x, y)
-    return ratio
-
-
 def _back(whole: Tensor, mean: Tensor, row: Tensor, measure: int) -> Estimate | None:
     """The share of what the mean loses that comes back."""
     lost = mean[measure] - whole[measure]
     if float(lost.sum()) < TOO_LITTLE * float(whole[2].sum()):
         return None
-    return _ratio(mean[measure] - row[measure], lost).mean()
+    return Ratio.of(mean[measure] - row[measure], lost).mean()
 
 
 def check_fits(catalogue: Catalogue, model: str) -> None:

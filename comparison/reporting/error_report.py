@@ -14,8 +14,8 @@ from comparison.errors.telling import Telling
 from comparison.explaining.causes import COUNTING
 from comparison.reporting.report import markdown
 from comparison.scoring.agreement import Agreement
+from comparison.scoring.intervals import Estimate
 from comparison.scoring.matched import Pair
-from comparison.scoring.measures import Estimate
 from comparison.scoring.near import QUANTILES, Alike, NearMisses
 from comparison.scoring.records import NEAR_SHARE
 from extracted_rules.files import whole_file

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from math import isnan
 
 from comparison.findings.definition import Finding, Found, Measure, Value
-from comparison.scoring.measures import Estimate
+from comparison.scoring.intervals import Estimate
 
 #: What stands where a measure does not apply.
 ABSENT = "–"

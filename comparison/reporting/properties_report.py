@@ -7,7 +7,7 @@ from comparison.properties.checking import Finding, Report
 from comparison.properties.games import RANDOM
 from comparison.properties.subjects import Subject
 from comparison.reporting.report import markdown
-from comparison.scoring.measures import Estimate
+from comparison.scoring.intervals import Estimate
 from extracted_rules.files import whole_file
 from extracted_rules.othello.notation import LABELS
 

@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
 from comparison.reporting.figures import MODEL_COLOURS, save_figure
-from comparison.scoring.measures import Estimate
+from comparison.scoring.intervals import Estimate
 
 #: What stands in for a part, as headings and legends name it.
 STAND_INS = {

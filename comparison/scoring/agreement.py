@@ -6,7 +6,7 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
-from comparison.scoring.measures import Estimate
+from comparison.scoring.intervals import Estimate
 from comparison.scoring.records import Answers, Positions, Records, how_many
 from extracted_rules.othello.notation import TOKEN_OF_SQUARE
 

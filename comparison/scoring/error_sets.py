@@ -16,7 +16,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from comparison.scoring.measures import STAGES, Estimate, Ratio, Scores, legal_tokens
+from comparison.scoring.intervals import Estimate, Ratio, bootstrap
+from comparison.scoring.measures import STAGES, Scores, legal_tokens
 from extracted_rules.errors import UserError
 from extracted_rules.files import whole_file
 from extracted_rules.othello.game import Replay
@@ -189,7 +190,7 @@ def _check_same_bench(a: ErrorSet, b: ErrorSet) -> None:
         raise BenchMismatchError(f"these errors are of different benches: {a.bench} and {b.bench}")
 
 
-def overlap(a: ErrorSet, b: ErrorSet, kind: str, seed: int = 0, resamples: int = 1000) -> Overlap:
+def overlap(a: ErrorSet, b: ErrorSet, kind: str, seed: int = 0) -> Overlap:
     """Compare two error sets of the same bench. Raises BenchMismatchError for different ones."""
     _check_same_bench(a, b)
     games = len(a.positions)
@@ -204,14 +205,9 @@ def overlap(a: ErrorSet, b: ErrorSet, kind: str, seed: int = 0, resamples: int =
         both, only_a, only_b, neither = (sums + 0.5).unbind(-1)
         return both * neither / (only_a * only_b)
 
-    generator = torch.Generator().manual_seed(seed)
-    draws = torch.empty(resamples, dtype=torch.float64)
-    for resample in range(resamples):
-        draws[resample] = odds(cells[torch.randint(games, (games,), generator=generator)].sum(0))
-    low, high = draws.quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
-    totals = cells.sum(0)
-    both, only_a, only_b, neither = (int(n) for n in totals)
-    return Overlap(kind, both, only_a, only_b, neither, Estimate(float(odds(totals)), low, high))
+    both, only_a, only_b, neither = (int(n) for n in cells.sum(0))
+    ratio = bootstrap(odds, cells, seed)
+    return Overlap(kind, both, only_a, only_b, neither, ratio)
 
 
 @dataclass(frozen=True)
@@ -251,8 +247,7 @@ def factors(a: ErrorSet, b: ErrorSet, kind: str) -> list[Factor]:
             else torch.zeros_like(a.positions)
             for where, masks in zip((a.of_kind(kind), b.of_kind(kind)), by_stratum, strict=True)
         ]
-        share = Ratio()
-        share.add(counts[1], counts[0] + counts[1])
+        share = Ratio.of(counts[1], counts[0] + counts[1])
         estimate = share.rate(_clustering(share))
         times = Estimate(*(_odds(p) for p in vars(estimate).values()))
         found.append(Factor(stratum, int(counts[0].sum()), int(counts[1].sum()), times))

@@ -24,36 +24,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
+from scipy.stats import rankdata
 
-from comparison.scoring.measures import Estimate
+from comparison.scoring.intervals import Estimate, percentiles
 from comparison.scoring.records import ALL_KINDS, Array, Mask, Positions, Records
 
-RESAMPLES = 1000
 #: From fewer positions where both err an interval would be made up.
 FEWEST = 5
-
-
-def resampled_games(games: int, seed: int, resamples: int = RESAMPLES) -> npt.NDArray[np.float32]:
-    """float32 [games, 1 + resamples]: how often each game is drawn; in column 0 once, so that
-    column 0 of whatever is computed from it is the figure itself."""
-    generator = np.random.default_rng(seed)
-    weights = np.empty((games, 1 + resamples), dtype=np.float32)
-    weights[:, 0] = 1
-    for column in range(1, 1 + resamples):
-        drawn = generator.integers(games, size=games)
-        weights[:, column] = np.bincount(drawn, minlength=games)
-    return weights
-
-
-def interval(columns: Array) -> Estimate:
-    """From a figure's value and its bootstrap values, [1 + resamples]; NaN ends where there is no
-    telling, as with a single game."""
-    value, drawn = float(columns[0]), columns[1:]
-    drawn = drawn[np.isfinite(drawn)]
-    if len(drawn) < 0.5 * (len(columns) - 1) or not np.ptp(drawn) > 0:
-        return Estimate(value, nan, nan)
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return Estimate(value, float(low), float(high))
 
 
 def cells_of(at: Positions) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -211,7 +188,7 @@ def _table(n: Array, a: Array, b: Array, both: Array, control: Array, dealt: flo
 
     def estimate(columns: Array, number: float = together) -> Estimate:
         """Where hardly any position has both, its interval would be made up."""
-        return interval(columns) if number >= FEWEST else Estimate(float(columns[0]), nan, nan)
+        return percentiles(columns) if number >= FEWEST else Estimate(float(columns[0]), nan, nan)
 
     return Table(
         positions=int(n[:, 0].sum()),
@@ -249,25 +226,12 @@ def pairs(
 def within_ranks(values: npt.NDArray[np.floating], cell: npt.NDArray[np.int64]) -> Array:
     """float64 [N]: ranks within each cell, -0.5 to 0.5 and their mean 0; the mean rank for equal
     values."""
-    order = np.lexsort((values, cell))
-    there, sorted_cell = values[order], cell[order]
-    new_cell = np.append(True, sorted_cell[1:] != sorted_cell[:-1])
-    new_value = new_cell | np.append(True, there[1:] != there[:-1])
-    place = np.arange(len(order), dtype=np.float64)
-    start, size = _runs(new_cell)
-    first, equal = _runs(new_value)
-    # The middle of equal values, from the start of the cell, over its size.
-    middle = place[first] + (equal - 1) / 2 - place[start]
-    ranks = np.empty(len(order))
-    ranks[order] = (middle + 0.5) / size - 0.5
+    _, place = np.unique(values, return_inverse=True)
+    rank = rankdata(cell * (place.max(initial=0) + 1) + place)  # cell after cell
+    size = np.bincount(cell)
+    before = np.cumsum(size) - size
+    ranks: Array = (rank - before[cell] - 0.5) / size[cell] - 0.5
     return ranks
-
-
-def _runs(new: Mask) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """For each place, where its run starts and how long it is; ``new``: a run starts here."""
-    starts = np.flatnonzero(new)
-    number = np.cumsum(new) - 1
-    return starts[number], np.diff(np.append(starts, len(new)))[number]
 
 
 def rank_correlation(a: Array, b: Array, cells: Cells) -> Estimate:
@@ -277,4 +241,4 @@ def rank_correlation(a: Array, b: Array, cells: Cells) -> Estimate:
     sums = np.stack([cells.positions.by_game(x) for x in (a * b, a * a, b * b)])
     ab, aa, bb = sums @ cells.weights
     with np.errstate(divide="ignore", invalid="ignore"):
-        return interval(ab / np.sqrt(aa * bb))
+        return percentiles(ab / np.sqrt(aa * bb))

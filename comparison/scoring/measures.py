@@ -1,99 +1,21 @@
 """The project's measures as streaming sums: memory does not grow with the number of games.
 
-Every measure here is a ratio of two sums over games (errors over positions, say). Positions of one
-game are not independent, so intervals treat the game as the unit: the usual linearised variance of
-a ratio estimator, from six running sums.
+Every measure here is a ratio of two sums over games (errors over positions, say), with its interval
+(:class:`comparison.scoring.intervals.Ratio`).
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from math import inf, isnan, nan, sqrt
 
 import torch
 from torch import Tensor
 
+from comparison.scoring.intervals import Ratio
 from extracted_rules.othello.game import Replay
 from extracted_rules.othello.notation import SQUARE_OF_TOKEN
 
-Z95 = 1.959964
 #: The thirds of a game, by the ply to predict.
 STAGES = ((2, 20), (21, 40), (41, 60))
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A value with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-
-
-@dataclass
-class Ratio:
-    """Running sums of sum(x) / sum(y), with x and y given per game."""
-
-    games: int = 0
-    x: float = 0
-    y: float = 0
-    xx: float = 0
-    xy: float = 0
-    yy: float = 0
-
-    def add(self, x: Tensor, y: Tensor) -> None:
-        """x, y: [games]; integer tensors stay integers in the sums."""
-        exact = torch.int64 if not x.is_floating_point() else torch.float64
-        x, y = x.to(exact), y.to(exact)
-        self.games += int((y != 0).sum())
-        self.x += x.sum().item()
-        self.y += y.sum().item()
-        self.xx += (x * x).sum().item()
-        self.xy += (x * y).sum().item()
-        self.yy += (y * y).sum().item()
-
-    @property
-    def value(self) -> float:
-        return self.x / self.y if self.y else nan
-
-    @property
-    def variance(self) -> float:
-        """Of the value, over games."""
-        if self.games < 2:
-            return nan
-        r = self.value
-        squares = self.xx - 2 * r * self.xy + r * r * self.yy
-        return max(squares, 0.0) * self.games / (self.games - 1) / self.y**2
-
-    def mean(self, within: tuple[float, float] = (-inf, inf)) -> Estimate:
-        """The ratio with its normal interval, cut to the values that are possible."""
-        half = Z95 * sqrt(self.variance) if self.games > 1 else nan
-        low, high = self.value - half, self.value + half
-        return Estimate(self.value, max(low, within[0]), min(high, within[1]))
-
-    def share(self) -> Estimate:
-        """As :meth:`mean`, for a quantity between 0 and 1."""
-        return self.mean((0.0, 1.0))
-
-    @property
-    def clustering(self) -> float:
-        """How many times the variance of independent positions; NaN where there is no telling."""
-        independent = self.value * (1 - self.value) / self.y if self.y else 0.0
-        return self.variance / independent if independent else nan
-
-    def rate(self, clustering: float | None = None, z: float = Z95) -> Estimate:
-        """For a share of positions: Wilson's interval of z standard errors, at the sample size that
-        the clustering of errors within games leaves, by default what it is found to be, but at
-        least 1. It stays honest at 0 errors."""
-        n, p = self.y, self.value
-        if not n:
-            return Estimate(p, p, p)
-        if clustering is None:
-            clustering = 1.0 if isnan(self.clustering) else max(1.0, self.clustering)
-        n /= clustering
-        centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
-        half = z / (1 + z**2 / n) * sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-        low, high = max(0.0, centre - half), min(1.0, centre + half)
-        return Estimate(p, low if p > 0 else 0.0, high if p < 1 else 1.0)
 
 
 @dataclass

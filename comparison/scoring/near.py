@@ -5,8 +5,8 @@ from itertools import combinations
 
 import numpy as np
 
+from comparison.scoring.intervals import Estimate
 from comparison.scoring.matched import Cells, dealt, rank_correlation, within_ranks
-from comparison.scoring.measures import Estimate
 from comparison.scoring.records import Answers, Mask, Positions, Records
 
 #: Of margins; an error has one above 0.

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from comparison.scoring.bench import batches
 from comparison.scoring.error_sets import KINDS, PLIES, ErrorSet
-from comparison.scoring.measures import STAGES, Ratio, legal_tokens, score, strata
+from comparison.scoring.intervals import Ratio, ratio_by_game
+from comparison.scoring.measures import STAGES, legal_tokens, score, strata
 from extracted_rules.errors import UserError
 from extracted_rules.othello.game import Replay, replay
 from extracted_rules.othello.notation import CONTEXT, TOKEN_OF_SQUARE
@@ -113,9 +114,7 @@ class Positions:
 
     def ratio(self, x: npt.NDArray[np.generic], y: npt.NDArray[np.generic]) -> Ratio:
         """sum(x) / sum(y) of values [N], with the game as the unit."""
-        ratio = Ratio()
-        ratio.add(*(torch.from_numpy(self.by_game(values)) for values in (x, y)))
-        return ratio
+        return ratio_by_game(x, y, self.game)
 
 
 def _of_batch(tokens: Tensor, first: int) -> Positions:

@@ -19,7 +19,8 @@ from comparison.errors.rules import (
     groups,
     strengths,
 )
-from comparison.scoring.matched import dealt, resampled_games
+from comparison.scoring.intervals import resampled_games
+from comparison.scoring.matched import dealt
 from comparison.scoring.records import Bench
 from extracted_rules.catalogue import Catalogue, Games, Header, Neuron, Score
 from extracted_rules.conditions import Boards

@@ -11,7 +11,8 @@ from comparison.errors.layers import discs_held, weights_of, wrong_discs
 from comparison.errors.telling import hardest
 from comparison.reading.layer_boards import LayerBoards, LayerReader
 from comparison.scoring.agreement import agreement
-from comparison.scoring.matched import Cells, resampled_games
+from comparison.scoring.intervals import resampled_games
+from comparison.scoring.matched import Cells
 from comparison.scoring.near import QUANTILES, alike, near_misses
 from comparison.scoring.records import Answers, Bench, Records
 from extracted_rules.othello.game import Replay, random_games, replay

@@ -12,19 +12,18 @@ from hypothesis import strategies as st
 from scipy.stats import rankdata, spearmanr
 
 from comparison.scoring.error_sets import overlap
+from comparison.scoring.intervals import percentiles, resampled_games
 from comparison.scoring.matched import (
     FEWEST,
     Array,
     Cells,
     Errors,
     dealt,
-    interval,
     observed_and_expected,
     odds_ratio,
     pairs,
     rank_correlation,
     raw_odds_ratio,
-    resampled_games,
     tables,
     within_ranks,
 )
@@ -117,7 +116,7 @@ def test_intervals_of_two_random_subsets_cover_1_about_95_times_in_100() -> None
         # Up to 18 %.
         in_a, in_b = (drawn(at, 0.005 * at.number.astype(float) ** 2, generator) for _ in range(2))
         for which, found in enumerate(figures(cells, in_a, in_b)):
-            estimate = interval(found)
+            estimate = percentiles(found)
             covered[which] += estimate.low <= 1 <= estimate.high
     assert (covered[:2] / tries >= 0.925).all()
     assert (covered[:2] / tries <= 0.975).all()
@@ -131,7 +130,7 @@ def test_what_hard_positions_explain_is_no_dependence() -> None:
     rate = np.where(at.number == 1, 0.3, 0.01)
     in_a, in_b = (drawn(at, rate, generator) for _ in range(2))
     cells = Cells(at, resampled_games(300, 4, 300))
-    matched, times, raw = map(interval, figures(cells, in_a, in_b))
+    matched, times, raw = map(percentiles, figures(cells, in_a, in_b))
     assert raw.low > 2
     assert matched.low < 1 < matched.high
     assert times.low < 1 < times.high
@@ -165,7 +164,7 @@ def test_of_hardly_any_common_errors_no_interval_is_made_up() -> None:
 
 def test_one_game_tells_no_interval() -> None:
     weights = resampled_games(1, 0, 20)
-    assert isnan(interval(weights[0]).low)
+    assert isnan(percentiles(weights[0]).low)
 
 
 def test_strata_are_unions_of_cells() -> None:
