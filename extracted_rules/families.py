@@ -98,6 +98,14 @@ FAMILIES: tuple[RuleFamily, ...] = (
         OURS,
     ),
     RuleFamily(
+        "ends",
+        "A bracket that flips its run also says that its ends are mine.",
+        "claim of a bracket -> both ends are mine",
+        "ends and run: bracket",
+        518,
+        OURS,
+    ),
+    RuleFamily(
         "need",
         "A legal move flips something: while no line explains the move, doubts are forgiven.",
         "claims add up to less than one line -> every bracket's bar is lowered",

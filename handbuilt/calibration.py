@@ -21,10 +21,10 @@ from torch import Tensor, nn
 from extracted_rules.errors import UserError
 from extracted_rules.files import read_tensors, write_tensors
 from extracted_rules.othello.game import Replay, random_games, replay, stream_seed
-from extracted_rules.othello.notation import CONTEXT, SQUARE_OF_TOKEN
+from extracted_rules.othello.geometry import STANDARD
 from handbuilt.interpreter import Interpreter, Trace
 from handbuilt.interpreter.plies import parity
-from handbuilt.strengths import Strengths, dump, fitted, load_strengths
+from handbuilt.strengths import Axes, Strengths, axes_of, dump, load_strengths
 
 #: A square's logit is kept from minus infinity, so that one bad square cannot drown a batch.
 FLOOR = -30.0
@@ -41,7 +41,7 @@ class CalibrationError(UserError):
 
 
 @dataclass(frozen=True)
-class Plan:
+class FitSettings:
     """What decides a fit's outcome; a resumed fit must have the same.
 
     positions: how many a game are asked for their legal moves, at random. Weights of the parts of
@@ -60,25 +60,26 @@ class Plan:
     passes: float = 20.0
     tied: tuple[str, ...] = ()
 
-    def free_scalars(self) -> int:
-        """How many numbers the fit may choose."""
+    def free_scalars(self, axes: Axes) -> int:
+        """How many numbers the fit may choose, for a board and its layers."""
         number = 0
         for f in fields(Strengths):
-            read = fitted(f.name)
-            for place, axis in enumerate(f.metadata["axes"]):
+            read = axes.fitted(f.name)
+            for place, axis in enumerate(axes_of(f.name)):
                 if axis in self.tied:
                     read = read.any(place, keepdim=True)
             number += int(read.sum())
         return number
 
 
-def starting_point() -> Strengths:
-    """`logic`, with the rules that it leaves out barely audible, so that they can be learned.
+def starting_point(board: int = STANDARD, layers: int | None = None) -> Strengths:
+    """`logic` for a board and layers, with the rules that it leaves out barely audible, so that
+    they can be learned.
 
     Its table of what moves say is shared by two memories. The second fades at 0.3 of the rate, or
     both would learn the same.
     """
-    start = load_strengths("logic")
+    start = load_strengths("logic", board, layers)
     claim = start.claim.clone()
     claim[:, 2:] -= 0.3
     return replace(
@@ -114,8 +115,9 @@ class Progress:
 
 
 def _flip_loss(trace: Trace, played: Replay) -> Tensor:
-    truth = played.flips[:, :CONTEXT].to(trace.layers[0].flips.dtype)
-    there = (played.tokens[:, :CONTEXT] != 0).to(truth)
+    context = played.geometry.context
+    truth = played.flips[:, :context].to(trace.layers[0].flips.dtype)
+    there = (played.tokens[:, :context] != 0).to(truth)
     there[:, 0] = 0
     total = truth.new_zeros(())
     for layer, now in enumerate(trace.layers):
@@ -130,8 +132,8 @@ def _pass_loss(trace: Trace, played: Replay) -> Tensor:
     Up to where parity is right again, after a second pass: to the layer that looks for passes,
     boards behind a pass are a mixture of right and inverted discs.
     """
-    movers = played.movers[:, :CONTEXT]
-    wrong = movers * parity(CONTEXT).to(movers) < 0
+    movers = played.movers[:, : played.geometry.context]
+    wrong = movers * parity(movers.shape[1]).to(movers) < 0
     again = (wrong.cumsum(-1) > 0) & ~wrong
     there = (movers != 0) & (again.cumsum(-1) == 0)
     there[:, 0] = False
@@ -145,8 +147,8 @@ def _legal_loss(trace: Trace, played: Replay, at: Tensor) -> tuple[Tensor, Tenso
 
     Means over positions, weighted by PASSED.
     """
-    squares = SQUARE_OF_TOKEN[1:]
-    legal = played.legal[:, 1 : CONTEXT + 1][..., squares]
+    squares, context = played.geometry.square_of_token[1:], played.geometry.context
+    legal = played.legal[:, 1 : context + 1][..., squares]
     legal = legal.gather(1, at[..., None].expand(-1, -1, len(squares)))
     there = legal.any(-1)
     legal, logits = legal[there], trace.logits[there][:, 1:]
@@ -156,8 +158,8 @@ def _legal_loss(trace: Trace, played: Replay, at: Tensor) -> tuple[Tensor, Tenso
     worst = (4 * logits.masked_fill(legal, -1e4)).logsumexp(-1) / 4
     best = logits.masked_fill(~legal, -1e4).amax(-1)
     close = nn.functional.softplus(4 * (worst - best + 0.5))
-    blanks = CONTEXT + SPARE - at[there]
-    passed = played.passes[:, 1 : CONTEXT + 1].cumsum(-1) > 0
+    blanks = context + SPARE - at[there]
+    passed = played.passes[:, 1 : context + 1].cumsum(-1) > 0
     weight = torch.where(passed.gather(1, at)[there], PASSED, 1.0)
     weight = weight / weight.mean()
     return (weight * excess).mean(), (weight * LATE / blanks * close).mean()
@@ -184,7 +186,7 @@ class _Fit:
     optimizer: torch.optim.Adam
 
     @classmethod
-    def of(cls, start: Strengths, plan: Plan, device: torch.device | str) -> "_Fit":
+    def of(cls, start: Strengths, plan: FitSettings, device: torch.device | str) -> "_Fit":
         leaves = start.apply(lambda x: x.to(device, torch.float32, copy=True).requires_grad_())
         tensors = list(vars(leaves).values())
         return cls(start, leaves, torch.optim.Adam(tensors, lr=plan.rate, betas=(0.9, 0.98)))
@@ -193,26 +195,27 @@ class _Fit:
     def tie(self, axes: tuple[str, ...]) -> None:
         """Let strengths that differ along tied axes only have moved equally far."""
         for f in fields(Strengths):
-            places = [i for i, axis in enumerate(f.metadata["axes"]) if axis in axes]
+            places = [i for i, axis in enumerate(axes_of(f.name)) if axis in axes]
             if places:
                 leaf = getattr(self.strengths, f.name)
                 start = getattr(self.start, f.name).to(leaf)
-                read = fitted(f.name).to(leaf)
+                read = self.start.axes.fitted(f.name).to(leaf)
                 moved = ((leaf - start) * read).sum(places, keepdim=True)
                 leaf.copy_(start + read * moved / read.sum(places, keepdim=True).clamp(min=1))
 
-    def update(self, plan: Plan, step: int, tokens: Tensor) -> Progress:
+    def update(self, plan: FitSettings, step: int, tokens: Tensor) -> Progress:
         since = time.perf_counter()
         progress = min(1.0, step / plan.steps)
         for group in self.optimizer.param_groups:
             warm = min(1.0, (step + 1) / 20)
             group["lr"] = plan.rate * warm * (0.51 + 0.49 * math.cos(math.pi * progress))
         tokens = tokens.to(self.strengths.run.device)
-        rules, played = Interpreter(self.strengths), replay(tokens)
+        rules, board = Interpreter(self.strengths), self.start.geometry
+        played = replay(tokens, board=board.size)
         draw = torch.Generator().manual_seed(stream_seed("positions", plan.seed, step))
-        at = torch.randint(1, CONTEXT, (len(tokens), plan.positions), generator=draw)
+        at = torch.randint(1, board.context, (len(tokens), plan.positions), generator=draw)
         at = at.to(tokens.device)
-        trace = rules(tokens[:, :CONTEXT].long(), at)
+        trace = rules(tokens[:, : board.context].long(), at)
         flips, passes = _flip_loss(trace, played), _pass_loss(trace, played)
         excess, rank = _legal_loss(trace, played, at)
         # Flips teach the layers first; at the end legal moves decide, the likeliest most of all.
@@ -224,7 +227,7 @@ class _Fit:
         loss.backward()  # type: ignore[no-untyped-call]
         for f in fields(Strengths):
             leaf = getattr(self.strengths, f.name)
-            leaf.grad *= fitted(f.name).to(leaf)
+            leaf.grad *= self.start.axes.fitted(f.name).to(leaf)
         nn.utils.clip_grad_norm_(list(vars(self.strengths).values()), 1.0)
         self.optimizer.step()
         self.tie(plan.tied)
@@ -233,7 +236,7 @@ class _Fit:
         seconds = time.perf_counter() - since
         return Progress(step + 1, loss_, flips_, excess_, rank_, passes_, seconds)
 
-    def save(self, path: Path, plan: Plan, step: int) -> None:
+    def save(self, path: Path, plan: FitSettings, step: int) -> None:
         tensors = {}
         for f in fields(Strengths):
             leaf = getattr(self.strengths, f.name)
@@ -245,12 +248,12 @@ class _Fit:
         metadata = {"plan": self.identity(plan), "step": str(step)}
         write_tensors(path, tensors, metadata)
 
-    def identity(self, plan: Plan) -> str:
+    def identity(self, plan: FitSettings) -> str:
         """What must be the same when a fit goes on: its plan, and where it began."""
         began = hashlib.sha256(dump(self.start, "").encode()).hexdigest()
         return json.dumps({**asdict(plan), "start": began})
 
-    def load(self, path: Path, plan: Plan) -> int:
+    def load(self, path: Path, plan: FitSettings) -> int:
         try:
             tensors, metadata = read_tensors(path)
             saved, step = metadata["plan"], int(metadata["step"])
@@ -270,7 +273,7 @@ class _Fit:
 
 
 def calibrate(
-    plan: Plan,
+    plan: FitSettings,
     start: Strengths,
     out: Path,
     *,
@@ -294,9 +297,13 @@ def calibrate(
     fit = _Fit.of(start, plan, device)
     first = fit.load(state, plan) if resume and state.exists() else 0
     games = random_games(
-        plan.steps * plan.batch, plan.seed, purpose="calibration", skip=first * plan.batch
+        plan.steps * plan.batch,
+        plan.seed,
+        board=start.geometry.size,
+        purpose="calibration",
+        skip=first * plan.batch,
     )
-    step, rest = first, torch.empty(0, 60, dtype=torch.uint8)
+    step, rest = first, torch.empty(0, start.geometry.max_plies, dtype=torch.uint8)
     for chunk in games:
         rest = torch.cat([rest, chunk])
         while len(rest) >= plan.batch:

@@ -1,11 +1,15 @@
-"""Recipes by name: which rules, with which strengths."""
+"""Recipes by name: which rules, with which strengths, on which board and in how many layers."""
 
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 
 from extracted_rules.errors import UserError
-from handbuilt.compiler import compile_rules
+from extracted_rules.othello.geometry import STANDARD
+from handbuilt.compiler import compile
+from handbuilt.network.shape import Shape
 from handbuilt.network.transformer import OthelloGPT
-from handbuilt.strengths import load_strengths
+from handbuilt.programs import Program, write
+from handbuilt.strengths import Strengths, load_strengths
 
 #: name: one sentence
 RECIPES: dict[str, str] = {
@@ -20,16 +24,43 @@ class UnknownRecipeError(UserError):
     """A recipe that does not exist; the message is one sentence."""
 
 
-def build(recipe: str = "logic") -> OthelloGPT:
-    """Compile a recipe's rules into the weights of an Othello-GPT. Raises UnknownRecipeError."""
+def program(
+    recipe: str | Strengths = "logic", *, board: int = STANDARD, layers: int | None = None
+) -> Program:
+    """A recipe as data, before it is compiled. Raises as :func:`build` does."""
+    if isinstance(recipe, Strengths):
+        return write(recipe)
     if recipe not in RECIPES:
         raise UnknownRecipeError(f"no recipe is called {recipe!r}; there is {', '.join(RECIPES)}")
-    model, layout = compile_rules(load_strengths(recipe))
+    return write(load_strengths(recipe, board, layers))
+
+
+def build(
+    recipe: str | Strengths | Program = "logic",
+    *,
+    board: int = STANDARD,
+    layers: int | None = None,
+    shape: Shape | None = None,
+) -> OthelloGPT:
+    """Compile a recipe, strengths or a program into the weights of an Othello-GPT.
+
+    board: squares a side; strengths and programs know their own. layers, shape: the paper's, unless
+    others are asked for; a shape for another board takes that board's context and vocabulary.
+    Raises UnknownRecipeError, BoardError, PlanError for too few layers, StrengthsError for a recipe
+    that has no numbers for this board and these layers, and TooSmallError for a shape that the
+    rules do not fit.
+    """
+    if layers is None and shape is not None:
+        layers = shape.n_layers
+    rules = recipe if isinstance(recipe, Program) else program(recipe, board=board, layers=layers)
+    if shape is not None:
+        shape = replace(shape, n_layers=rules.layers).on(rules.geometry.size)
+    model = compile(rules, shape)
     try:
         made_by = version("handbuilt-othello-gpt")
     except PackageNotFoundError:  # run from a source tree that is not installed
         made_by = "source"
-    model.metadata.update(
-        recipe=recipe, version=made_by, description=RECIPES[recipe], layout=layout.to_json()
-    )
-    return model.eval()
+    name = recipe if isinstance(recipe, str) else "own"
+    says = RECIPES.get(name, "Rules with strengths of one's own.")
+    model.metadata.update(recipe=name, version=made_by, description=says)
+    return model

@@ -1,4 +1,4 @@
-"""``handbuilt calibrate | ablate``: the strengths of the rules, fitted and ablated."""
+"""``handbuilt calibrate | ablate``: the strengths of the rules fitted, and rules left out."""
 
 from functools import partial
 from pathlib import Path
@@ -19,12 +19,10 @@ from comparison.commands.shared import (
     progress_bars,
     wrote,
 )
-from comparison.replacing.ablation import ablated
+from comparison.replacing.ablation import ablate, cases
 from comparison.scoring.bench import resolve_device
 from extracted_rules.files import whole_file
-from handbuilt.ablation import KNOCK_OUTS, named
-from handbuilt.calibration import CalibrationError, Plan, Progress, calibrate, starting_point
-from handbuilt.recipes import RECIPES, UnknownRecipeError
+from handbuilt.calibration import CalibrationError, FitSettings, Progress, calibrate, starting_point
 from handbuilt.strengths import AXES, FOLDER, dump
 
 
@@ -33,9 +31,9 @@ def calibrate_command(
     out: Annotated[Path, typer.Option(help="Folder for the fit's state and log.")],
     strengths: Annotated[Path, typer.Option(help="Where to write the fitted strengths.")] = FOLDER
     / "calibrated.toml",
-    steps: Annotated[int, typer.Option(min=1)] = Plan.steps,
-    batch: Annotated[int, typer.Option(help="Games a step.", min=1)] = Plan.batch,
-    rate: Annotated[float, typer.Option(help="Learning rate.", min=0.0)] = Plan.rate,
+    steps: Annotated[int, typer.Option(min=1)] = FitSettings.steps,
+    batch: Annotated[int, typer.Option(help="Games a step.", min=1)] = FitSettings.batch,
+    rate: Annotated[float, typer.Option(help="Learning rate.", min=0.0)] = FitSettings.rate,
     seed: Annotated[int, typer.Option(help="Seed of the games of the fit.")] = 1,
     tied: Annotated[
         str, typer.Option(help=f"Axes to keep together, by commas; of {', '.join(AXES)}.")
@@ -48,7 +46,7 @@ def calibrate_command(
     unknown = [axis for axis in axes if axis not in AXES]
     if unknown:
         raise CalibrationError(f"no axis is called {unknown[0]!r}; there is {', '.join(AXES)}")
-    plan = Plan(steps=steps, batch=batch, rate=rate, seed=seed, tied=axes)
+    plan = FitSettings(steps=steps, batch=batch, rate=rate, seed=seed, tied=axes)
     check_writable(strengths)
     where = resolve_device(device)
     make_folder(out)
@@ -60,8 +58,9 @@ def calibrate_command(
             progress.update(task, completed=line.step, description=text)
 
         fitted = calibrate(plan, starting_point(), out, resume=resume, device=where, report=report)
+    numbers = plan.free_scalars(starting_point().axes)
     comment = (
-        f"Strengths of the recipe `calibrated`: {plan.free_scalars():,} numbers fitted on "
+        f"Strengths of the recipe `calibrated`: {numbers:,} numbers fitted on "
         f"{steps * batch:,} random games.\n{plan} on {where.type}"
     )
     with whole_file(strengths) as partial:
@@ -72,7 +71,8 @@ def calibrate_command(
 @app.command("ablate")
 def ablate_command(
     rules: Annotated[
-        list[str] | None, typer.Argument(help="Rules to drop, one at a time; all by default.")
+        list[str] | None,
+        typer.Argument(help="Rules or parts to leave out, one at a time; all by default."),
     ] = None,
     recipe: Annotated[str, typer.Option(help="Recipe to drop them from.")] = "calibrated",
     games: Games = 200,
@@ -86,17 +86,15 @@ def ablate_command(
     if json:
         check_writable(json)
     where = resolve_device(device)
-    if recipe not in RECIPES:
-        raise UnknownRecipeError(f"no recipe is called {recipe!r}; there is {', '.join(RECIPES)}")
-    asked = named(rules or KNOCK_OUTS)
+    programs = cases(recipe, rules or ())
     bench, source = bench_games(games, None, seed, False, where)
     with progress_bars() as progress:
         bar = partial(counter, progress)
-        found = ablated(recipe, asked, bench, source, seed, bar, where)
+        found = ablate(programs, bench, source, seed, bar, where)
     rows = []
-    for without in found:
-        _, illegal, f1, _, excess = cells(without.result.overall)
-        rows.append([without.rule, without.says, illegal, f1, excess])
+    for one in found:
+        _, illegal, f1, _, excess = cells(one.result.overall)
+        rows.append([one.rule, one.says, illegal, f1, excess])
     title = f"{recipe} without a rule: {games:,} games ({source}), tau {found[0].result.tau:.2g}"
     _, illegal, f1, _, excess = HEADINGS
     console.print(as_table(title, ("dropped", "that is"), rows, (illegal, f1, excess)))

@@ -7,43 +7,49 @@ import torch
 from torch import Tensor
 
 from comparison.scoring.bench import Bars, Result, choose_threshold, evaluate
-from handbuilt.ablation import KNOCK_OUTS, knock_out, named
-from handbuilt.compiler import compile_rules
-from handbuilt.strengths import load_strengths
+from handbuilt.compiler import compile
+from handbuilt.programs import Program
+from handbuilt.recipes import program
 
 
 @dataclass(frozen=True)
 class Ablated:
-    """A recipe without a rule; "none" is the whole recipe. says: what was silenced."""
+    """A recipe without a rule; "none" is the whole recipe. says: what is missing."""
 
     rule: str
     says: str
     result: Result
 
 
-def ablated(
-    recipe: str,
-    rules: Sequence[str],
+def cases(recipe: str, rules: Sequence[str]) -> list[tuple[str, str, Program]]:
+    """(name, what is missing, program): the whole recipe, then without each rule or part; without
+    names, every one of :meth:`Program.ablations`. Raises UnknownRuleError or UnknownRecipeError."""
+    whole = program(recipe)
+    known = whole.ablations()
+    asked = list(dict.fromkeys(rules or known))
+    without = [(name, known.get(name, f"no {name}"), whole.without(name)) for name in asked]
+    return [("none", "the whole recipe", whole), *without]
+
+
+def ablate(
+    programs: Sequence[tuple[str, str, Program]],
     bench: Sequence[Tensor],
     source: str,
     seed: int,
     bars: Bars,
     device: torch.device,
 ) -> list[Ablated]:
-    """The recipe whole, then without one rule after the other, on the same games.
+    """The programs of :func:`cases` on the same games.
 
-    One threshold for all, the whole recipe's, chosen on as many other games: what is lost shows as
-    it would in use. Raises UnknownRuleError.
+    One threshold for all, that of the first, chosen on as many other games: what is lost shows as
+    it would in use.
     """
-    intact, games = load_strengths(recipe), sum(map(len, bench))
-    cases = [("none", "the whole recipe", intact)]
-    cases += [(rule, KNOCK_OUTS[rule][0], knock_out(intact, rule)) for rule in named(rules)]
-    whole = compile_rules(intact)[0].eval().to(device)
-    tau = choose_threshold(whole, seed, device, games, progress=bars("threshold", games))
+    games = sum(map(len, bench))
+    intact = compile(programs[0][2]).to(device)
+    tau = choose_threshold(intact, seed, device, games, progress=bars("threshold", games))
     found = []
-    for rule, says, strengths in cases:
-        model = compile_rules(strengths)[0].eval().to(device)
-        step = bars(rule, games)
+    for rule, says, rest in programs:
+        model, step = compile(rest).to(device), bars(rule, games)
         result = evaluate(rule, model, bench, tau, source, progress=step, keep_errors=False)
         found.append(Ablated(rule, says, result))
     return found

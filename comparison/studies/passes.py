@@ -23,13 +23,14 @@ from comparison.reporting.report import cells, markdown
 from comparison.scoring.bench import batches, evaluate
 from extracted_rules.files import KeptData, whole_file
 from extracted_rules.othello.game import replay
-from handbuilt.interpreter import LOOK_LAYER, Interpreter, Trace
+from handbuilt.interpreter import Interpreter, Trace
+from handbuilt.plan import Plan
 from handbuilt.strengths import Strengths, dump, load_strengths
 
 #: The recipe that looks for passes.
 RECIPE = "calibrated"
 #: From this layer's reading on the rules hear by the sides that they found themselves.
-FOUND = LOOK_LAYER + 2
+FOUND = Plan().turn + 1
 #: True sides are told from these layers on; None: never.
 TOLD_FROM: tuple[int | None, ...] = (None, *range(FOUND, FOUND - 4, -1))
 #: Columns of the first table: heading, group and name in ``Result.strata``.

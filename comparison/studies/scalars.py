@@ -16,8 +16,8 @@ from comparison.reporting.report import HEADINGS, cells, markdown
 from comparison.scoring.bench import choose_threshold, evaluate
 from extracted_rules.files import KeptData, whole_file
 from extracted_rules.othello.game import random_games
-from handbuilt.calibration import Plan, calibrate, starting_point
-from handbuilt.compiler import compile_rules
+from handbuilt.calibration import FitSettings, calibrate, starting_point
+from handbuilt.recipes import build
 from handbuilt.strengths import FOLDER, Strengths, load_strengths
 
 #: What is tied: from one number for all layers, lengths and pairs to one for each.
@@ -46,7 +46,7 @@ class Point:
 def measure(scalars: int, free: str, strengths: Strengths, games: int, seed: int) -> Point:
     """Compile the strengths and measure them on pass-free positions of the bench."""
     device = torch.device("cpu")
-    model = compile_rules(strengths)[0].eval()
+    model = build(strengths)
     tau = choose_threshold(model, seed, device, games)
     bench = random_games(games, seed)
     result = evaluate(free, model, bench, tau, keep_errors=False)
@@ -61,7 +61,9 @@ def measure(scalars: int, free: str, strengths: Strengths, games: int, seed: int
     )
 
 
-def fit_and_measure(plan: Plan | None, scalars: int, out: Path, games: int, seed: int) -> Point:
+def fit_and_measure(
+    plan: FitSettings | None, scalars: int, out: Path, games: int, seed: int
+) -> Point:
     """A plan's point, fitted in a folder of its own; without a plan that of `logic`."""
     if plan is None:
         return measure(scalars, "argued by hand", load_strengths("logic"), games, seed)
@@ -73,8 +75,8 @@ def study(out: Path, steps: int, games: int, seed: int) -> list[Point]:
     """All points; those measured already are taken from the folder."""
     points = []
     for tied in (None, *TIED):
-        plan = None if tied is None else Plan(steps=steps, tied=tied)
-        size = plan.free_scalars() if plan else ARGUED
+        plan = None if tied is None else FitSettings(steps=steps, tied=tied)
+        size = plan.free_scalars(starting_point().axes) if plan else ARGUED
         folder = out / f"{size}-{steps}-steps"
         about = {"steps": str(steps), "games": str(games), "seed": str(seed)}
         kept = KeptData(

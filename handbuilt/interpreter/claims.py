@@ -1,4 +1,4 @@
-"""Layers 0 to 6: what brackets claim of the move, what is told of that, and what is settled."""
+"""All layers but the last: what brackets claim of a move, what is told of it, what is settled."""
 
 import torch
 from torch import Tensor, nn
@@ -15,9 +15,9 @@ def claim(s: Strengths, layer: int, heard: Layer, facts: Facts) -> Layer:
     fires = _brackets(s, layer, heard, facts)
     claimed = (fires * s.claim[layer]).sum(-2)
     run = claimed.flip(-1).cumsum(-1).flip(-1)
-    flips = onto(nn.functional.pad(run, (0, 1)), facts.rays)
+    flips = onto(nn.functional.pad(run, (0, 1)), facts.rays, facts.board.n_squares)
     held = (fires * s.holds[layer]).sum(-2)
-    ends = onto(nn.functional.pad(held, (1, 0)), facts.rays)
+    ends = onto(nn.functional.pad(held, (1, 0)), facts.rays, facts.board.n_squares)
     ends = ends + held.sum((-1, -2))[..., None] * facts.placed
     return Layer(
         belief=heard.belief,
@@ -31,7 +31,7 @@ def claim(s: Strengths, layer: int, heard: Layer, facts: Facts) -> Layer:
 
 
 def _brackets(s: Strengths, layer: int, heard: Layer, facts: Facts) -> Tensor:
-    """[B, T, 8, voices, 6]: how much each neuron fires for a bracket from the move, by length."""
+    """[B, T, 8, voices, lengths]: how much each neuron fires for a bracket from the move."""
     evidence = torch.zeros(())
     for source, values in enumerate(heard.sources):
         weights = ray_weights(s.run[layer, :, :, source], s.end[layer, :, :, source])
@@ -41,13 +41,13 @@ def _brackets(s: Strengths, layer: int, heard: Layer, facts: Facts) -> Tensor:
         own = (values * facts.placed).sum(-1)
         evidence = evidence + own[..., None, None, None] * s.end[layer, :, :, source]
     bar = s.bias[layer] + s.forgive[layer] * heard.need[..., None, None]
-    late = lateness(len(facts.later)).to(bar.device)
+    late = lateness(facts.board.context)[: len(facts.later)].to(bar.device)
     bar = bar + (s.late[layer] * late[:, None])[..., None].to(bar)
     return (evidence + bar[:, :, None]).clamp(min=0) * facts.possible[..., None, :]
 
 
 def _settle(s: Strengths, layer: int, heard: Layer, facts: Facts) -> Tensor:
-    """[B, T, 64]: the belief and what was settled one layer ago, clipped to -1..1."""
+    """[B, T, squares]: the belief and what was settled one layer ago, clipped to -1..1."""
     settled = torch.zeros(())
     for weight, values in zip(s.settle[layer], heard.sources, strict=True):
         settled = settled + weight * values

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from extracted_rules.othello.patterns import PAIR_CLASS
+from extracted_rules.othello.geometry import Geometry
 from handbuilt.interpreter.facts import Facts
 from handbuilt.interpreter.openings import start_board
 from handbuilt.interpreter.plies import lag_kernel, parity
@@ -11,9 +11,9 @@ from handbuilt.interpreter.state import Layer
 from handbuilt.strengths import Strengths
 
 
-def neighbours(near: Tensor) -> Tensor:
-    """[64, 64] from near [pairs]: what a move on one square says about the disc on another."""
-    return torch.cat([near.new_zeros(1), near])[PAIR_CLASS]
+def neighbours(board: Geometry, near: Tensor) -> Tensor:
+    """[squares, squares] from near [pairs]: what a move on one square says about another's disc."""
+    return torch.cat([near.new_zeros(1), near])[board.pair_class]
 
 
 def guess(s: Strengths, facts: Facts) -> Layer:
@@ -23,7 +23,7 @@ def guess(s: Strengths, facts: Facts) -> Layer:
     # It believes that every disc still belongs to whoever put it there.
     kernel = lag_kernel(s.owner.exp())[:positions, :positions] * sides[:, None] * sides
     fade = sides * torch.exp(s.start * torch.arange(positions).to(s.run))
-    belief = kernel @ facts.placed + fade[:, None] * start_board().to(s.run)
+    belief = kernel @ facts.placed + fade[:, None] * start_board(facts.board).to(s.run)
     # Moves near a disc have likely turned it. What is left of these heads' attention rests on
     # the move itself, and something may be added to that.
     turned = torch.zeros_like(belief)
@@ -31,7 +31,7 @@ def guess(s: Strengths, facts: Facts) -> Layer:
         by_lag = lag_kernel(log_weights.exp())[:positions, :positions]
         by_lag = by_lag * sides[:, None] * sides
         by_lag = by_lag + torch.diag(itself - by_lag.sum(-1))
-        turned = turned + by_lag @ (facts.placed @ neighbours(table))
+        turned = turned + by_lag @ (facts.placed @ neighbours(facts.board, table))
     zero = s.run.new_zeros(games, positions)
     return Layer(
         belief=belief * later[:, None],

@@ -7,38 +7,40 @@ from torch import Tensor
 
 from handbuilt.interpreter import claims, first_guess, legality, openings, passes, reading
 from handbuilt.interpreter.facts import Facts
-from handbuilt.interpreter.passes import LOOK_LAYER
-from handbuilt.interpreter.state import LAST, Trace
+from handbuilt.interpreter.state import Trace
 from handbuilt.strengths import Strengths
 
 
 class Interpreter:
-    """Runs the rules on tokens int64 [B, T <= 59], in the strengths' dtype, on their device."""
+    """Runs the rules on tokens int64 [B, T <= context], in the strengths' dtype, on their device,
+    for the board and the layers that the strengths are for."""
 
     def __init__(self, strengths: Strengths) -> None:
         self.strengths = strengths
+        self.plan = strengths.plan
 
     def sides(self, layer: int, found: Tensor) -> Tensor:
-        """[B, T]: the sides by which a layer, 1 to 7, and those behind it hear: +1 black, -1 white,
-        0 at position 0. Here they are as ``found`` by the layer before; a study may tell others.
+        """[B, T]: the sides by which a layer from 1 on, and those behind it, hear: +1 black, -1
+        white, 0 at position 0. Here they are as ``found`` by the layer before; a study may tell
+        others.
         """
         return found
 
     def __call__(self, tokens: Tensor, at: Tensor | None = None) -> Trace:
         """Run all layers. ``at``: int64 [B, P], the positions whose logits are wanted, or all."""
-        s = self.strengths
-        facts = Facts.of(tokens, s.run.dtype)
+        s, plan = self.strengths, self.plan
+        facts = Facts.of(tokens, s.geometry, s.run.dtype)
         opening = openings.faded_opening(s, facts)
         heard, layers = first_guess.guess(s, facts), []
-        for layer in range(LAST):
+        for layer in range(plan.last):
             now = claims.claim(s, layer, heard, facts)
-            if layer == LOOK_LAYER:
+            if layer == plan.look:
                 others = passes.lines_elsewhere(s, heard, facts)
                 stuck = passes.stuck_odds(s, others, now, facts)
-            if layer == LOOK_LAYER + 1:
+            if layer == plan.turn:
                 passed = torch.sigmoid(stuck.logcumsumexp(-1))
                 now.side = passes.turn(now.side, passed)
-            if layer == LAST - 1:
+            if layer == plan.first_count:
                 first_count = legality.count_first(s, heard, facts, at)
                 now.settled = legality.settle_after(s, heard, facts)
             layers.append(now)

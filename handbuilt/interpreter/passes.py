@@ -13,8 +13,6 @@ from handbuilt.interpreter.plies import lateness
 from handbuilt.interpreter.state import Layer
 from handbuilt.strengths import NEVER, Strengths
 
-#: The layer that looks for passes; the next one decides on sides.
-LOOK_LAYER = 3
 #: Slope of the step by which a pass turns sides.
 STEP = 8.0
 
@@ -22,17 +20,19 @@ STEP = 8.0
 def lines_elsewhere(s: Strengths, heard: Layer, facts: Facts) -> Tensor:
     """[B, T]: lines that the side named by parity had elsewhere, before the move: from a square
     that is still blank over a run of theirs to a disc of mine."""
-    lengths = bracket_lengths()
-    runs, ends = (matrix.to(s.run) for matrix in bracket_matrices())
-    lines = line_evidence(s.other_run, s.other_end, (heard.belief, heard.settled))
+    lengths = bracket_lengths(facts.board)
+    runs, ends = (matrix.to(s.run) for matrix in bracket_matrices(facts.board))
+    lines = line_evidence(facts.board, s.other_run, s.other_end, (heard.belief, heard.settled))
     fires = (lines + s.other_bias[lengths]).clamp(min=0) * s.other_line[lengths]
-    elsewhere = (ends_gate(facts.occupied) == 0) & (facts.placed @ (runs + ends).T == 0)
+    elsewhere = (ends_gate(facts.board, facts.occupied) == 0) & (
+        facts.placed @ (runs + ends).T == 0
+    )
     return (fires * facts.open_lines(None) * elsewhere).sum(-1)
 
 
 def stuck_odds(s: Strengths, others: Tensor, now: Layer, facts: Facts) -> Tensor:
     """[B, T]: log-odds that the side which parity names had no move, so that it passed."""
-    early = 1 - lateness(len(facts.later)).to(others)
+    early = 1 - lateness(facts.board.context)[: len(facts.later)].to(others)
     odds = s.stuck - s.stuck_early * early - s.stuck_others * others
     odds = odds - s.stuck_claims * now.claims + s.stuck_need * now.need
     return odds.masked_fill(facts.later == 0, -NEVER)

@@ -1,4 +1,4 @@
-"""Layers 1 to 7 hear what earlier positions told; all but the last renew their need."""
+"""Layers from 1 on hear what earlier positions told; all but the last renew their need."""
 
 from dataclasses import replace
 
@@ -25,7 +25,7 @@ def amplitude(kernel: Tensor) -> float:
 def hear(s: Strengths, layer: int, last: Layer, facts: Facts, opening: Tensor) -> Layer:
     """Belief and need anew; the rest as the layer before left it.
 
-    opening: [B, T, 64], the board after the first move, which all know by heart.
+    opening: [B, T, squares], the board after the first move, which all know by heart.
     """
     i, later = layer - 1, facts.later
     loudness = loudnesses(s, layer, last)

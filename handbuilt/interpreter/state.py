@@ -5,15 +5,11 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from handbuilt.interpreter.facts import Facts
-from handbuilt.strengths import CLAIMING
-
-#: The last layer, which only reads and counts; those before it claim flips.
-LAST = CLAIMING
 
 
 @dataclass
 class Layer:
-    """What one layer computes: scalars of a position [B, T], everything else [B, T, 64]."""
+    """What one layer computes: scalars of a position [B, T], everything else [B, T, squares]."""
 
     belief: Tensor
     need: Tensor
@@ -33,9 +29,10 @@ class Layer:
 class Trace:
     """Every quantity of a run.
 
-    layers: 0..6. [B, T]: others, how many lines the side named by parity had elsewhere; stuck, the
-    log-odds that it had none at all; passed, how surely that was so here or earlier. last_belief
-    [B, T, 64]: the last read. [B, P, 64]: the legality counts of layers 6 and 7. logits [B, P, 61].
+    layers: all but the last. [B, T]: others, how many lines the side named by parity had elsewhere;
+    stuck, the log-odds that it had none at all; passed, how surely that was so here or earlier.
+    last_belief [B, T, squares]: the last read. [B, P, squares]: the two legality counts. logits
+    [B, P, tokens].
     """
 
     facts: Facts

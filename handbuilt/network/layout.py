@@ -1,7 +1,7 @@
 """Names for everything: residual directions, heads and neurons of a hand-built model."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -17,13 +17,18 @@ class LayoutError(UserError):
 class Family:
     """A run of neighbouring places with one meaning, such as the 64 directions of "belief".
 
-    ``sentence`` says what they do; ``{}`` in it stands for a member's name.
+    ``sentence`` says what they do; ``{}`` in it stands for a member's name. rule: which rule they
+    belong to. constants: what a layer's neurons add to families of directions besides. over: the
+    family whose directions these are while it is empty, between the halves of layer 0.
     """
 
     name: str
     start: int
     members: tuple[str, ...]
     sentence: str
+    rule: str = ""
+    constants: Mapping[str, float] = field(default_factory=dict)
+    over: str = ""
 
     @property
     def places(self) -> slice:
@@ -47,17 +52,31 @@ class Slots:
 
     @property
     def used(self) -> int:
-        return sum(len(family.members) for family in self.families.values())
+        return sum(len(f.members) for f in self.families.values() if not f.over)
 
     def add(
-        self, name: str, members: Sequence[str] = ("",), sentence: str = "", at: int | None = None
+        self,
+        name: str,
+        members: Sequence[str] = ("",),
+        sentence: str = "",
+        *,
+        over: str = "",
+        rule: str = "",
+        constants: Mapping[str, float] | None = None,
     ) -> slice:
-        """Give out places for a family, next to the last one given out or from ``at`` on.
+        """Give out places for a family, next to the last one given out, or those of ``over``.
 
         Raises LayoutError for a name that is taken, an overlap or an overrun.
         """
         end = max((f.places.stop for f in self.families.values()), default=0)
-        family = Family(name, end if at is None else at, tuple(members), sentence)
+        start = self[over].start if over else end
+        return self.place_family(
+            Family(name, start, tuple(members), sentence, rule, constants or {}, over)
+        )
+
+    def place_family(self, family: Family) -> slice:
+        """Give out the places that a family names. Raises LayoutError as :meth:`add` does."""
+        name = family.name
         if name in self.families:
             raise LayoutError(f"{self.what} {name!r} is laid out twice")
         if len(set(family.members)) != len(family.members):
@@ -68,7 +87,8 @@ class Slots:
                 f"of {self.size}"
             )
         for other in self.families.values():
-            if family.start < other.places.stop and other.start < family.places.stop:
+            apart = family.over == other.name or (family.over and other.over)
+            if not apart and family.start < other.places.stop and other.start < family.places.stop:
                 raise LayoutError(f"{self.what} {name!r} overlaps {other.name!r}")
         self.families[name] = family
         return family.places
@@ -80,11 +100,11 @@ class Slots:
         return self.families[name].places
 
     def family_at(self, place: int) -> Family | None:
-        """The family that owns a place, or None where it is free."""
+        """The family that owns a place for good, or None where it is free."""
         if not 0 <= place < self.size:
             raise LayoutError(f"{self.what} {place} does not exist; there are {self.size}")
         for family in self.families.values():
-            if family.start <= place < family.places.stop:
+            if not family.over and family.start <= place < family.places.stop:
                 return family
         return None
 
@@ -129,7 +149,7 @@ class Layout:
         """The layout as text, for a checkpoint's metadata."""
         return json.dumps(
             [
-                [[f.name, f.start, f.members, f.sentence] for f in slots.families.values()]
+                [list(vars(family).values()) for family in slots.families.values()]
                 for slots in self._all_slots()
             ]
         )
@@ -142,8 +162,8 @@ class Layout:
         layout = cls(shape)
         try:
             for slots, families in zip(layout._all_slots(), json.loads(text), strict=True):
-                for name, start, members, sentence in families:
-                    slots.add(name, members, sentence, at=start)
+                for name, start, members, *rest in families:
+                    slots.place_family(Family(name, start, tuple(members), *rest))
         except (TypeError, ValueError):
             raise CheckpointError("this model's names are damaged") from None
         return layout

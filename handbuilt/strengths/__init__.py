@@ -2,36 +2,34 @@
 
 from handbuilt.strengths.definition import (
     AXES,
-    CLAIMING,
-    LAGS,
-    LENGTHS,
     LINE_VOICES,
     MEMORIES,
+    NAMES,
     NEVER,
     SOURCES,
     TOLD,
     VOICES,
+    Axes,
     Strengths,
-    fitted,
+    axes_of,
 )
 from handbuilt.strengths.files import FOLDER, StrengthsError, dump, load_strengths, parse
 
 __all__ = [
     "AXES",
-    "CLAIMING",
     "FOLDER",
-    "LAGS",
-    "LENGTHS",
     "LINE_VOICES",
     "MEMORIES",
+    "NAMES",
     "NEVER",
     "SOURCES",
     "TOLD",
     "VOICES",
+    "Axes",
     "Strengths",
     "StrengthsError",
+    "axes_of",
     "dump",
-    "fitted",
     "load_strengths",
     "parse",
 ]

@@ -1,24 +1,18 @@
 """What the strengths of a recipe are: every number by name, with the axes it varies over.
 
-All squares and directions share their strengths.
+All squares and directions share their strengths, so that the same rules are stated for every board
+and any number of layers: axes of layers, lags and lengths are as long as those ask for.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from functools import cache
 
 import torch
 from torch import Tensor
 
-from extracted_rules.othello.patterns import PAIRS
+from extracted_rules.othello.geometry import Geometry
+from handbuilt.plan import Plan
 
-#: Layers that claim flips; the last one only reads and counts.
-CLAIMING = 7
-#: Lengths of a run: 1 to 6 discs.
-LENGTHS = 6
-#: Classes of a run's discs, by the distance to the nearer end.
-DEPTHS = 3
-LAGS = 58
 #: The readings of a disc that a neuron combines: "belief", the fresh read; "settled", what was
 #: clipped one layer ago; "message", what the position itself told one layer ago.
 SOURCES = ("belief", "settled", "message")
@@ -27,16 +21,14 @@ SOURCES = ("belief", "settled", "message")
 #: "run-cap" where the run does, "end-cap" where the end does. They stand for the clip of every
 #: single disc that one hidden layer has no room for.
 VOICES = ("claim", "cap", "run-cap", "end-cap")
-#: The longest run that each voice of `calibrated` is fitted for, by layer: as many neurons as fit.
-REACH: tuple[tuple[int, ...], ...] = (
-    (6, 3, 3, 1),
-    (6, 3, 4, 3),
-    (6, 3, 4, 3),
-    (6, 2, 0, 0),
-    (6, 3, 4, 3),
-    (6, 3, 4, 3),
-    (6, 3, 1, 1),
-)
+#: The longest run that each voice of `calibrated` is fitted for, by a layer's role: as many neurons
+#: as fit beside its other ones.
+REACH: dict[str, tuple[int, ...]] = {
+    "first": (6, 3, 3, 1),
+    "look": (6, 2, 0, 0),
+    "first count": (6, 3, 1, 1),
+    "other": (6, 3, 4, 3),
+}
 #: Neurons of layer 7 that hear one line: what it adds to the count, and the cap on that.
 LINE_VOICES = ("line", "line-cap")
 #: How layer 0 remembers what moves have likely turned: two tables, each faded in its own way.
@@ -49,21 +41,72 @@ PARTS = ("run", "end")
 #: Log-odds against what no evidence is to make likely.
 NEVER = 30.0
 
-#: Axis names, and how many entries each has.
-AXES: dict[str, int] = {
-    "layer": CLAIMING,
-    "reading layer": CLAIMING,
-    "lag": LAGS,
-    "voice": len(VOICES),
-    "line voice": len(LINE_VOICES),
-    "length": LENGTHS,
-    "depth": DEPTHS,
-    "source": len(SOURCES),
-    "memory": len(MEMORIES),
-    "pair": len(PAIRS),
-    "told": len(TOLD),
-    "part": len(PARTS),
+#: Names of the axes that have the same entries whatever the board and the layers.
+FIXED: dict[str, tuple[str, ...]] = {
+    "voice": VOICES,
+    "line voice": LINE_VOICES,
+    "source": SOURCES,
+    "memory": MEMORIES,
+    "told": TOLD,
+    "part": PARTS,
 }
+AXES = ("layer", "reading layer", "lag", "length", "depth", "pair", *FIXED)
+
+
+@dataclass(frozen=True)
+class Axes:
+    """How many entries each axis has, for a board and a plan of layers."""
+
+    geometry: Geometry
+    plan: Plan
+
+    def __getitem__(self, axis: str) -> int:
+        if axis in FIXED:
+            return len(FIXED[axis])
+        board = self.geometry
+        return {
+            "layer": self.plan.last,
+            "reading layer": self.plan.last,
+            "lag": board.context - 1,
+            "length": board.max_length,
+            # Classes of a run's discs, by the distance to the nearer end.
+            "depth": (board.max_length + 1) // 2,
+            "pair": len(board.pairs),
+        }[axis]
+
+    def shape_of(self, name: str) -> tuple[int, ...]:
+        """The shape of a strength."""
+        return tuple(self[axis] for axis in axes_of(name))
+
+    def fitted(self, name: str) -> Tensor:
+        """bool, of a strength's shape: True where a fit may move the number; the others stay 0."""
+        axes, shape = axes_of(name), self.shape_of(name)
+        at = {
+            axis: torch.arange(self[axis]).view([-1 if a == axis else 1 for a in axes])
+            for axis in axes
+        }
+        read = torch.ones(shape, dtype=torch.bool)
+        if "depth" in at:  # a short run has no inner discs
+            read &= at["depth"] <= at["length"] // 2
+        if "voice" in at:  # a voice that a layer has no room for hears nothing
+            reach = self._reach()[at["layer"], at["voice"]]
+            read &= at.get("length", torch.zeros(())) < reach
+        if "source" in at and "layer" in at:  # layer 0 has told nothing before
+            read &= (at["layer"] > 0) | (at["source"] < SOURCES.index("message"))
+        if name in ("other_run", "other_end"):  # the board before the move knows nothing of flips
+            read &= at["source"] < SOURCES.index("message")
+        if name in ("flips_kernel", "board_kernel"):  # position 0 tells nothing
+            read &= at["lag"] < self["lag"] - 1
+        if name == "settle":  # the layer of the first count settles by ``after``
+            read &= at["layer"] < self.plan.first_count
+        if name in ("need_kept", "need_claims", "need_bias"):  # nobody asks for the last need
+            read &= at["reading layer"] < self["reading layer"] - 1
+        return read
+
+    def _reach(self) -> Tensor:
+        """int64 [layers that claim, voices]: the longest run of each."""
+        special = {self.plan.first_count: "first count", self.plan.look: "look", 0: "first"}
+        return torch.tensor([REACH[special.get(n, "other")] for n in range(self.plan.last)])
 
 
 def _over(*axes: str, says: str) -> Tensor:
@@ -75,7 +118,8 @@ def _over(*axes: str, says: str) -> Tensor:
 class Strengths:
     """How strongly each rule speaks. Tensors float64 (float32 and requiring gradients in a fit).
 
-    Index 0 of "reading layer" is layer 1, as layer 0 reads moves alone (``owner``, ``near``).
+    Index 0 of "reading layer" is layer 1, as layer 0 reads moves alone (``owner``, ``near``). The
+    board and the number of layers follow from the tensors' sizes.
     """
 
     owner: Tensor = _over(
@@ -123,11 +167,11 @@ class Strengths:
     need_claims: Tensor = _over("reading layer", says="slope of the need in the claims, downwards")
     need_bias: Tensor = _over("reading layer", says="bias of the need")
     other_bias: Tensor = _over(
-        "length", says="layer 3: where a line that parity's side had elsewhere starts to count"
+        "length", says="the look: where a line that parity's side had elsewhere starts to count"
     )
-    other_run: Tensor = _over("length", "source", "depth", says="layer 3: a disc between its ends")
-    other_end: Tensor = _over("length", "source", says="layer 3: the disc at its end")
-    other_line: Tensor = _over("length", says="layer 3: what such a line adds to their number")
+    other_run: Tensor = _over("length", "source", "depth", says="the look: a disc between its ends")
+    other_end: Tensor = _over("length", "source", says="the look: the disc at its end")
+    other_line: Tensor = _over("length", says="the look: what such a line adds to their number")
     stuck: Tensor = _over(
         says="log-odds that parity's side had no move, if no line is found, at the last move"
     )
@@ -135,21 +179,27 @@ class Strengths:
     stuck_others: Tensor = _over(says="how much each line elsewhere lowers them")
     stuck_claims: Tensor = _over(says="how much the claims of the move itself lower them")
     stuck_need: Tensor = _over(says="how much the need, which makes claims louder, raises them")
-    after: Tensor = _over("source", says="layer 6: weights of the board after the move, to settle")
-    after_placed: Tensor = _over(says="layer 6: weight of the new disc in that")
-    line_bias: Tensor = _over("length", says="layer 6: where a legal line starts to count")
-    line_late: Tensor = _over(says="layer 6: how much more evidence at the last move")
-    line_run: Tensor = _over("length", "source", "depth", says="layer 6: a disc between the ends")
-    line_end: Tensor = _over("length", "source", says="layer 6: the disc at the end")
-    line_placed: Tensor = _over("part", says="layer 6: weight of the new disc in a line")
-    line: Tensor = _over("length", says="layer 6: what a line adds to the count")
-    last_bias: Tensor = _over("line voice", "length", says="layer 7: as line_bias")
+    after: Tensor = _over(
+        "source", says="first count: weights of the board after the move, to settle"
+    )
+    after_placed: Tensor = _over(says="first count: weight of the new disc in that")
+    line_bias: Tensor = _over("length", says="first count: where a legal line starts to count")
+    line_late: Tensor = _over(says="first count: how much more evidence at the last move")
+    line_run: Tensor = _over(
+        "length", "source", "depth", says="first count: a disc between the ends"
+    )
+    line_end: Tensor = _over("length", "source", says="first count: the disc at the end")
+    line_placed: Tensor = _over("part", says="first count: weight of the new disc in a line")
+    line: Tensor = _over("length", says="first count: what a line adds to the count")
+    last_bias: Tensor = _over("line voice", "length", says="last count: as line_bias")
     last_late: Tensor = _over("line voice", says="as line_late")
     last_run: Tensor = _over("line voice", "length", "source", "depth", says="as line_run")
     last_end: Tensor = _over("line voice", "length", "source", says="as line_end")
     last_placed: Tensor = _over("line voice", "part", says="as line_placed")
     last_line: Tensor = _over("line voice", "length", says="as line")
-    again_bias: Tensor = _over("length", says="layer 7: lines for the mover, should the other pass")
+    again_bias: Tensor = _over(
+        "length", says="last count: lines for the mover, should the other pass"
+    )
     again_scale: Tensor = _over("length", says="how steep these are, against last_run and last_end")
     again_line: Tensor = _over("length", says="what they add to the count")
     first_count: Tensor = _over(says="how much of layer 6's count stays")
@@ -157,47 +207,34 @@ class Strengths:
     surplus_from: Tensor = _over(says="from where on it is surplus")
     logit: Tensor = _over(says="logit of one line")
 
+    @property
+    def geometry(self) -> Geometry:
+        """The board, from the number of lags."""
+        return Geometry.of_tokens(len(self.owner) + 3)
+
+    @property
+    def plan(self) -> Plan:
+        """The layers' roles, from the number of those that claim."""
+        return Plan(len(self.flip) + 1)
+
+    @property
+    def axes(self) -> Axes:
+        return Axes(self.geometry, self.plan)
+
     def only_fitted(self) -> "Strengths":
         """The same strengths with zeros where a fit may not move them."""
-        return Strengths(
-            **{
-                f.name: getattr(self, f.name) * fitted(f.name).to(torch.float64)
-                for f in fields(self)
-            }
-        )
+        read = self.axes.fitted
+        return Strengths(**{f.name: getattr(self, f.name) * read(f.name) for f in fields(self)})
 
     def apply(self, change: Callable[[Tensor], Tensor]) -> "Strengths":
         """The same strengths with every tensor changed."""
         return Strengths(**{f.name: change(getattr(self, f.name)) for f in fields(self)})
 
 
-def shape_of(name: str) -> tuple[int, ...]:
-    """The shape of a field."""
-    axes = next(f.metadata["axes"] for f in fields(Strengths) if f.name == name)
-    return tuple(AXES[axis] for axis in axes)
+NAMES = tuple(f.name for f in fields(Strengths))
+_AXES_OF: dict[str, tuple[str, ...]] = {f.name: f.metadata["axes"] for f in fields(Strengths)}
 
 
-@cache
-def fitted(name: str) -> Tensor:
-    """bool, of a field's shape: True where a fit may move the number; the others stay 0."""
-    axes = next(f.metadata["axes"] for f in fields(Strengths) if f.name == name)
-    at = {
-        axis: torch.arange(AXES[axis]).view([-1 if a == axis else 1 for a in axes]) for axis in axes
-    }
-    read = torch.ones(shape_of(name), dtype=torch.bool)
-    if "depth" in at:  # a short run has no inner discs
-        read &= at["depth"] <= at["length"] // 2
-    if "voice" in at:  # a voice that a layer has no room for hears nothing
-        reach = torch.tensor(REACH)[at["layer"], at["voice"]]
-        read &= at.get("length", torch.zeros(())) < reach
-    if "source" in at and "layer" in at:  # layer 0 has told nothing before
-        read &= (at["layer"] > 0) | (at["source"] < SOURCES.index("message"))
-    if name in ("other_run", "other_end"):  # the board before the move knows nothing of its flips
-        read &= at["source"] < SOURCES.index("message")
-    if name in ("flips_kernel", "board_kernel"):  # position 0 tells nothing
-        read &= at["lag"] < LAGS - 1
-    if name == "settle":  # layer 6 settles by ``after``
-        read &= at["layer"] < CLAIMING - 1
-    if name in ("need_kept", "need_claims", "need_bias"):  # nobody asks for layer 7's need
-        read &= at["reading layer"] < CLAIMING - 1
-    return read
+def axes_of(name: str) -> tuple[str, ...]:
+    """The axes that a strength varies over."""
+    return _AXES_OF[name]

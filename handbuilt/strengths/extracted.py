@@ -23,32 +23,29 @@ import torch
 from torch import Tensor
 
 from extracted_rules.catalogue import Catalogue, CatalogueError
-from extracted_rules.othello.notation import N_SQUARES
-from handbuilt.strengths.definition import CLAIMING, LAGS, LENGTHS, NEVER, Strengths
+from handbuilt.strengths.definition import NEVER, Strengths
 
-#: The last layer, which only reads and counts.
-LAST = CLAIMING
-#: Squares on the rim of the board, and all others.
-SQUARES = {"rim": 28, "inner": 36}
 #: A layer hears something if what it adds to a square for the last move's disc is at least this
 #: much of what the layer that hears best adds.
 HEARS = 0.02
 
 
 def from_catalogue(found: Catalogue, rest: Strengths) -> Strengths:
-    """The strengths that a catalogue has figures for, and ``rest`` for all else.
+    """The strengths that a catalogue has figures for, and ``rest``, of the same board and layers,
+    for all else.
 
     Raises CatalogueError where kernels, claims or counts of a layer are missing.
     """
-    reads, shares = _reads(found)
-    claims = torch.stack([_by_length(found, layer, "claims") for layer in range(CLAIMING)])
+    last, lengths = rest.plan.last, rest.axes["length"]
+    reads, shares = _reads(found, rest)
+    claims = torch.stack([_by_length(found, k, "claims", lengths) for k in range(last)])
     told = claims.clamp(min=0).cumsum(0)
     claim = rest.claim.clone()
     claim[:, 0] *= told / told[-1, 0]
-    counts = [_by_length(found, layer, "counts of mlp") for layer in range(LAST + 1)]
-    first, last = torch.stack(counts[:LAST]).sum(0), counts[LAST]
+    counts = [_by_length(found, k, "counts of mlp", lengths) for k in range(last + 1)]
+    first, final = torch.stack(counts[:last]).sum(0), counts[last]
     last_line = rest.last_line.clone()
-    last_line[0] *= last / last[0]
+    last_line[0] *= final / final[0]
     return replace(
         rest,
         flips_kernel=reads["flipped"],
@@ -60,14 +57,15 @@ def from_catalogue(found: Catalogue, rest: Strengths) -> Strengths:
     )
 
 
-def _reads(found: Catalogue) -> tuple[dict[str, Tensor], Tensor]:
+def _reads(found: Catalogue, rest: Strengths) -> tuple[dict[str, Tensor], Tensor]:
     """(logs of kernels by event, [reading layers, lags], 0 for what happened last; the weight of a
     standing disc beside a new one, [reading layers])."""
-    heard = {event: _kernels(found, event) for event in ("placed", "flipped", "mine", "theirs")}
-    loudest = heard["placed"][:, 0]
-    hearing = [layer for layer in range(LAST) if loudest[layer] >= HEARS * loudest.max()]
+    events = ("placed", "flipped", "mine", "theirs")
+    heard = {event: _kernels(found, event, rest) for event in events}
+    loudest, last = heard["placed"][:, 0], rest.plan.last
+    hearing = [layer for layer in range(last) if loudest[layer] >= HEARS * loudest.max()]
     # Who hears nothing hears as the last one before it that does, or as the first of all.
-    of = torch.tensor([max([k for k in hearing if k <= i] or hearing[:1]) for i in range(LAST)])
+    of = torch.tensor([max([k for k in hearing if k <= i] or hearing[:1]) for i in range(last)])
     reads = {}
     for event in ("placed", "flipped"):
         kernel = heard[event][of]
@@ -76,25 +74,27 @@ def _reads(found: Catalogue) -> tuple[dict[str, Tensor], Tensor]:
     return reads, (standing / loudest[of]).clamp(0, 1)
 
 
-def _kernels(found: Catalogue, event: str) -> Tensor:
-    """float64 [reading layers, lags]: of layers 1 to 7, by lag from 1 on, over all squares."""
-    total = torch.zeros(LAST, LAGS, dtype=torch.float64)
-    for where, squares in SQUARES.items():
+def _kernels(found: Catalogue, event: str, rest: Strengths) -> Tensor:
+    """float64 [reading layers, lags]: of layers from 1 on, by lag from 1 on, over all squares."""
+    last, lags, board = rest.plan.last, rest.axes["lag"], rest.geometry
+    on_the_rim = 4 * (board.size - 1)
+    total = torch.zeros(last, lags, dtype=torch.float64)
+    for where, squares in (("rim", on_the_rim), ("inner", board.n_squares - on_the_rim)):
         by_layer = {k.layer: k for k in found.kernels if (k.event, k.where) == (event, where)}
-        for layer in range(1, LAST + 1):
+        for layer in range(1, last + 1):
             if layer not in by_layer:
                 raise CatalogueError(f"no kernel of {event!r} in layer {layer}, {where} squares")
             kernel = dict(zip(by_layer[layer].lags, by_layer[layer].by_lag, strict=True))
-            row = [kernel.get(lag, 0.0) for lag in range(1, LAGS + 1)]
-            total[layer - 1] += squares / N_SQUARES * torch.tensor(row, dtype=torch.float64)
+            row = [kernel.get(lag, 0.0) for lag in range(1, lags + 1)]
+            total[layer - 1] += squares / board.n_squares * torch.tensor(row, dtype=torch.float64)
     return total
 
 
-def _by_length(found: Catalogue, layer: int, what: str) -> Tensor:
+def _by_length(found: Catalogue, layer: int, what: str, lengths: int) -> Tensor:
     """float64 [lengths]: a figure about a whole layer, by the length of the run."""
     tables: Sequence[float] = next(
         (x.tables["by length"] for x in found.layers if (x.layer, x.what) == (layer, what)), ()
     )
-    if len(tables) != LENGTHS:
+    if len(tables) != lengths:
         raise CatalogueError(f"no {what} of layer {layer} by length")
     return torch.tensor(tables, dtype=torch.float64)

@@ -15,9 +15,9 @@ import torch
 
 from extracted_rules import catalogue
 from extracted_rules.errors import UserError
-from extracted_rules.othello.notation import LABELS
-from extracted_rules.othello.patterns import PAIRS
-from handbuilt.strengths.definition import AXES, Strengths, shape_of
+from extracted_rules.othello.geometry import STANDARD, BoardError, Geometry
+from handbuilt.plan import Plan
+from handbuilt.strengths.definition import NAMES, Axes, Strengths, axes_of
 from handbuilt.strengths.extracted import from_catalogue
 from handbuilt.strengths.logic import spread_out
 
@@ -31,34 +31,44 @@ class StrengthsError(UserError):
 
 
 def parse(tables: dict[str, object]) -> Strengths:
-    """Strengths from a full file's tables. Raises StrengthsError."""
-    unknown = sorted(tables.keys() - {f.name for f in fields(Strengths)})
+    """Strengths from a full file's tables; board and layers follow from the lags of ``owner`` and
+    the layers of ``flip``. Raises StrengthsError."""
+    unknown = sorted(tables.keys() - set(NAMES))
     if unknown:
         raise StrengthsError(f"no strength is called {unknown[0]!r}")
     values = {}
-    for f in fields(Strengths):
+    for name in NAMES:
         try:
-            value = torch.tensor(tables[f.name], dtype=torch.float64)
+            values[name] = torch.tensor(tables[name], dtype=torch.float64)
         except (KeyError, TypeError, ValueError, OverflowError):
-            raise StrengthsError(f"the strengths hold no numbers called {f.name}") from None
-        if value.shape != shape_of(f.name):
+            raise StrengthsError(f"the strengths hold no numbers called {name}") from None
+        if not bool(values[name].isfinite().all()):
+            raise StrengthsError(f"strength {name} holds something that is no finite number")
+    strengths = Strengths(**values)
+    for name in ("owner", "flip"):
+        if values[name].dim() != 1:
+            raise StrengthsError(f"strength {name} is no list of numbers")
+    try:
+        axes = strengths.axes
+    except BoardError as error:
+        raise StrengthsError(f"strength owner has {len(values['owner'])} lags: {error}") from None
+    for name, value in values.items():
+        if value.shape != axes.shape_of(name):
             raise StrengthsError(
-                f"strength {f.name} has shape {list(value.shape)}, not {list(shape_of(f.name))}"
+                f"strength {name} has shape {list(value.shape)}, not {list(axes.shape_of(name))}"
             )
-        if not bool(value.isfinite().all()):
-            raise StrengthsError(f"strength {f.name} holds something that is no finite number")
-        values[f.name] = value
-    return Strengths(**values)
+    return strengths
 
 
 def dump(strengths: Strengths, comment: str) -> str:
     """The text of a full file: every field with its meaning and its axes."""
     lines = [f"# {line}" for line in comment.splitlines()]
+    board, sizes = strengths.geometry, strengths.axes
     for f in fields(Strengths):
-        axes = ", ".join(f"{axis} ({AXES[axis]})" for axis in f.metadata["axes"]) or "one number"
+        axes = ", ".join(f"{axis} ({sizes[axis]})" for axis in axes_of(f.name)) or "one number"
         lines += ["", f"# {f.metadata['says']}; over: {axes}"]
-        if "pair" in f.metadata["axes"]:
-            names = ", ".join(f"{LABELS[move]}>{LABELS[disc]}" for move, disc in PAIRS)
+        if "pair" in axes_of(f.name):
+            names = ", ".join(f"{board.labels[a]}>{board.labels[b]}" for a, b in board.pairs)
             lines += [f"# {line}" for line in wrap(f"pairs, move > disc: {names}", 96)]
         lines.append(f"{f.name} = {_numbers(getattr(strengths, f.name).tolist())}")
     return "\n".join(lines) + "\n"
@@ -76,20 +86,42 @@ def _numbers(value: object, indent: int = 0) -> str:
     return f"[\n{space}{inner},\n{'  ' * indent}]"
 
 
-def load_strengths(recipe: str) -> Strengths:
+def load_strengths(recipe: str, board: int = STANDARD, layers: int | None = None) -> Strengths:
     """The strengths of a recipe that has a file here, float64, or of `extracted`.
 
-    Raises StrengthsError, or CatalogueError for `extracted`.
+    Those of a short file hold for any board and number of layers, all others for those that they
+    were found or fitted for. Raises StrengthsError, BoardError, PlanError, or CatalogueError for
+    `extracted`.
     """
+    axes = Axes(Geometry(board), Plan() if layers is None else Plan(layers))
     if recipe == EXTRACTED:
-        return from_catalogue(catalogue.read(catalogue.REFERENCE), load_strengths("logic"))
-    path = FOLDER / f"{recipe}.toml"
+        found = catalogue.read(catalogue.REFERENCE)
+        return _fitting(from_catalogue(found, load_strengths("logic")), axes, recipe)
+    strengths = _read(FOLDER / f"{recipe}.toml", axes)
+    return _fitting(strengths, axes, recipe)
+
+
+def _read(path: Path, axes: Axes) -> Strengths:
+    """Of a file; a short one is spread out for a board and its layers. Raises StrengthsError."""
     try:
         numbers = tomllib.loads(path.read_text(encoding="utf-8"))
         if "leak" in numbers:  # a short file
-            return spread_out({name: float(entry["value"]) for name, entry in numbers.items()})
+            argued = {name: float(entry["value"]) for name, entry in numbers.items()}
+            return spread_out(argued, axes)
         return parse(numbers)
     except StrengthsError as error:
         raise StrengthsError(f"{path}: {error}") from None
     except (OSError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
         raise StrengthsError(f"{path} holds no strengths: {error}") from None
+
+
+def _fitting(strengths: Strengths, asked: Axes, recipe: str) -> Strengths:
+    """The same strengths. Raises StrengthsError where they are for another board or plan."""
+    found = strengths.axes
+    if found != asked:
+        raise StrengthsError(
+            f"the numbers of {recipe} are for {found.plan.layers} layers and a board of "
+            f"{found.geometry}, not for {asked.plan.layers} and {asked.geometry}; those of logic "
+            "are for any"
+        )
+    return strengths

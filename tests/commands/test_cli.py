@@ -214,7 +214,7 @@ def test_recorded_games_can_be_measured(
         (["probe", "logic", "--out", "/nowhere/x.safetensors"], "/nowhere is no folder"),
         (["probe", "logic", "--out", "probes.png"], "probes are safetensors"),
         (["adopt", "missing"], "missing holds no training run"),
-        (["ablate", "magic"], "no rule is called 'magic'"),
+        (["ablate", "magic"], "no rule or part is called 'magic'"),
         (["ablate", "--recipe", "magic"], "no recipe is called 'magic'"),
         (["calibrate", "--out", "x", "--tied", "colour"], "no axis is called 'colour'"),
         (

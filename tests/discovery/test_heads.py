@@ -17,7 +17,7 @@ from extracted_rules.discovery.heads import (
 )
 from extracted_rules.othello.game import random_games, replay
 from extracted_rules.othello.notation import CONTEXT, PLAYABLE
-from handbuilt.compiler import compile_rules
+from handbuilt import build
 from handbuilt.interpreter import Interpreter, Layer
 from handbuilt.interpreter.reading import heard, loudnesses
 from handbuilt.network.layout import Layout
@@ -41,8 +41,8 @@ def planted(recipe: str, loud: bool = True) -> tuple[OthelloGPT, Layout, Strengt
     s = load_strengths(recipe)
     if not loud:
         s = replace(s, overclaim=torch.zeros_like(s.overclaim), needy=torch.zeros_like(s.needy))
-    model, layout = compile_rules(s)
-    return model.eval().requires_grad_(False), layout, s
+    model = build(s)
+    return model.requires_grad_(False), model.layout, s
 
 
 def told_by_names(layout: Layout, s: Strengths, layer: int, stream: Tensor) -> Tensor:

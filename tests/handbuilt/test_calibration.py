@@ -1,4 +1,4 @@
-"""Fitting strengths: it learns, resumes exactly, ties what it should; files and knock-outs."""
+"""Fitting strengths: it learns, resumes exactly, ties what it should; files."""
 
 import tomllib
 from dataclasses import fields, replace
@@ -9,33 +9,24 @@ import pytest
 import torch
 
 from extracted_rules.othello.game import random_games, replay
-from extracted_rules.othello.notation import SQUARE_OF_TOKEN
+from extracted_rules.othello.geometry import Geometry
 from handbuilt import calibration
-from handbuilt.ablation import KNOCK_OUTS, UnknownRuleError, knock_out
-from handbuilt.calibration import CalibrationError, Plan, calibrate, starting_point
+from handbuilt.calibration import CalibrationError, FitSettings, calibrate, starting_point
 from handbuilt.interpreter import Interpreter
-from handbuilt.strengths import Strengths, StrengthsError, dump, fitted, load_strengths, parse
+from handbuilt.strengths import Strengths, StrengthsError, dump, load_strengths, parse
 
-#: Fields over lengths that say what a neuron hears, not what it says; "holds" is 0 to begin with.
-INPUTS = {"bias", "forgive", "line_bias", "last_bias", "other_bias", "again_bias", "again_scale",
-          "holds"}  # fmt: skip
-PLAN = Plan(steps=6, batch=4, positions=4)
+AXES = load_strengths("logic").axes
+PLAN = FitSettings(steps=6, batch=4, positions=4)
 
 
 def numbers(strengths: Strengths) -> torch.Tensor:
     return torch.cat([getattr(strengths, f.name).flatten() for f in fields(Strengths)])
 
 
-def dropped_at(strengths: Strengths, name: str) -> torch.Tensor:
-    """What a field says for runs of two, where the first voice speaks."""
-    field: torch.Tensor = getattr(strengths, name)[..., 1]
-    return field[..., 0] if name in ("claim", "last_line") else field
-
-
 def test_a_fit_learns(tmp_path: Path) -> None:
     """Twenty small steps already lower the loss on the games they see last."""
     losses: list[float] = []
-    plan = Plan(steps=20, batch=8, positions=8, rate=0.01)
+    plan = FitSettings(steps=20, batch=8, positions=8, rate=0.01)
     calibrate(plan, starting_point(), tmp_path, report=lambda line: losses.append(line.loss))
     assert sum(losses[-4:]) < 0.9 * sum(losses[:4])
 
@@ -67,7 +58,7 @@ def test_a_fit_does_not_overwrite_or_mix(tmp_path: Path) -> None:
 
 
 def test_a_diverging_fit_stops(tmp_path: Path) -> None:
-    plan = Plan(steps=30, batch=2, rate=1e30)
+    plan = FitSettings(steps=30, batch=2, rate=1e30)
     with pytest.raises(CalibrationError, match="diverged at step"):
         calibrate(plan, starting_point(), tmp_path)
     with pytest.raises(CalibrationError, match="no finite number"):
@@ -84,9 +75,9 @@ def test_tied_strengths_move_together(tmp_path: Path) -> None:
     distinct = 0
     for f in fields(Strengths):
         moved = getattr(after, f.name) - getattr(start, f.name)
-        assert not moved[~fitted(f.name)].any(), f.name
-        distinct += len({round(float(x), 5) for x in moved[fitted(f.name)]})
-    assert distinct <= plan.free_scalars() < 200
+        assert not moved[~AXES.fitted(f.name)].any(), f.name
+        distinct += len({round(float(x), 5) for x in moved[AXES.fitted(f.name)]})
+    assert distinct <= plan.free_scalars(AXES) < 200
 
 
 def test_strengths_survive_their_file() -> None:
@@ -107,9 +98,9 @@ def test_strengths_survive_their_file() -> None:
 
 def test_calibrated_is_short_enough() -> None:
     strengths = load_strengths("calibrated")
-    assert int(numbers(strengths).ne(0).sum()) <= Plan().free_scalars() <= 10_000
+    assert int(numbers(strengths).ne(0).sum()) <= FitSettings().free_scalars(AXES) <= 10_000
     for f in fields(Strengths):
-        assert not getattr(strengths, f.name)[~fitted(f.name)].any(), f.name
+        assert not getattr(strengths, f.name)[~AXES.fitted(f.name)].any(), f.name
 
 
 def test_passes_are_taught_where_they_can_be_seen() -> None:
@@ -136,7 +127,7 @@ def test_positions_at_or_after_a_pass_weigh_more() -> None:
     games = torch.cat(list(random_games(200, 6, purpose="test")))
     played, at = replay(games), torch.arange(59).expand(len(games), -1)
     trace = Interpreter(starting_point())(games[:, :59].long())
-    legal = played.legal[:, 1:60, SQUARE_OF_TOKEN[1:]]
+    legal = played.legal[:, 1:60, Geometry(8).square_of_token[1:]]
     passed = played.passes[:, 1:60].cumsum(-1) > 0
     costs = []
     for spoilt in (passed, ~passed):
@@ -172,21 +163,7 @@ def test_every_number_that_counts_changes_something() -> None:
         gradient = getattr(strengths, f.name).grad
         # A bracket's neuron may be silent in so few games.
         enough = 0.9 if "length" in f.metadata["axes"] else 1.0
-        assert gradient[fitted(f.name)].ne(0).double().mean() >= enough, f.name
-
-
-@pytest.mark.parametrize("rule", KNOCK_OUTS)
-def test_every_knock_out_silences_something(rule: str) -> None:
-    strengths = load_strengths("calibrated")
-    assert not numbers(knock_out(strengths, rule)).equal(numbers(strengths))
-
-
-def test_dropping_a_length_silences_everything_of_that_length() -> None:
-    start, dropped = starting_point(), knock_out(starting_point(), "length-2")
-    for f in fields(Strengths):
-        if f.metadata["axes"][-1:] == ("length",) and f.name not in INPUTS:
-            assert dropped_at(start, f.name).any(), f.name
-            assert not dropped_at(dropped, f.name).any(), f.name
+        assert gradient[AXES.fitted(f.name)].ne(0).double().mean() >= enough, f.name
 
 
 def test_the_interpreter_stays_on_one_device(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,8 +175,3 @@ def test_the_interpreter_stays_on_one_device(monkeypatch: pytest.MonkeyPatch) ->
         trace = Interpreter(strengths)(games, at)
         assert trace.logits.device.type == "meta"
         assert trace.logits.shape == (2, 59 if at is None else 3, 61)
-
-
-def test_an_unknown_rule_is_one_sentence() -> None:
-    with pytest.raises(UnknownRuleError, match="no rule is called 'magic'"):
-        knock_out(load_strengths("calibrated"), "magic")

@@ -15,8 +15,11 @@ from extracted_rules.catalogue import (
     Kernel,
     Layer,
 )
-from handbuilt.strengths import CLAIMING, LAGS, LENGTHS, load_strengths
+from handbuilt.strengths import load_strengths
 from handbuilt.strengths.extracted import from_catalogue
+
+_AXES = load_strengths("logic").axes
+CLAIMING, LAGS, LENGTHS = (_AXES[axis] for axis in ("layer", "lag", "length"))
 
 LOGIC = load_strengths("logic")
 #: The layers that hear something in the planted catalogue.

@@ -10,28 +10,23 @@ from torch import Tensor
 from extracted_rules.families import FAMILIES, family
 from extracted_rules.othello.game import random_games, replay
 from extracted_rules.othello.game_files import load_games
-from extracted_rules.othello.notation import PLAYABLE, SQUARE_OF_TOKEN, TOKEN_OF_SQUARE
-from extracted_rules.othello.patterns import (
-    PAIR_CLASS,
-    START_SYMMETRIES,
-    SYMMETRIES,
-    transform_tokens,
-)
+from extracted_rules.othello.geometry import Geometry
 from handbuilt import OthelloGPT, build
-from handbuilt.ablation import knock_out
-from handbuilt.compiler import compile_rules
-from handbuilt.compiler.claims import HEADROOM
-from handbuilt.compiler.first_guess import most_near
-from handbuilt.interpreter import LOOK_LAYER, Facts, Interpreter, Layer, Trace
+from handbuilt.interpreter import Facts, Interpreter, Layer, Trace
 from handbuilt.interpreter.brackets import bracket_lengths, bracket_weights, line_evidence
 from handbuilt.interpreter.passes import STEP, lines_elsewhere
 from handbuilt.interpreter.plies import lateness
 from handbuilt.network.layout import Layout
+from handbuilt.plan import Plan
+from handbuilt.programs.claims import HEADROOM
+from handbuilt.programs.first_guess import most_near
+from handbuilt.programs.tables import GATE
 from handbuilt.recipes import RECIPES, UnknownRecipeError
-from handbuilt.strengths import VOICES, load_strengths
-from handbuilt.weights import GATE
+from handbuilt.strengths import NEVER, VOICES, load_strengths
 
 Cache = dict[str, Tensor]
+BOARD = Geometry(8)
+LOOK_LAYER = Plan().look
 BARS = [("logic", 0.01, 0.95), ("calibrated", 0.003, 0.975)]
 CLOSE = {"atol": 1e-2, "rtol": 1e-3}
 
@@ -105,7 +100,7 @@ def test_every_layers_directions_agree_with_the_rules(
     belief = middle[..., here["belief"]]
     if layer == 0:
         # There the move's own square holds the surplus of attention, which is discounted later.
-        own = torch.nn.functional.one_hot(SQUARE_OF_TOKEN[games[:, :59].long()], 64)
+        own = torch.nn.functional.one_hot(BOARD.square_of_token[games[:, :59].long()], 64)
         belief = belief * (1 - own)
     close(belief, rules.belief)
     close(middle[..., here["need"]][..., 0], rules.need)
@@ -113,7 +108,7 @@ def test_every_layers_directions_agree_with_the_rules(
     close(behind[..., here["message"]], rules.message)
     close(behind[..., here["settled"]], rules.settled)
     close(behind[..., here["side"]][..., 0], rules.side)
-    close(behind[..., here["blank"]], 1 - trace.facts.occupied[chosen][..., list(PLAYABLE)])
+    close(behind[..., here["blank"]], 1 - trace.facts.occupied[chosen][..., list(BOARD.playable)])
 
 
 def test_the_look_for_passes_agrees_with_the_rules(
@@ -134,7 +129,8 @@ def test_a_noticed_pass_changes_what_is_read() -> None:
     games = torch.cat(list(random_games(20_000, 13, purpose="test")))
     games = games[replay(games).passes[:, :15].any(-1)][:4, :30].long()
     noticed = Interpreter(load_strengths("calibrated"))(games)
-    ignored = Interpreter(knock_out(load_strengths("calibrated"), "pass"))(games)
+    deaf = replace(load_strengths("calibrated"), stuck=torch.tensor(-NEVER, dtype=torch.float64))
+    ignored = Interpreter(deaf)(games)
     turned = noticed.layers[LOOK_LAYER + 1].side != ignored.layers[LOOK_LAYER + 1].side
     assert turned.equal(noticed.passed > 0.5 - 0.5 / STEP)
     assert turned.any()
@@ -154,13 +150,13 @@ def test_lines_elsewhere_are_the_movers_other_legal_moves(games: Tensor) -> None
         other_end=sure.expand_as(logic.other_end),
         other_line=torch.ones_like(logic.other_line),
     )
-    played, facts = replay(games), Facts.of(tokens, torch.float64)
+    played, facts = replay(games), Facts.of(tokens, BOARD, torch.float64)
     board = played.boards[:, :59].double() * played.movers[:, :59, None]
     nothing = facts.placed * 0
     state = Layer(board, *[nothing] * 6)
     found = lines_elsewhere(rules, state, facts)
     legal = played.legal[:, :59].clone()
-    legal.scatter_(2, SQUARE_OF_TOKEN[tokens][..., None], False)
+    legal.scatter_(2, BOARD.square_of_token[tokens][..., None], False)
     assert (found[:, 1:] > 0.5).equal(legal.any(-1)[:, 1:])
     assert (found[:, 1:] >= legal.sum(-1)[:, 1:]).all()
 
@@ -181,7 +177,7 @@ def test_early_passes_turn_sides_and_nothing_else_does() -> None:
 def test_the_last_stage_agrees_with_the_rules(
     cache: Cache, trace: Trace, layout: Layout, decided: Tensor
 ) -> None:
-    here, playable = layout.directions, list(PLAYABLE)
+    here, playable = layout.directions, list(BOARD.playable)
     found = {name: value[decided] for name, value in cache.items()}
     close(found["blocks.7.hook_resid_mid"][..., here["belief"]], trace.last_belief[decided])
     # On an occupied square a count means nothing and nothing reads it.
@@ -196,7 +192,7 @@ def test_the_last_stage_agrees_with_the_rules(
 def test_occupied_squares_are_exact_at_every_layer(
     cache: Cache, layout: Layout, games: Tensor
 ) -> None:
-    truth = replay(games).boards[:, 1:60, list(PLAYABLE)] != 0
+    truth = replay(games).boards[:, 1:60, list(BOARD.playable)] != 0
     for layer in range(8):
         blank = cache[f"blocks.{layer}.hook_resid_post"][..., layout.directions["blank"]]
         assert ((blank < 0.5) == truth).all()
@@ -213,9 +209,9 @@ def test_gates_are_larger_than_the_evidence_they_silence(
     cache: Cache, layout: Layout, trace: Trace, recipe: str
 ) -> None:
     """What a bracket would claim, were its gate open: the weights need it to stay below GATE."""
-    s, lengths = load_strengths(recipe), bracket_lengths()
+    s, lengths = load_strengths(recipe), bracket_lengths(BOARD)
     late = lateness(trace.facts.placed.shape[1])[:, None]
-    near = cache["blocks.0.hook_resid_mid"][..., layout.directions["settled"]].double()
+    near = cache["blocks.0.hook_resid_mid"][..., layout.directions["nearby"]].double()
     heard = [(trace.layers[0].belief, near)] + [
         (now.belief, last.settled, last.message)
         for last, now in zip(trace.layers, trace.layers[1:], strict=False)
@@ -226,11 +222,13 @@ def test_gates_are_larger_than_the_evidence_they_silence(
             bar = s.bias[layer, voice] + s.forgive[layer, voice] * need
             evidence = bar[..., lengths] + s.late[layer, voice] * late
             for i, values in enumerate(sources):
-                weights = bracket_weights(s.run[layer, voice, :, i], s.end[layer, voice, :, i])
+                weights = bracket_weights(
+                    BOARD, s.run[layer, voice, :, i], s.end[layer, voice, :, i]
+                )
                 evidence = evidence + values @ weights.T
             assert float(evidence.max()) < GATE
     found, last = trace.layers[LOOK_LAYER], trace.layers[LOOK_LAYER - 1]
-    lines = line_evidence(s.other_run, s.other_end, (found.belief, last.settled))
+    lines = line_evidence(BOARD, s.other_run, s.other_end, (found.belief, last.settled))
     assert float((lines + s.other_bias[lengths]).max()) < GATE
 
 
@@ -245,7 +243,8 @@ def test_layer_0_guesses_by_rule(
     if silent is not None:
         near[silent] = 0
     s = replace(s, near=near, near_now=torch.tensor(itself, dtype=torch.float64))
-    model, layout = compile_rules(s)
+    model = build(s)
+    layout = model.layout
     tokens = games[:2, :59].long()
     with torch.inference_mode():
         stream = model.run_with_cache(tokens)[1]["blocks.0.hook_resid_post"].double()
@@ -257,7 +256,7 @@ def test_layer_0_guesses_by_rule(
 def test_what_moves_nearby_say_stays_below_its_bound(
     cache: Cache, layout: Layout, recipe: str
 ) -> None:
-    near = cache["blocks.0.hook_resid_mid"][..., layout.directions["settled"]]
+    near = cache["blocks.0.hook_resid_mid"][..., layout.directions["nearby"]]
     assert float(near.abs().max()) <= most_near(load_strengths(recipe)) < HEADROOM["settled"]
 
 
@@ -290,7 +289,7 @@ def all_openings(plies: int) -> Tensor:
     for ply in range(plies):
         game, square = replay(games).legal[:, ply].nonzero(as_tuple=True)
         games = games[game]
-        games[:, ply] = TOKEN_OF_SQUARE[square].to(torch.uint8)
+        games[:, ply] = BOARD.token_of_square[square].to(torch.uint8)
     return games
 
 
@@ -298,7 +297,7 @@ def test_the_legal_set_is_exact_at_every_position_of_plies_2_to_6(logic: Othello
     """All 1,396 games of five plies: any threshold in a factor of ten separates legal moves."""
     openings = all_openings(5)
     assert len(openings) == 1396
-    legal = replay(openings).legal[:, 1:6, SQUARE_OF_TOKEN[1:]]
+    legal = replay(openings).legal[:, 1:6, BOARD.square_of_token[1:]]
     with torch.inference_mode():
         p = logic(openings[:, :5].long()).softmax(-1)[..., 1:]
     for tau in (1e-3, 3e-3, 1e-2):
@@ -310,9 +309,9 @@ def test_rotated_games_give_rotated_answers(model: OthelloGPT, games: Tensor) ->
     few = games[:4]
     with torch.inference_mode():
         plain = model(few[:, :59].long())
-        for symmetry in START_SYMMETRIES[1:]:
-            turned = model(transform_tokens(few, symmetry)[:, :59].long())
-            to = TOKEN_OF_SQUARE[SYMMETRIES[symmetry][SQUARE_OF_TOKEN[1:]]]
+        for symmetry in BOARD.start_symmetries[1:]:
+            turned = model(BOARD.transform_tokens(few, symmetry)[:, :59].long())
+            to = BOARD.token_of_square[BOARD.symmetries[symmetry][BOARD.square_of_token[1:]]]
             torch.testing.assert_close(turned[..., 1:], plain[..., to], atol=0.5, rtol=1e-3)
 
 
@@ -332,7 +331,7 @@ def test_every_head_and_neuron_that_is_used_has_a_name(model: OthelloGPT, layout
     )
     nameless = [i for i in range(512) if names[i] == "unused"]
     assert float(written[:, nameless].abs().max()) == 0
-    assert len(set(names) - {"unused"}) == 512 - len(nameless)
+    assert len(set(names) - {"unused"}) == 512 - len(nameless) == layout.directions.used
     for slots in (layout.directions, *layout.heads, *layout.neurons):
         for place in range(0, slots.used, 7):
             assert slots.place(slots.name(place)) == place
@@ -347,7 +346,7 @@ def test_rule_families_count_their_neurons(recipe: str, layout: Layout) -> None:
     for layer, name in named:
         places = layout.neurons[layer][name]
         assert places.stop - places.start == family(name).instances
-    around = (PAIR_CLASS > 0) & ~torch.eye(64, dtype=torch.bool)
+    around = (BOARD.pair_class > 0) & ~torch.eye(64, dtype=torch.bool)
     assert int(around.sum()) == family("near").instances
 
 
@@ -360,7 +359,7 @@ def test_recipes_clear_their_bars_on_fresh_games(
     played = replay(games)
     with torch.inference_mode():
         p = build(name)(games[:, :59].long()).softmax(-1)[..., 1:]
-    legal = played.legal[:, 1:60, SQUARE_OF_TOKEN[1:]]
+    legal = played.legal[:, 1:60, BOARD.square_of_token[1:]]
     free = legal.any(-1) & ~(played.passes[:, 1:60].cumsum(-1) > 0)
     illegal = ~legal.gather(-1, p.argmax(-1, keepdim=True))[..., 0]
     predicted = p > (1e-3 if name == "logic" else 1e-2)

@@ -1,20 +1,37 @@
 """Each trick for exact weights, alone, with its bound."""
 
+from hashlib import sha256
+from typing import Any
+
 import numpy as np
+import pytest
 import torch
 
+from extracted_rules.errors import UserError
+from extracted_rules.othello.geometry import Geometry
+from handbuilt import build, compile, program
+from handbuilt.compiler import BALLAST, SHARPNESS
 from handbuilt.interpreter.plies import lag_kernel, parity
-from handbuilt.network.layout import Layout
 from handbuilt.network.shape import Shape
-from handbuilt.network.transformer import LayerNorm, OthelloGPT
-from handbuilt.weights import (
-    BALLAST,
-    SHARPNESS,
-    UNSEEN,
-    Weights,
-    kernel_scores,
-    self_scores,
+from handbuilt.network.transformer import LayerNorm
+from handbuilt.programs.read_back import read_back
+from handbuilt.programs.records import (
+    Directions,
+    Head,
+    Link,
+    Neurons,
+    Program,
+    UnknownRuleError,
+    capped,
 )
+from handbuilt.programs.scores import UNSEEN, kernel_scores, self_scores
+
+#: SHA-256 of the names and float32 bytes of all weights.
+HASHES = {
+    "logic": "27220d652789e407b069c07cacc385ecf9fe3fd18abfecb3282e33498a650c1c",
+    "calibrated": "4d794a1a712b0d1759bc216f2ed37820bacabf135e846519d6ad649060da3b62",
+    "extracted": "c740d1b69b2cb7ee3e3736605f1bfc60dc47e8b8892ddd47291a49ddbc4cc243",
+}
 
 
 def no_cache(_: str, value: torch.Tensor) -> torch.Tensor:
@@ -65,32 +82,120 @@ def test_a_position_that_sees_itself_alone_sees_nothing_else() -> None:
 
 def test_neurons_and_heads_write_what_they_say() -> None:
     """A capped neuron and a kernel head in a real model, read from the residual stream."""
-    layout, model = Layout(), OthelloGPT()
-    weights = Weights(model, layout)
-    layout.directions.add("position", [str(t) for t in range(59)])
-    layout.directions.add("played", [str(t) for t in range(61)])
-    layout.directions.add("sum")
-    layout.directions.add("half")
-    weights["embed.W_E"][:, layout.directions["played"]] = np.eye(61)
-    weights["pos_embed.W_pos"][:, layout.directions["position"]] = np.eye(59)
     kernel = np.tril(np.full((59, 59), 0.5), -1)
     kernel[:, 0] = 0
     scores, amplitude = kernel_scores(kernel, np.zeros(59, dtype=int))
     value = np.zeros((61, 1))
     value[7] = 1  # token 7 counts, except where position 0 is the sink
-    weights.head(
-        0, "sum", "half of all sevens", scores, {"played": value}, {"sum": np.array([[amplitude]])}
-    )
-    weights.capped(
-        0, "cap", [""], "caps the sum at 1", {"sum": np.ones((1, 1))}, 0.0, {"half": np.eye(1)}
-    )
-    weights.store()
+    steps, moves = (tuple(str(n) for n in range(size)) for size in (59, 61))
+    program = Program(
+        geometry=Geometry(8),
+        layers=1,
+        directions=(
+            Directions("position", steps, "this is position {}"),
+            Directions("played", moves, "the move is {}"),
+            Directions("sum", ("",), "half of all sevens"),
+            Directions("half", ("",), "the same, at most 1"),
+        ),
+        tokens=(Link("played", np.eye(61)),),
+        positions=(Link("position", np.eye(59)),),
+        heads=(
+            Head(
+                0, "sum", "half of all sevens", scores,
+                (Link("played", value),), (Link("sum", np.array([[amplitude]])),),
+            ),
+        ),
+        neurons=capped(
+            Neurons(
+                0, "cap", ("",), "caps the sum at 1",
+                (Link("sum", np.ones((1, 1))),), np.zeros(1), (Link("half", np.eye(1)),),
+            )
+        ),
+        logits=(),
+    )  # fmt: skip
+    model = compile(program)
     tokens = torch.tensor([[1, 7, 7, 3, 7, 5, 7, 7]])
     with torch.inference_mode():
-        _, cache = model.run_with_cache(tokens)
-    seven = (tokens == 7).double()
+        _, cache = model.run_with_cache(tokens, "blocks.0.hook_resid_post")
+    seven, where = (tokens == 7).double(), model.layout.directions
     expected = 0.5 * (seven.cumsum(-1) - seven)
-    total = cache["blocks.0.hook_resid_post"][..., layout.directions["sum"]][..., 0]
-    capped = cache["blocks.0.hook_resid_post"][..., layout.directions["half"]][..., 0]
+    total = cache["blocks.0.hook_resid_post"][..., where["sum"]][..., 0]
+    half = cache["blocks.0.hook_resid_post"][..., where["half"]][..., 0]
     assert torch.allclose(total.double(), expected, atol=1e-4)
-    assert torch.allclose(capped.double(), expected.clamp(0, 1), atol=1e-4)
+    assert torch.allclose(half.double(), expected.clamp(max=1), atol=1e-4)
+
+
+def test_eight_by_eight_weights_are_what_they_always_were() -> None:
+    """Bit for bit, so that a change of the code cannot change a figure unseen."""
+    for recipe, wanted in HASHES.items():
+        digest = sha256()
+        for name, tensor in sorted(build(recipe).state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.numpy())
+        assert digest.hexdigest() == wanted, recipe
+
+
+def test_no_direction_means_two_things_at_once() -> None:
+    """Places are shared only with what lives between the halves of layer 0, under another name:
+    heads of that layer write it, its neurons read it and take it away, and nobody else knows it."""
+    rules = program("calibrated")
+    short = {d.name: d.over for d in rules.directions if d.over}
+    assert short == {"seen": "message", "nearby": "settled"}
+    for head in rules.heads:
+        written, read = ({link.name for link in some} for some in (head.writes, head.reads))
+        assert not read & short.keys()
+        assert not written & (short.keys() if head.layer else set(short.values()))
+    for neurons in rules.neurons:
+        read = {link.name for link in neurons.reads}
+        assert not read & (short.keys() if neurons.layer else set(short.values()))
+    gone = {link.name for n in rules.neurons if n.layer == 0 for link in n.writes}
+    assert short.keys() <= gone
+
+
+def test_what_is_compiled_can_be_read_back() -> None:
+    """Every record with its reads and writes, and the same weights from what was read."""
+    for recipe in ("logic", "calibrated"):
+        model = build(recipe)
+        written, read = program(recipe), read_back(model)
+        assert written.directions == read.directions
+        for one, other in zip(written.parts, read.parts, strict=True):
+            assert (one.layer, one.name, one.rule) == (other.layer, other.name, other.rule)
+        again = compile(read).state_dict()
+        for name, weights in model.state_dict().items():
+            torch.testing.assert_close(again[name], weights, rtol=1e-6, atol=1e-6)
+
+
+def test_a_rule_can_be_left_out() -> None:
+    """By rule, by part, by length, by layer; what is left is the rest."""
+    whole = program("calibrated")
+    for name in whole.ablations():
+        rest = whole.without(name)
+        fewer = [sum(len(n.members) for n in p.neurons) for p in (whole, rest)]
+        links = [sum(len(x.reads) + len(x.writes) for x in p.parts) for p in (whole, rest)]
+        heads = [len(p.heads) for p in (whole, rest)]
+        terms = [sum(len(t.tells) for h in p.heads for t in h.terms) for p in (whole, rest)]
+        assert any(b < a for a, b in (fewer, links, heads, terms)), name
+    assert whole.without("length-2").without("length-2") is not None
+    names = {n.name for n in whole.without("bracket-cap").neurons}
+    assert "bracket-cap" not in names
+    assert "bracket" in names
+    one_layer = whole.without("6.line").neurons
+    assert [n.layer for n in one_layer if n.name == "line"] == [7]
+    with pytest.raises(UnknownRuleError, match="no rule or part is called 'magic'"):
+        whole.without("magic")
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"board": 5}, "4, 6 or 8 squares a side, not 5"),
+        ({"layers": 3}, "need 4 layers at least, not 3"),
+        ({"shape": Shape(d_model=300)}, "need d_model 507 .not 300."),
+        ({"shape": Shape(d_mlp=1000, n_heads=7)}, "n_heads 8 .not 7., d_mlp 1811 .not 1000."),
+        ({"recipe": "calibrated", "board": 6}, "for 8 layers and a board of 8 x 8"),
+        ({"recipe": "calibrated", "layers": 9}, "not for 9 and 8 x 8"),
+    ],
+)
+def test_what_does_not_fit_is_said_in_one_sentence(asked: dict[str, Any], says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        build(**asked)

@@ -38,13 +38,15 @@ from extracted_rules.catalogue import Catalogue, CatalogueError
 from extracted_rules.conditions import SENSES, Boards
 from extracted_rules.discovery.predicting import Held, Predicted
 from extracted_rules.othello.game import random_games, replay
-from extracted_rules.othello.notation import CONTEXT, LABELS, PLAYABLE, token_of
-from handbuilt.compiler import facts, state
-from handbuilt.network.layout import Layout
+from extracted_rules.othello.geometry import Geometry
+from extracted_rules.othello.notation import CONTEXT, LABELS, PLAYABLE
+from handbuilt import compile
 from handbuilt.network.shape import Shape
 from handbuilt.network.transformer import OthelloGPT
+from handbuilt.programs import Link, Program, facts
+from handbuilt.programs.directions import directions
+from handbuilt.programs.tables import tables
 from handbuilt.recipes import build
-from handbuilt.weights import Weights
 from tests.command_line import run
 from tests.discovery.planted import about, as_compiled, rule
 
@@ -71,19 +73,21 @@ def shuffled(fit: Fitted) -> Fitted:
 @pytest.fixture(scope="module")
 def blanks() -> OthelloGPT:
     """The compiler's exact facts and nothing else: it holds all blank squares for legal."""
-    shape = Shape(n_layers=1, d_mlp=256)
-    model, layout = OthelloGPT(shape), Layout(shape)
-    w = Weights(model, layout)
-    state.lay_out(layout.directions)
-    facts.embed(w)
-    facts.see_moves(w)
-    facts.know_the_board(w)
-    of_token = np.zeros((len(PLAYABLE), shape.d_vocab))
-    of_token[range(len(PLAYABLE)), [token_of(square) for square in PLAYABLE]] = 8
-    w.unembed({"blank": of_token})
-    w.store()
-    model.metadata["layout"] = layout.to_json()
-    return model.eval()
+    board = Geometry(8)
+    t = tables(board)
+    of_token = np.zeros((len(board.playable), board.n_tokens))
+    of_token[:, 1:] = 8 * np.eye(len(board.playable))
+    program = Program(
+        geometry=board,
+        layers=1,
+        directions=directions(t),
+        tokens=(facts.tokens(t),),
+        positions=(facts.position(t),),
+        heads=(facts.see_moves(t)[0],),
+        neurons=facts.know_the_board(t),
+        logits=(Link("blank", of_token),),
+    )
+    return compile(program, Shape(n_layers=1, d_mlp=256))
 
 
 @pytest.fixture(scope="module")

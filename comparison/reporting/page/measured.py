@@ -5,7 +5,7 @@ from pathlib import Path
 
 from comparison.properties import Report, board_reader, check
 from comparison.properties.subjects import Subject
-from comparison.replacing.ablation import ablated
+from comparison.replacing.ablation import ablate, cases
 from comparison.reporting import figures
 from comparison.reporting.page.exhibits import Exhibit, Order
 from comparison.reporting.page.section import Figure, Section, Table
@@ -25,10 +25,9 @@ from comparison.reporting.report import (
 )
 from comparison.scoring.bench import Result, evaluate
 from extracted_rules.othello.game import random_games
-from handbuilt.ablation import KNOCK_OUTS
 
 #: The recipe that rules are knocked out of.
-KNOCKED = "calibrated"
+ABLATED = "calibrated"
 #: Counterexamples of a model that are drawn, the shortest first.
 DRAWN = 4
 
@@ -182,30 +181,30 @@ def _counterexamples(
         )
 
 
-def knock_outs(order: Order, size: int, folder: Path) -> Section | None:
+def ablations(order: Order, size: int, folder: Path) -> Section | None:
     """What each rule of a hand-built model is worth."""
-    if all(e.model.metadata.get("recipe") != KNOCKED for e in order.exhibits):
+    if all(e.model.metadata.get("recipe") != ABLATED for e in order.exhibits):
         return None
     device = order.exhibits[0].device
     bench = list(random_games(size, order.seed, device=device))
-    found = ablated(
-        KNOCKED, list(KNOCK_OUTS), bench, "random", order.seed,
+    found = ablate(
+        cases(ABLATED, ()), bench, "random", order.seed,
         lambda name, total: order.bar(f"without {name}", total), device,
     )  # fmt: skip
     whole, *rest = found
     rest.sort(key=lambda k: -k.result.overall.excess.value)
     rows = []
-    for without in (whole, *rest):
-        _, illegal, f1, _, excess = cells(without.result.overall)
-        rows.append([without.rule, without.says, illegal, f1, excess])
+    for one in (whole, *rest):
+        _, illegal, f1, _, excess = cells(one.result.overall)
+        rows.append([one.rule, one.says, illegal, f1, excess])
     _, illegal, f1, _, excess = HEADINGS
     return Section(
-        "knock-outs",
-        f"What each rule of {KNOCKED} is worth",
+        "ablations",
+        f"What each rule of {ABLATED} is worth",
         [
-            f"One rule is dropped from `{KNOCKED}`, the weights are compiled anew and measured on "
+            f"One rule is dropped from `{ABLATED}`, the weights are compiled anew and measured on "
             f"{size:,} random games of seed {order.seed}; the rules that are worth most come "
             "first. The threshold is the whole recipe's.",
         ],
-        [Table(f"{KNOCKED} without a rule", ("dropped", "that is", illegal, f1, excess), rows)],
+        [Table(f"{ABLATED} without a rule", ("dropped", "that is", illegal, f1, excess), rows)],
     )

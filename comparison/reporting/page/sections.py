@@ -6,7 +6,7 @@ from pathlib import Path
 
 from comparison.findings.studied import FEWEST_GAMES
 from comparison.reporting.page.exhibits import Order
-from comparison.reporting.page.measured import compare, knock_outs, properties
+from comparison.reporting.page.measured import ablations, compare, properties
 from comparison.reporting.page.mistakes import BENCH, errors, explained
 from comparison.reporting.page.published import findings
 from comparison.reporting.page.section import Section, made_once
@@ -34,7 +34,7 @@ SECTIONS: dict[str, Maker] = {
     "findings": Maker(_share(1 / 10, FEWEST_GAMES), findings),
     "catalogue": Maker(_share(1, 1), catalogue),
     "replacement": Maker(_share(1 / 12, 16), replacement),
-    "knock-outs": Maker(_share(1 / 6, 2), knock_outs),
+    "ablations": Maker(_share(1 / 6, 2), ablations),
 }
 
 
