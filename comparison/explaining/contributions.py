@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from comparison.explaining.names import PartName, PartNames
-from handbuilt.compiler import GATE, SHARPNESS
+from handbuilt.compiler import SHARPNESS
 from handbuilt.network.transformer import OthelloGPT
+from handbuilt.programs.tables import GATE
 
 #: From this bias on nothing that a neuron reads silences it, so it is linear: it carries on what it
 #: reads. The layer's bias takes the constant away again. No trained neuron comes near.
