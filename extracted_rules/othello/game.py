@@ -23,7 +23,7 @@ BLACK, WHITE = 1, -1
 def _bits(squares: list[int]) -> int:
     """The bitboard of some squares as a Python int in int64's range."""
     value = sum(1 << square for square in squares)
-    return value - (1 << 64) if value >= 1 << 63 else value
+    return value if value < 1 << 63 else value - (1 << 63) * 2
 
 
 @cache

@@ -1,6 +1,6 @@
 import pytest
 
-from handbuilt.network.layout import LayoutError, Slots
+from handbuilt.network.layout import Family, LayoutError, Slots
 
 
 def test_names_and_places_are_inverse() -> None:
@@ -35,7 +35,20 @@ def test_overlaps_and_overruns_are_refused(
     slots = Slots("direction", 10)
     slots.add("belief", ["A1", "B1", "C1"])
     with pytest.raises(LayoutError, match=message):
-        slots.add(name, members, at=at)
+        if at is None:
+            slots.add(name, members)
+        else:
+            slots.place_family(Family(name, at, tuple(members), ""))
+
+
+def test_places_are_shared_with_what_they_stand_in_for_alone() -> None:
+    slots = Slots("direction", 10)
+    slots.add("message", ["A1", "B1"])
+    slots.add("seen", ["A1", "B1"], over="message")
+    assert slots["seen"] == slots["message"]
+    assert (slots.used, slots.name(0), slots.place("seen.B1")) == (2, "message.A1", 1)
+    slots.add("need")
+    assert slots["need"] == slice(2, 3)
 
 
 def test_unknown_names_and_places_are_refused() -> None:
