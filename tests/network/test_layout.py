@@ -34,11 +34,9 @@ def test_overlaps_and_overruns_are_refused(
 ) -> None:
     slots = Slots("direction", 10)
     slots.add("belief", ["A1", "B1", "C1"])
+    start = slots.used if at is None else at
     with pytest.raises(LayoutError, match=message):
-        if at is None:
-            slots.add(name, members)
-        else:
-            slots.place_family(Family(name, at, tuple(members), ""))
+        slots.place_family(Family(name, start, tuple(members), ""))
 
 
 def test_places_are_shared_with_what_they_stand_in_for_alone() -> None:
