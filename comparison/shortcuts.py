@@ -14,7 +14,7 @@ from comparison.replacing.replacement import check_fits
 from comparison.scoring.bench import Bars, evaluate, no_bars, resolve_device
 from comparison.scoring.error_sets import ErrorSet
 from comparison.training import companions
-from comparison.training.models import UnknownModelError, load_model
+from comparison.training.models import as_gpt, load_model
 from extracted_rules import catalogue
 from extracted_rules.othello.game import random_games
 from handbuilt.network.transformer import OthelloGPT
@@ -33,28 +33,43 @@ def explainer(
     seed: int = 1,
     rules: Path | None = None,
     probes: Path | None = None,
+    board: int | None = None,
     bars: Bars = no_bars,
 ) -> Explainer:
     """A model by name or path, ready to be asked why it answers as it does.
 
     rules: a catalogue of a trained model, which names its parts; probes: what reads its board; both
     are the project's own where they are of this model, and probes are fitted where there are none.
-    seed: of the games for the threshold. Raises UnknownModelError for a baseline or a name that is
+    seed: of the games for the threshold. board: squares a side of what is built by name, 8 unless
+    said. Raises UnknownModelError for a baseline or a name that is
     no model, CheckpointError or CatalogueError for files that are not of this model,
     MissingDeviceError for a device that is not there.
     """
-    model = load_model(name_or_path)
-    if not isinstance(model, OthelloGPT):
-        raise UnknownModelError(f"{name_or_path} is a baseline: it has no parts to explain it by")
-    where = resolve_device(str(device))
-    model = model.to(where)
+    model = as_gpt(
+        name_or_path, load_model(name_or_path, board), "it has no parts to explain it by"
+    )
+    model = model.to(resolve_device(str(device)))
+    return explainer_of(name_or_path, model, seed, rules=rules, probes=probes, bars=bars)
+
+
+def explainer_of(
+    name: str,
+    model: OthelloGPT,
+    seed: int,
+    *,
+    rules: Path | None = None,
+    probes: Path | None = None,
+    bars: Bars = no_bars,
+) -> Explainer:
+    """As :func:`explainer`, of a model that is loaded."""
     known = catalogue.read(rules) if rules else companions.rules(model)
     if rules and known:
         check_fits(known, fingerprint(model))
-    read_by = Probes.load(probes, model) if probes else companions.probes(name_or_path, model, bars)
-    tau = companions.threshold(name_or_path, model, seed, where, bars, TAU_GAMES)
-    names = part_names(model, known)
-    return Explainer(name_or_path, Attribution(model), names, layer_reader(model, read_by), tau)
+    read_by = Probes.load(probes, model) if probes else companions.probes(name, model, bars)
+    tau = companions.threshold(name, model, seed, model.device, bars, TAU_GAMES)
+    return Explainer(
+        name, Attribution(model), part_names(model, known), layer_reader(model, read_by), tau
+    )
 
 
 @torch.inference_mode()

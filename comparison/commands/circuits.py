@@ -5,23 +5,21 @@ from typing import Annotated
 
 import typer
 
-from comparison.commands.shared import app, check_picture, console, wrote
+from comparison.commands.shared import command, console, picture, wrote
 from extracted_rules import catalogue
 
 
-@app.command("circuits")
+@command("circuits")
 def circuits_command(
     paths: Annotated[list[Path], typer.Argument(metavar="CATALOGUE", help="What `extract` wrote.")],
     out: Annotated[
-        Path | None, typer.Option(help="A PNG to draw all catalogues' lag kernels in.")
+        Path | None, picture(help="A PNG to draw all catalogues' lag kernels in.")
     ] = None,
 ) -> None:
     """Roles of heads, and what rules explain of layers; lag kernels of several models at once."""
     from comparison.reporting import circuits
     from comparison.reporting.report import as_table
 
-    if out is not None:
-        check_picture(out)
     known = [catalogue.read(path) for path in paths]
     for one in known:
         title = f"{one.header.model}: heads by what they look at"

@@ -1,29 +1,30 @@
 """``handbuilt extract | rules``: find the rules in a model, and read what was found."""
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.progress import Progress
 from rich.table import Table
 
 from comparison.commands.shared import (
-    Device,
-    app,
-    check_picture,
-    check_writable,
+    CataloguePath,
+    Gpt,
+    Setup,
+    bars,
+    command,
     console,
-    counter,
     make_folder,
-    othello_gpt,
-    progress_bars,
+    picture,
+    say,
+    writable,
     wrote,
 )
 from comparison.reading.probes import PROBE_GAMES, Probes, fingerprint, fit_probes
 from comparison.replacing import extraction
-from comparison.scoring.bench import resolve_device
+from comparison.scoring.bench import Bars
 from comparison.training import reference
 from comparison.training.models import REFERENCE
 from extracted_rules import catalogue
@@ -36,52 +37,50 @@ from handbuilt.network.transformer import OthelloGPT
 LISTED = 20
 
 
-@app.command("extract")
+@dataclass(frozen=True)
+class Sought:
+    """Where rules are looked for."""
+
+    games: Annotated[int, typer.Option(help="Random games in which rules are found.")] = (
+        extraction.FINDING_GAMES
+    )
+    checking: Annotated[int, typer.Option(help="Other random games on which they are checked.")] = (
+        extraction.CHECKING_GAMES
+    )
+    layer: Annotated[int | None, typer.Option(help="Look at this layer only.")] = None
+    control: Annotated[
+        bool, typer.Option(help="Look at a model with the same weights in random order instead.")
+    ] = False
+
+
+@command("extract")
 def extract_command(
-    model: Annotated[str, typer.Argument(help="A recipe, or any Othello-GPT's checkpoint.")],
-    out: Annotated[Path, typer.Option(help="Where to write the catalogue (.jsonl).")],
+    model: Gpt,
+    out: Annotated[Path, writable(help="Where to write the catalogue (.jsonl).")],
+    setup: Setup,
+    sought: Sought,
     probes: Annotated[
         Path | None, typer.Option(help="Probes of the model, as `probe` writes; else fitted first.")
     ] = None,
-    games: Annotated[
-        int, typer.Option(help="Random games in which rules are found.")
-    ] = extraction.FINDING_GAMES,
-    checking: Annotated[
-        int, typer.Option(help="Other random games on which they are checked.")
-    ] = extraction.CHECKING_GAMES,
-    seed: Annotated[int, typer.Option(help="Seed of all these games.")] = 1,
-    layer: Annotated[int | None, typer.Option(help="Look at this layer only.")] = None,
-    control: Annotated[
-        bool, typer.Option(help="Look at a model with the same weights in random order instead.")
-    ] = False,
-    device: Device = "auto",
 ) -> None:
     """Find the rules that neurons, heads and layers follow. Killed, it goes on where it was."""
-    check_writable(out)
-    settings = extraction.Settings(games, checking, seed)
+    settings = extraction.Settings(sought.games, sought.checking, setup.seed)
     settings.check()
-    loaded = othello_gpt(model, "it has no neurons to look at").to(resolve_device(device))
+    loaded = setup.gpt(model, "it has no neurons to look at")
     name = model if "/" not in model else Path(model).stem
-    if control:
-        loaded, name = extraction.random_control(loaded, seed), f"{name}, weights in random order"
-    _check_layer(layer, loaded.shape.n_layers)
+    if sought.control:
+        loaded = extraction.random_control(loaded, setup.seed)
+        name = f"{name}, weights in random order"
+    _check_layer(sought.layer, loaded.shape.n_layers)
+    layers = None if sought.layer is None else range(sought.layer, sought.layer + 1)
     given = Probes.load(probes, loaded) if probes else None
-    if given is None and model == REFERENCE and not control:
+    if given is None and model == REFERENCE and not sought.control:
         given = Probes.load(reference.FOLDER / reference.PROBES, loaded)
     work = out.with_name(f"{out.name}.work")
     make_folder(work)
-    layers = None if layer is None else range(layer, layer + 1)
-    with progress_bars() as progress:
-        read_by = given or _fitted_probes(loaded, work, progress)
-        found = extraction.extract(
-            loaded,
-            name,
-            read_by,
-            settings,
-            work,
-            lambda part, total: counter(progress, part, total),
-            layers,
-        )
+    with bars() as bar:
+        read_by = given or _fitted_probes(loaded, work, bar)
+        found = extraction.extract(loaded, name, read_by, settings, work, bar, layers)
     catalogue.write(found, out)
     shutil.rmtree(work)
     console.print(_overview(found))
@@ -94,13 +93,13 @@ def _check_layer(layer: int | None, layers: int) -> None:
         raise LayoutError(f"layer {layer} does not exist; there are {layers}")
 
 
-def _fitted_probes(model: OthelloGPT, work: Path, progress: Progress) -> Probes:
+def _fitted_probes(model: OthelloGPT, work: Path, bar: Bars) -> Probes:
     """Probes of a model that has none, kept in ``work``."""
     # Named by the model, so that another one's are never mistaken for them.
     kept = work / f"probes-{fingerprint(model)[:16]}.safetensors"
     if kept.exists():
         return Probes.load(kept, model)
-    probes = fit_probes(model, progress=counter(progress, "probes", PROBE_GAMES))
+    probes = fit_probes(model, progress=bar("probes", PROBE_GAMES))
     probes.save(kept)
     return probes
 
@@ -115,33 +114,37 @@ def _overview(found: catalogue.Catalogue) -> Table:
     return table
 
 
-@app.command("rules")
+@dataclass(frozen=True)
+class Filter:
+    """Which rules are listed."""
+
+    layer: Annotated[int | None, typer.Option(help="Rules of this layer.")] = None
+    square: Annotated[str | None, typer.Option(help="Rules that name this square.")] = None
+    kind: Annotated[str | None, typer.Option(help=f"One of: {', '.join(RULES)}.")] = None
+    min_f1: Annotated[float, typer.Option(help="F1 on other games, at least.")] = 0.0
+    most: Annotated[int, typer.Option(help="List at most so many.", min=1)] = LISTED
+
+
+@command("rules")
 def rules_command(
-    path: Annotated[Path, typer.Argument(metavar="CATALOGUE", help="What `extract` wrote.")],
+    path: CataloguePath,
+    asked: Filter,
     neuron: Annotated[
         str | None, typer.Argument(help="Explain this neuron (such as 3.n17) instead.")
     ] = None,
-    layer: Annotated[int | None, typer.Option(help="Rules of this layer.")] = None,
-    square: Annotated[str | None, typer.Option(help="Rules that name this square.")] = None,
-    kind: Annotated[str | None, typer.Option(help=f"One of: {', '.join(RULES)}.")] = None,
-    min_f1: Annotated[float, typer.Option(help="F1 on other games, at least.")] = 0.0,
-    most: Annotated[int, typer.Option(help="List at most so many.", min=1)] = LISTED,
-    out: Annotated[Path | None, typer.Option(help="A PNG to draw the rules in.")] = None,
+    out: Annotated[Path | None, picture(help="A PNG to draw the rules in.")] = None,
 ) -> None:
     """List, filter, explain and draw the rules of a catalogue."""
-    if out is not None:
-        check_picture(out)
     known = catalogue.read(path)
-    _check_layer(layer, known.header.sizes[0])
+    _check_layer(asked.layer, known.header.sizes[0])
     if neuron is not None:
         chosen = [known.neuron(neuron)]
-        for line in catalogue.words(chosen[0]):
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
+        say(*catalogue.words(chosen[0]))
     else:
-        asked = None if square is None else square_of(square)
-        matching = catalogue.select(known.neurons, layer, asked, kind, min_f1)
-        chosen = matching[:most]
-        if layer is None and square is None and kind is None and not min_f1:
+        square = None if asked.square is None else square_of(asked.square)
+        matching = catalogue.select(known.neurons, asked.layer, square, asked.kind, asked.min_f1)
+        chosen = matching[: asked.most]
+        if asked == Filter(most=asked.most):
             console.print(_overview(known))
         console.print(_listed(chosen, f"{len(matching):,} neurons, the best {len(chosen)}"))
     if out is not None:

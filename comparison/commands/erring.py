@@ -1,7 +1,6 @@
 """``handbuilt errors``: where models fail, together and apart, on many positions, and why."""
 
-import shlex
-import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -11,44 +10,38 @@ import typer
 
 from comparison.commands.measuring import file_stems
 from comparison.commands.shared import (
-    Device,
-    File,
-    Seed,
-    SkipBad,
-    app,
-    bench_games,
+    Bench,
+    Json,
+    Models,
+    bars,
     check_writable,
+    command,
     console,
-    counter,
     make_folder,
-    progress_bars,
+    say,
+    typed,
     wrote,
 )
 from comparison.errors.analysis import analyse
 from comparison.reading.layer_boards import LayerReader, layer_reader
 from comparison.reading.probes import Probes
-from comparison.scoring.bench import Bars, resolve_device
+from comparison.scoring import records
+from comparison.scoring.bench import Bars
 from comparison.scoring.error_sets import write_who_errs
 from comparison.scoring.recording import PURPOSE, Subject, check_different, record
-from comparison.scoring.records import Bench, ErrorsError, Records
+from comparison.scoring.records import ErrorsError, Records
 from comparison.training import companions
-from comparison.training.models import load_model
+from comparison.training.models import board_of
 from extracted_rules import catalogue
 from extracted_rules.catalogue import Catalogue
 from extracted_rules.othello.game import random_games
 from handbuilt.network.transformer import OthelloGPT
 
 
-@app.command("errors")
+@command("errors")
 def errors_command(
-    models: Annotated[list[str], typer.Argument(help="Recipes, baselines or checkpoint paths.")],
-    games: Annotated[
-        int, typer.Option(help="Random games, which nothing else uses.", min=1)
-    ] = 2000,
-    file: File = None,
-    seed: Seed = 1,
-    device: Device = "auto",
-    skip_bad: SkipBad = False,
+    models: Models,
+    asked: Bench,
     rules: Annotated[
         Path | None,
         typer.Option("--catalogue", help="What `extract` wrote of a model, if not of reference."),
@@ -56,62 +49,57 @@ def errors_command(
     out: Annotated[
         Path, typer.Option(help="Folder for answers, report, figures and who errs where.")
     ] = Path("out/errors"),
-    json: Annotated[Path | None, typer.Option(help="Write the figures here, too.")] = None,
+    json: Json = None,
 ) -> None:
     """Do models err at the same positions, more often than at others that are alike? Why?
 
     The errors of each trained model (of the first one, if none is trained) are held against those
     of all others. Every answer is kept in --out, so a killed run goes on, and further models or
-    games are added to what is there.
+    games are added to what is there. Nothing else uses its random games.
     """
     from comparison.reporting import error_figures as figures
     from comparison.reporting.error_report import answers_in_words, sections, write_report
     from comparison.reporting.report import as_table, write_json
 
-    if json:
-        check_writable(json)
-    where = resolve_device(device)
+    loaded = asked.load(*models)
     subjects = [
-        Subject(name, stem, load_model(name).to(where))
-        for name, stem in zip(models, file_stems(models), strict=True)
+        Subject(name, stem, model)
+        for (name, model), stem in zip(loaded.items(), file_stems(models), strict=True)
     ]
     check_different(subjects)
     catalogues = _catalogues(subjects, rules)
-    bench = _bench(games, file, seed, skip_bad)
+    bench = _bench(asked, board_of(subjects[0].model))
     work = out / "answers"
     make_folder(work)
     for path in (work / "any", out / "report.md"):
         check_writable(path)
-    with progress_bars() as progress:
-        bars = partial(counter, progress)
+    with bars() as bar:
         answers = []
         for s in subjects:
-            tau = partial(companions.threshold, s.name, s.model, seed, where, bars)
-            step = bars(s.name, len(bench.tokens))
-            answers.append(record(s, bench, work, seed, tau, step))
-        readers = _readers(subjects, work, bars)
-        found = analyse(Records(bench, tuple(answers)), readers, catalogues, seed, bars)
+            tau = partial(companions.threshold, s.name, s.model, asked.seed, asked.where, bar)
+            step = bar(s.name, len(bench.tokens))
+            answers.append(record(s, bench, work, asked.seed, tau, step))
+        readers = _readers(subjects, work, bar)
+        found = analyse(Records(bench, tuple(answers)), readers, catalogues, asked.seed, bar)
     for section in sections(found):
         console.print(as_table(section.title, section.first, section.rows, section.headings))
-    for sentence in answers_in_words(found.pairs):
-        console.print(sentence, highlight=False, markup=False, soft_wrap=True)
-    command = shlex.join(["handbuilt", *sys.argv[1:]])
+    say(*answers_in_words(found.pairs))
     captions = figures.draw(found, out)
-    write_report(found, captions, command, out / "report.md")
+    write_report(found, captions, typed(), out / "report.md")
     error_sets = [(a.model, found.records.error_set(a)) for a in answers]
     write_who_errs(error_sets, out / "who_errs.csv")
     for path in (out / "errors.json", *([json] if json else [])):
-        write_json({"command": command, **found.as_dict()}, path)
+        write_json({"command": typed(), **found.as_dict()}, path)
     wrote(f"{out}/: report.md, errors.json, who_errs.csv, figures and answers")
 
 
-def _bench(games: int, file: Path | None, seed: int, skip_bad: bool) -> Bench:
+def _bench(asked: Bench, board: int) -> records.Bench:
     """The bench, on the CPU: answers of any device are to the same games."""
-    if file is None:
-        tokens = torch.cat(list(random_games(games, seed, purpose=PURPOSE)))
-        return Bench.of(tokens, f"random, seed {seed}")
-    played, source = bench_games(0, file, seed, skip_bad, torch.device("cpu"))
-    return Bench.of(torch.cat(played), source)
+    if asked.file is None:
+        games = random_games(asked.games, asked.seed, board=board, purpose=PURPOSE)
+        return records.Bench.of(torch.cat(list(games)), f"random, seed {asked.seed}")
+    played, source = replace(asked, device="cpu").recorded(asked.file, board)
+    return records.Bench.of(torch.cat(played), source)
 
 
 def _catalogues(subjects: list[Subject], path: Path | None) -> dict[str, Catalogue]:

@@ -1,24 +1,22 @@
 """``handbuilt replace``: take parts of a model out, put a catalogue's rules in."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from comparison.commands.shared import (
-    Device,
-    app,
+    CataloguePath,
+    Gpt,
+    Setup,
+    bars,
+    command,
     console,
-    counter,
     make_folder,
-    othello_gpt,
-    progress_bars,
     wrote,
 )
 from comparison.reading.probes import fingerprint
 from comparison.replacing import fitted, necessity, replacement
-from comparison.scoring.bench import resolve_device
 from extracted_rules import catalogue
 from extracted_rules.files import whole_file
 
@@ -28,37 +26,36 @@ GAMES = 96
 NECESSITY_GAMES, NECESSITY_PATTERNS = 64, 48
 
 
-@app.command("replace")
+@command("replace")
 def replace_command(
-    model: Annotated[str, typer.Argument(help="The model: a recipe or a checkpoint's path.")],
-    path: Annotated[Path, typer.Argument(metavar="CATALOGUE", help="What `extract` wrote of it.")],
+    model: Gpt,
+    path: CataloguePath,
+    setup: Setup,
     games: Annotated[int, typer.Option(help="Random games to measure on.", min=2)] = GAMES,
     fitting: Annotated[
         int, typer.Option(help="Random games for means, maps, and for probes.", min=32)
     ] = fitted.FIT_GAMES,
-    seed: Annotated[int, typer.Option(help="Seed of all these games.")] = 1,
     out: Annotated[Path, typer.Option(help="Folder for table, picture and figures.")] = Path(
         "out/replace"
     ),
-    device: Device = "auto",
 ) -> None:
     """What share of each part of a model do its rules account for? Killed, it goes on."""
     from comparison.reporting import replacing
-    from comparison.reporting.report import as_table, markdown
+    from comparison.reporting.report import as_table, markdown, write_json
 
-    known = catalogue.read(path)
-    loaded = othello_gpt(model, "it has no parts to replace").to(resolve_device(device))
+    seed, known = setup.seed, catalogue.read(path)
+    loaded = setup.gpt(model, "it has no parts to replace")
     replacement.check_fits(known, fingerprint(loaded))
     # Another model, catalogue or seed is measured elsewhere.
     depends_on = replacement.digest(path.read_bytes(), known.header.fingerprint, fitting, seed)
     work = out / f"work-{depends_on}"
     make_folder(work)
-    with progress_bars() as progress:
-        step = counter(progress, "fit", 2 * fitting)
+    with bars() as bar:
+        step = bar("fit", 2 * fitting)
         fit = fitted.fit_replacements(loaded, known, seed, (fitting, fitting), step)
-        step = counter(progress, "replace", games)
+        step = bar("replace", games)
         found = replacement.replacement_test(loaded, fit, games, seed, work, step)
-        step = counter(progress, "take out", NECESSITY_GAMES * NECESSITY_PATTERNS)
+        step = bar("take out", NECESSITY_GAMES * NECESSITY_PATTERNS)
         lost = necessity.necessity_test(
             loaded, fit, known, NECESSITY_GAMES, seed, NECESSITY_PATTERNS, step
         )
@@ -78,16 +75,15 @@ def replace_command(
         text += [title, markdown(("layers", *replacing.NECESSITY_HEADINGS), rows)]
     with whole_file(out / "replacement.md") as partial:
         partial.write_text("\n\n".join(text) + "\n", encoding="utf-8")
-    with whole_file(out / "replacement.json") as partial:
-        figures = {
-            "model": model,
-            "games": games,
-            "seed": seed,
-            "neurons with a rule": fit.ruled,
-            "parts": [r.as_dict() for r in found],
-            "necessity": [group.as_dict() for group in lost],
-        }
-        partial.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    figures = {
+        "model": model,
+        "games": games,
+        "seed": seed,
+        "neurons with a rule": fit.ruled,
+        "parts": [part.as_dict() for part in found],
+        "necessity": [group.as_dict() for group in lost],
+    }
+    write_json(figures, out / "replacement.json")
     replacing.draw_replacement(
         found, f"{model}: what its rules account for", out / "replacement.png"
     )

@@ -1,36 +1,29 @@
 """``handbuilt report``: one page that shows what is known of the models, and an explorer."""
 
-import shlex
-import sys
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import torch
 import typer
-from rich.progress import Progress
 
 from comparison.commands.shared import (
-    Device,
-    Seed,
-    SkipBad,
-    app,
-    bench_games,
+    Bench,
+    bars,
     check_writable,
-    counter,
+    command,
     make_folder,
     notes,
-    othello_gpt,
-    progress_bars,
+    typed,
     wrote,
 )
 from comparison.reading.probes import fingerprint
 from comparison.reporting.page.exhibits import Exhibit, Order
 from comparison.reporting.page.explorer import Shown, explore, given, openings, telling_errors
 from comparison.reporting.page.section import PageError, kept
-from comparison.scoring.bench import resolve_device
+from comparison.scoring.bench import Bars
 from comparison.training import companions, reference
-from comparison.training.models import REFERENCE, UnknownModelError
+from comparison.training.models import REFERENCE
 from handbuilt.network.transformer import OthelloGPT
 
 #: Games of the comparison; the other sections' are shares of them.
@@ -43,47 +36,34 @@ MOST_GIVEN = 8
 PAGE = "report.html"
 
 
-@app.command("report")
+@command("report", games=GAMES)
 def report_command(
     out: Annotated[Path, typer.Option(help=f"Folder for {PAGE}, and for what it is made of.")],
+    bench: Bench,
     models: Annotated[
         list[str] | None,
         typer.Argument(help=f"Recipes or checkpoint paths; {' '.join(MODELS)} by default."),
     ] = None,
-    games: Annotated[
-        int, typer.Option(help="Random games of the comparison; other sections' go with it.", min=2)
-    ] = GAMES,
-    file: Annotated[
-        Path | None,
-        typer.Option(help="Games for the explorer: transcripts one a line, .pgn, or WTHOR .wtb."),
-    ] = None,
-    seed: Seed = 1,
-    device: Device = "auto",
-    skip_bad: SkipBad = False,
     only: Annotated[
         list[str] | None,
         typer.Option(help="Only this section, or `explorer`; may be repeated."),
     ] = None,
 ) -> None:
     """Write one self-contained page: every comparison, and an explorer of games. Killed, it goes
-    on with what it had."""
+    on with what it had. The comparison is of random games, and other sections' go with it; those
+    of --file are for the explorer.
+    """
     from comparison.reporting.page.rendering import render, write_page
     from comparison.reporting.page.sections import SECTIONS, section
 
     asked = _asked(only, [EXPLORER, *SECTIONS])
     names = models or models_shown()
-    if len(set(names)) < len(names):
-        raise UnknownModelError("a model is named twice; every model is shown once")
-    where = resolve_device(device)
-    shown = _given(file, seed, skip_bad) if file else []
-    loaded = {
-        name: othello_gpt(name, "it has no parts to show").requires_grad_(False).to(where)
-        for name in names
-    }
+    loaded = bench.gpts(*names, purpose="it has no parts to show")
+    shown = _given(bench, loaded[names[0]].geometry.size)
     work = _work_folder(out)
-    with progress_bars() as progress:
-        exhibits = tuple(_exhibit(n, m, seed, work, progress) for n, m in loaded.items())
-        order = Order(exhibits, games, seed, work, partial(counter, progress))
+    with bars() as bar:
+        exhibits = tuple(_exhibit(n, m, bench.seed, work, bar) for n, m in loaded.items())
+        order = Order(exhibits, bench.games, bench.seed, work, bar)
         made = {name: section(order, name) for name in SECTIONS if name in asked}
         explored = None
         if EXPLORER in asked:
@@ -92,8 +72,7 @@ def report_command(
         notes.print(f"left out {name}: none of these models has anything of the kind")
     sections = [found for found in made.values() if found is not None]
     described = [(e.name, e.model.metadata.get("description", "")) for e in exhibits]
-    command = shlex.join(["handbuilt", *sys.argv[1:]])
-    page = render(sections, explored, described, command)
+    page = render(sections, explored, described, typed())
     write_page(page, out / PAGE)
     size = len(page.encode()) / 1e6
     wrote(f"{out / PAGE}, {size:.1f} MB")
@@ -113,21 +92,25 @@ def _work_folder(out: Path) -> Path:
     return work
 
 
-def _given(file: Path, seed: int, skip_bad: bool) -> list[Shown]:
-    """The first games of a file."""
-    batches, source = bench_games(0, file, seed, skip_bad, torch.device("cpu"))
+def _given(bench: Bench, board: int) -> list[Shown]:
+    """The first games of the file, if there is one."""
+    if bench.file is None:
+        return []
+    batches, source = replace(bench, device="cpu").recorded(bench.file, board)
     games = torch.cat(batches)
     if len(games) > MOST_GIVEN:
-        notes.print(f"the explorer takes the first {MOST_GIVEN} of {len(games):,} games of {file}")
+        notes.print(
+            f"the explorer takes the first {MOST_GIVEN} of {len(games):,} games of {bench.file}"
+        )
     return given(games[:MOST_GIVEN], source)
 
 
-def _exhibit(name: str, model: OthelloGPT, seed: int, work: Path, progress: Progress) -> Exhibit:
+def _exhibit(name: str, model: OthelloGPT, seed: int, work: Path, bar: Bars) -> Exhibit:
     """A model with all that is needed to show it; what takes time is kept in ``work``."""
-    bars, where = partial(counter, progress), next(model.parameters()).device
+    model.requires_grad_(False)
     file = work / f"tau-{fingerprint(model)[:16]}-{seed}.json"
-    tau = kept(file, lambda: companions.threshold(name, model, seed, where, bars), float)
-    return Exhibit(name, model, tau, companions.probes(name, model, bars), companions.rules(model))
+    tau = kept(file, lambda: companions.threshold(name, model, seed, model.device, bar), float)
+    return Exhibit(name, model, tau, companions.probes(name, model, bar), companions.rules(model))
 
 
 def _asked(only: list[str] | None, there: list[str]) -> list[str]:

@@ -7,12 +7,11 @@ from typing import Annotated
 import torch
 import typer
 
-from comparison.commands.shared import app, check_picture, make_folder, wrote
+from comparison.commands.shared import Bench, app, command, make_folder, picture, wrote
 from comparison.drawing.curves import Curve
 from comparison.training.settings import TrainingError
 from comparison.training.states import LOG, Progress, curves, read_log
-from extracted_rules.othello.game import random_games
-from extracted_rules.othello.game_files import load_games
+from extracted_rules.othello.geometry import STANDARD
 
 study = typer.Typer(
     help="Longer studies; killed, they go on from what was measured.", no_args_is_help=True
@@ -20,23 +19,21 @@ study = typer.Typer(
 app.add_typer(study, name="study")
 
 
-@study.command("passes")
+@command("passes", study, games=5000)
 def passes_command(
-    games: Annotated[int, typer.Option(help="Number of random games.", min=1)] = 5000,
-    seed: Annotated[int, typer.Option(help="Seed of those games.")] = 1,
-    file: Annotated[Path | None, typer.Option(help="Games to use instead, as in evaluate.")] = None,
+    bench: Bench,
     out: Annotated[Path, typer.Option(help="Folder for the tables.")] = Path("out/passes"),
 ) -> None:
     """Which unseen passes does `calibrated` notice, and what would true sides be worth?"""
     from comparison.studies import passes
 
-    played = torch.cat(list(load_games(file) if file else random_games(games, seed)))
+    games, _ = bench.played(bench.board or STANDARD)
     make_folder(out)
-    source = file.stem if file else f"random-{games}-{seed}"
-    print(passes.report(played, source, out))
+    source = bench.file.stem if bench.file else f"random-{bench.games}-{bench.seed}"
+    print(passes.report(torch.cat(games).cpu(), source, out))
 
 
-@study.command("scalars")
+@command("scalars", study)
 def scalars_command(
     out: Annotated[Path, typer.Option(help="Folder for fits, table and plot.")] = Path(
         "out/scalars"
@@ -52,12 +49,12 @@ def scalars_command(
     print(scalars.report(out, steps, games, seed))
 
 
-@study.command("curve")
+@command("curve", study)
 def curve_command(
     logs: Annotated[
         list[Path], typer.Argument(help="Logs of training runs (log.jsonl), or the runs' folders.")
     ],
-    out: Annotated[Path, typer.Option(help="Where to write the picture.")] = Path("curve.png"),
+    out: Annotated[Path, picture(help="Where to write the picture.")] = Path("curve.png"),
     before: Annotated[
         list[Path] | None,
         typer.Option(
@@ -69,7 +66,6 @@ def curve_command(
     """How do training runs come along? What validation found by games seen, in one picture."""
     from comparison.reporting.figures import training_curve
 
-    check_picture(out)
     drawn: list[Curve] = []
     earlier = 0
     for path in before or ():
@@ -93,7 +89,7 @@ def _validations(log: list[Progress], path: Path, name: str, before: int = 0) ->
     return found
 
 
-@study.command("speed")
+@command("speed", study)
 def speed_command() -> None:
     """How fast are the engine, a forward pass, an evaluation, a build? Needs the extra `test`."""
     from comparison.studies import speed

@@ -1,7 +1,9 @@
 """``handbuilt train | adopt``: trained models."""
 
 import shlex
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -9,30 +11,23 @@ import torch
 import typer
 
 from comparison.commands.shared import (
-    Device,
-    Games,
-    Seed,
-    SkipBad,
-    app,
-    bench_games,
+    Bench,
+    bars,
     check_writable,
-    counter,
+    command,
     notes,
-    othello_gpt,
     progress_bars,
     wrote,
 )
 from comparison.reading.boards import BOARD_GAMES
 from comparison.reading.probes import PROBE_GAMES, fit_probes, probe_accuracy
-from comparison.scoring.bench import (
-    THRESHOLD_GAMES,
-    choose_threshold,
-    evaluate,
-    resolve_device,
-)
+from comparison.scoring.bench import THRESHOLD_GAMES, choose_threshold, evaluate, resolve_device
 from comparison.training import reference
-from comparison.training.models import REFERENCE
+from comparison.training.models import REFERENCE, as_gpt, load_model
+from comparison.training.processes import joined
 from comparison.training.settings import (
+    Hyperparameters,
+    Manner,
     Phase,
     Settings,
     TrainingError,
@@ -40,25 +35,20 @@ from comparison.training.settings import (
     parse_phases,
 )
 from comparison.training.states import STATE, Progress, curves, read_log, read_state
-from comparison.training.training import (
-    begin_finish,
-    check_continues,
-    describe_start,
-    joined,
-    train,
-)
-from extracted_rules.othello.notation import CONTEXT
+from comparison.training.training import begin_finish, check_continues, describe_start, train
+from extracted_rules.othello.geometry import STANDARD
+from handbuilt.network.shape import Shape
 
-#: Options of `train` that say how it is run, and decide nothing about its outcome.
-HOW = ("device", "threads", "save_every", "validate_every", "compiled")
+#: The sizes of a model that is trained.
+SHAPE = Shape()
 
 
-@app.command("train")
-def train_command(
-    context: typer.Context,
-    out: Annotated[Path, typer.Option(help="Folder for the model, the checkpoint and the log.")],
-    games: Annotated[int, typer.Option(help="Games to train on.", min=1)] = 20_000_000,
-    batch: Annotated[int, typer.Option(help="Games a step, over all processes.", min=1)] = 512,
+@dataclass(frozen=True)
+class Extent:
+    """How many games a run sees."""
+
+    games: Annotated[int, typer.Option(help="Games to train on.", min=1)] = 20_000_000
+    batch: Annotated[int, typer.Option(help="Games a step, over all processes.", min=1)] = 512
     phases: Annotated[
         str | None,
         typer.Option(
@@ -66,47 +56,30 @@ def train_command(
             "plies:batch:games. 16:256:30720,59:128:1000000 begins with the first 16 moves of "
             "30,720 games."
         ),
-    ] = None,
-    targets: Annotated[
-        str, typer.Option(help="sampled (the move played) or legal (all legal moves).")
-    ] = Settings.targets,
-    optimizer: Annotated[
-        str, typer.Option(help="adamw, or muon: Muon for the blocks' matrices, AdamW for others.")
-    ] = Settings.optimizer,
-    learning_rate: Annotated[
-        float, typer.Option(help="AdamW's.", min=0.0)
-    ] = Settings.learning_rate,
-    muon_rate: Annotated[float, typer.Option(help="Muon's.", min=0.0)] = Settings.muon_rate,
-    schedule: Annotated[
-        str, typer.Option(help="Of the rates: cosine (down to a tenth) or constant.")
-    ] = Settings.schedule,
-    warmup_games: Annotated[
-        int, typer.Option(help="Games until the rates are reached.", min=0)
-    ] = Settings.warmup_games,
-    weight_decay: Annotated[
-        float, typer.Option(help="Of the blocks' matrices.", min=0.0)
-    ] = Settings.weight_decay,
-    clip: Annotated[
-        float, typer.Option(help="Largest norm of the gradient; 0 for any.", min=0.0)
-    ] = Settings.clip,
-    dropout: Annotated[float, typer.Option(min=0.0, max=0.9)] = Settings.dropout,
-    average: Annotated[
-        str,
-        typer.Option(
-            help="Averages of the weights, by commas: the share that each keeps a step. The best "
-            "one on the validation games is the run's model."
-        ),
-    ] = "",
-    seed: Annotated[
-        int, typer.Option(help="Seed of weights and games; another one for what is begun --from.")
-    ] = Settings.seed,
-    precision: Annotated[
-        str, typer.Option(help="bfloat16, float32, or auto: what multiplies faster here.")
-    ] = Settings.precision,
+    ] = None
+
+    def parts(self, given: set[str], context: int, saved: Settings | None) -> tuple[Phase, ...]:
+        """The parts of a run; one of a single part that is prolonged keeps its batch. given: the
+        options that were typed. Raises TrainingError."""
+        if self.phases is not None:
+            if given & {"games", "batch"}:
+                raise TrainingError("--phases says how many games there are and how many a step")
+            return parse_phases(self.phases)
+        phase = Phase(context, self.batch, self.games)
+        if saved and len(saved.phases) == 1:
+            kept = vars(saved.phases[0]).items()
+            phase = replace(phase, **{name: n for name, n in kept if name not in given})
+        return (phase,)
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a run begins with."""
+
     start: Annotated[
         str | None,
         typer.Option("--from", help="Begin with this model's weights: a name or a file."),
-    ] = None,
+    ] = None
     finish: Annotated[
         int | None,
         typer.Option(
@@ -114,159 +87,149 @@ def train_command(
             "so many more games, in a folder inside.",
             min=1,
         ),
-    ] = None,
+    ] = None
     resume: Annotated[
         bool,
         typer.Option(
             help="Go on from the folder's checkpoint with its settings. Settings that are given "
             "must agree; at a constant rate more games or phases prolong the run."
         ),
-    ] = False,
-    device: Device = "auto",
-    threads: Annotated[
-        int | None, typer.Option(help="Threads of the CPU; by default all.", min=1, max=1024)
-    ] = None,
-    save_every: Annotated[int, typer.Option(help="Steps between checkpoints.", min=1)] = 500,
-    validate_every: Annotated[
-        int | None, typer.Option(help="Steps between validations; by default --save-every.", min=1)
-    ] = None,
-    compiled: Annotated[
-        bool | None,
-        typer.Option("--compile/--no-compile", help="torch.compile; by default on a GPU only."),
-    ] = None,
+    ] = False
+
+    def saved(self, out: Path, given: set[str]) -> Settings | None:
+        """The settings of the run that is gone on with, if there is one. Raises TrainingError."""
+        if self.finish and self.resume:
+            raise TrainingError(
+                "--finish begins a finish; a killed one is resumed in its own folder"
+            )
+        if self.finish or (self.resume and (out / STATE).exists()):
+            return read_state(out, weights=False).settings
+        how = {field.name for field in fields(Manner)}
+        if self.resume and not given - {"out", "resume"} - how:
+            raise TrainingError(f"{out} holds no checkpoint to go on from")
+        if self.resume:
+            notes.print(f"no checkpoint in {out}: a new run begins")
+        return None
+
+
+@command("train")
+def train_command(
+    context: typer.Context,
+    out: Annotated[Path, typer.Option(help="Folder for the model, the checkpoint and the log.")],
+    extent: Extent,
+    learning: Hyperparameters,
+    begin: Start,
+    manner: Manner,
+    average: Annotated[
+        str,
+        typer.Option(
+            help="Averages of the weights, by commas: the share that each keeps a step. The best "
+            "one on the validation games is the run's model."
+        ),
+    ] = "",
+    board: Annotated[int, typer.Option(help="Squares a side: 4, 6 or 8.")] = STANDARD,
 ) -> None:
     """Train an Othello-GPT on random legal games; --resume continues exactly.
 
     Several GPUs: torchrun --nproc-per-node 4 -m comparison train ...
     """
-    from comparison.reporting.figures import training_curve
-
     given = {
         name
         for name in context.params
         if (source := context.get_parameter_source(name)) and source.name == "COMMANDLINE"
     }
-    if finish and resume:
-        raise TrainingError("--finish begins a finish; a killed one is resumed in its own folder")
-    saved = None
-    if finish or (resume and (out / STATE).exists()):
-        saved = read_state(out, weights=False).settings
-    elif resume and not given - {"out", "resume", *HOW}:
-        raise TrainingError(f"{out} holds no checkpoint to go on from")
-    elif resume:
-        notes.print(f"no checkpoint in {out}: a new run begins")
-    began = othello_gpt(start, "a run begins from an Othello-GPT") if start else None
+    shape = SHAPE.on(board)
+    saved = begin.saved(out, given)
+    began = None
+    if begin.start:
+        began = as_gpt(begin.start, load_model(begin.start), "a run begins from an Othello-GPT")
     settings = Settings(
-        phases=_phases(phases, games, batch, given, saved),
-        targets=targets,
-        optimizer=optimizer,
-        learning_rate=learning_rate,
-        muon_rate=muon_rate,
-        schedule=schedule,
-        warmup_games=warmup_games,
-        weight_decay=weight_decay,
-        clip=clip,
-        dropout=dropout,
+        **vars(learning),
+        phases=extent.parts(given, shape.n_ctx, saved),
         averages=parse_averages(average),
-        seed=seed,
-        precision=precision,
-        start=describe_start(start, began) if start and began else "",
+        start=describe_start(begin.start, began) if begin.start and began else "",
+        shape=shape,
     )
     if saved:  # what was not asked for is as the checkpoint has it
-        names = {"games": "phases", "batch": "phases", "average": "averages"}
+        names = {"games": "phases", "batch": "phases", "average": "averages", "board": "shape"}
         asked = {names.get(name, name) for name in given - {"finish"}}
         kept = {name: value for name, value in vars(saved).items() if name not in asked}
         settings = replace(settings, **kept)
         check_continues(settings, saved, out)
-    if threads:
-        torch.set_num_threads(threads)
-    with joined(resolve_device(device)) as where, progress_bars() as progress:
-        if finish:
-            settings, out = begin_finish(out, finish)
+    if manner.threads:
+        torch.set_num_threads(manner.threads)
+    with joined(resolve_device(manner.device)) as where, progress_bars() as progress:
+        if begin.finish:
+            settings, out = begin_finish(out, begin.finish)
         task = progress.add_task("training", total=settings.steps)
-        validated = ""
-
-        def report(line: Progress) -> None:
-            nonlocal validated
-            if line.validation:
-                illegal, excess = line.validation
-                validated = f", illegal {100 * illegal:.2f} %, excess {excess:.3f}"
-                training_curve(curves(read_log(out)), out / "training.png")
-                notes.print(f"step {line.step}: loss {line.loss:.3f}{validated} ({line.exported})")
-            text = f"loss {line.loss:.3f}{validated}, {line.games_per_second:,.0f} games/s"
-            progress.update(task, completed=line.step, description=text)
-
         train(
             settings,
             out,
             where,
+            manner,
             start=began,
-            resume=resume or finish is not None,
-            compiled=where.type == "cuda" if compiled is None else compiled,
-            save_every=save_every,
-            validate_every=validate_every,
-            report=report,
+            resume=begin.resume or begin.finish is not None,
+            report=_reporter(out, partial(progress.update, task)),
             say=notes.print,
         )
 
 
-def _phases(
-    phases: str | None, games: int, batch: int, given: set[str], saved: Settings | None
-) -> tuple[Phase, ...]:
-    """The parts of a run; a run of one part that is prolonged keeps its batch. Raises
-    TrainingError."""
-    if phases is None:
-        plies = CONTEXT
-        if saved and len(saved.phases) == 1:
-            plies = saved.phases[0].plies
-            batch = batch if "batch" in given else saved.phases[0].batch
-            games = games if "games" in given else saved.phases[0].games
-        return (Phase(plies, batch, games),)
-    if given & {"games", "batch"}:
-        raise TrainingError("--phases says how many games there are and how many a step")
-    return parse_phases(phases)
+def _reporter(out: Path, update: Callable[..., None]) -> Callable[[Progress], None]:
+    """Tells of a run as it goes on, and draws its curve anew with every validation."""
+    from comparison.reporting.figures import training_curve
+
+    validated = ""
+
+    def report(line: Progress) -> None:
+        nonlocal validated
+        if line.validation:
+            illegal, excess = line.validation
+            validated = f", illegal {100 * illegal:.2f} %, excess {excess:.3f}"
+            training_curve(curves(read_log(out)), out / "training.png")
+            notes.print(f"step {line.step}: loss {line.loss:.3f}{validated} ({line.exported})")
+        text = f"loss {line.loss:.3f}{validated}, {line.games_per_second:,.0f} games/s"
+        update(completed=line.step, description=text)
+
+    return report
 
 
-@app.command("adopt")
+@command("adopt")
 def adopt_command(
     run: Annotated[Path, typer.Argument(help="The folder of a finished `handbuilt train`.")],
+    bench: Bench,
     hardware: Annotated[
         str, typer.Option(help="What it was trained on, for its card.")
     ] = "not recorded",
     note: Annotated[str, typer.Option(help="What else its card should say, in Markdown.")] = "",
-    games: Games = 2000,
-    seed: Seed = 1,
-    file: Annotated[
-        Path | None, typer.Option(help="Games to measure it on as well, as in evaluate --file.")
-    ] = None,
     probe_games: Annotated[int, typer.Option(help="Games to fit probes on.", min=1)] = PROBE_GAMES,
-    device: Device = "auto",
-    skip_bad: SkipBad = False,
 ) -> None:
-    """Make a trained model the project's own, `reference`: measure, probe and describe it."""
+    """Make a trained model the project's own, `reference`: measure, probe and describe it, on
+    random games and on those of --file as well.
+    """
     from comparison.training.adoption import Measured, Run, write_reference
 
     check_writable(reference.FOLDER.with_suffix(".partial"))
-    where = resolve_device(device)
+    seed, where = bench.seed, bench.where
     trained = Run.read(run)
     model = trained.model.to(where)
-    benches = [(f"--games {games} --seed {seed}", *bench_games(games, None, seed, skip_bad, where))]
-    if file:
-        options = shlex.join(["--file", file.name]) + (" --skip-bad" if skip_bad else "")
-        benches.append((options, *bench_games(games, file, seed, skip_bad, where)))
-    with progress_bars() as progress:
-        step = counter(progress, "threshold", THRESHOLD_GAMES)
-        tau = choose_threshold(model, seed, where, THRESHOLD_GAMES, progress=step)
+    board = model.geometry.size
+    benches = [(f"--games {bench.games} --seed {seed}", *replace(bench, file=None).played(board))]
+    if bench.file:
+        options = shlex.join(["--file", bench.file.name]) + " --skip-bad" * bench.skip_bad
+        benches.append((options, *bench.played(board)))
+    with bars() as bar:
+        tau = choose_threshold(
+            model, seed, where, THRESHOLD_GAMES, progress=bar("threshold", THRESHOLD_GAMES)
+        )
         measured = []
-        for options, bench, source in benches:
-            step = counter(progress, source, sum(len(batch) for batch in bench))
+        for options, games, source in benches:
+            step = bar(source, sum(map(len, games)))
             result = evaluate(
-                REFERENCE, model, bench, tau, source, progress=step, keep_errors=False
+                REFERENCE, model, games, tau, source, progress=step, keep_errors=False
             )
             command = f"handbuilt evaluate {REFERENCE} {options} --device {where.type}"
             measured.append(Measured(command, result))
-        step = counter(progress, "probes", probe_games)
-        probes = fit_probes(model, probe_games, seed, step)
+        probes = fit_probes(model, probe_games, seed, bar("probes", probe_games))
         boards = probe_accuracy(model, probes, benches[0][1][0][:BOARD_GAMES])
     write_reference(reference.FOLDER, trained, hardware, note, measured, probes, boards)
     wrote(f"{reference.FOLDER}: evaluate, compare and probe know this model as {REFERENCE}")

@@ -4,11 +4,12 @@ What is measured is the model as it will be shipped, its weights rounded to floa
 on its card are those that ``handbuilt evaluate reference`` finds.
 """
 
-import json
 import shlex
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import msgspec
 
 from comparison.reading.boards import BoardAccuracy
 from comparison.reading.probes import Probes
@@ -20,7 +21,6 @@ from comparison.reporting.report import (
     markdown,
     model_rows,
     stage_rows,
-    without_nan,
 )
 from comparison.scoring.bench import THRESHOLD_GAMES, Result
 from comparison.training.models import load_model
@@ -28,7 +28,6 @@ from comparison.training.reference import FORMAT, PROBES, Manifest, rounded, wri
 from comparison.training.settings import Phase, Settings, shown
 from comparison.training.states import MODEL, Progress, curves, finish_folder, read_log, write_log
 from extracted_rules.files import whole_folder
-from extracted_rules.othello.notation import CONTEXT
 from handbuilt.network.shape import CheckpointError
 from handbuilt.network.transformer import OthelloGPT
 
@@ -52,9 +51,9 @@ class Run:
         try:
             if not isinstance(model, OthelloGPT):
                 raise TypeError
-            settings = Settings.read(json.loads(model.metadata["settings"]))
+            settings = msgspec.json.decode(model.metadata["settings"], type=Settings)
             step = int(model.metadata["step"])
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, msgspec.MsgspecError):
             raise CheckpointError(f"{path} does not say how it was trained") from None
         if settings.finish and step < settings.steps:
             raise CheckpointError(f"the finish in {folder} has not ended; resume it first")
@@ -91,15 +90,13 @@ def write_reference(
         shape=run.model.shape,
         description=run.model.metadata["description"],
         tau=measured[0].result.tau,
-        training=asdict(run.settings) | {"games": run.settings.games},
+        training=msgspec.to_builtins(run.settings) | {"games": run.settings.games},
         hardware=hardware,
-        probes=without_nan(
-            {"games": probes.games, "seed": probes.seed, "accuracy": boards.as_dict()}
-        ),
-        measured=[without_nan({"command": m.command, **m.result.as_dict()}) for m in measured],
+        probes={"games": probes.games, "seed": probes.seed, "accuracy": boards.as_dict()},
+        measured=[{"command": m.command, **m.result.as_dict()} for m in measured],
     )
     with whole_folder(folder) as partial:
-        manifest = replace(manifest, shards=write_shards(run.model, partial))
+        manifest = msgspec.structs.replace(manifest, shards=write_shards(run.model, partial))
         manifest.write(partial)
         probes.save(partial / PROBES)
         write_log(partial, run.log)
@@ -132,7 +129,7 @@ def _card(
         ("weights", f"{sum(p.numel() for p in run.model.parameters()):,}, kept as float16"),
         ("model", run.model.metadata["description"]),
         ("games seen", f"{run.settings.games:,} random games, none twice in this run"),
-        ("phases", "; ".join(_phase_in_words(phase) for phase in settings.phases)),
+        ("phases", "; ".join(_phase_in_words(p, shape.n_ctx) for p in settings.phases)),
         ("targets", f"{settings.targets}: {targets}"),
         ("seed", f"{settings.seed} ({'' if settings.start else 'weights, and '}games of the "
                  "purpose \"training\")"),
@@ -174,8 +171,8 @@ def _card(
     return "\n\n".join(parts) + "\n"
 
 
-def _phase_in_words(phase: Phase) -> str:
-    length = "whole games" if phase.plies == CONTEXT else f"the first {phase.plies + 1} moves"
+def _phase_in_words(phase: Phase, context: int) -> str:
+    length = "whole games" if phase.plies == context else f"the first {phase.plies + 1} moves"
     return f"{phase.games:,} games ({length}), {phase.batch} a step"
 
 

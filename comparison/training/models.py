@@ -1,5 +1,6 @@
 """Any model by name or path."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from torch import nn
@@ -7,9 +8,10 @@ from torch import nn
 from comparison.scoring.baselines import BASELINES
 from comparison.training import reference
 from extracted_rules.errors import UserError
-from extracted_rules.othello.notation import CONTEXT, N_TOKENS
+from extracted_rules.othello.geometry import BoardError, Geometry
 from handbuilt.network import checkpoints
 from handbuilt.network.shape import CheckpointError
+from handbuilt.network.transformer import OthelloGPT
 from handbuilt.recipes import RECIPES, build
 
 REFERENCE = "reference"
@@ -19,29 +21,77 @@ class UnknownModelError(UserError):
     """A name that is no recipe, no baseline and no file; the message is one sentence."""
 
 
-def load_model(name_or_path: str) -> nn.Module:
-    """A model that maps tokens int64 [B, T <= 59] to logits float32 [B, T, 61].
+def load_model(name_or_path: str, board: int | None = None) -> nn.Module:
+    """A model that maps tokens int64 [B, T] to logits float32 [B, T, n_tokens].
 
     Takes a recipe's name (compiled on the spot), a baseline's name, "reference" for the trained
     model that the project holds, or the path of a checkpoint, file or folder, in any format of
-    :mod:`handbuilt.network.checkpoints`. Raises UnknownModelError or CheckpointError.
+    :mod:`handbuilt.network.checkpoints`. ``board``: squares a side; what is made by its name is
+    made for it, others must be of it. By default it is their own, or 8. Raises UnknownModelError,
+    CheckpointError or BoardError.
     """
+    if board is not None:
+        Geometry(board)
     if name_or_path in RECIPES:
         return build(name_or_path)
     if name_or_path in BASELINES:
         return BASELINES[name_or_path]().eval()
-    if name_or_path == REFERENCE:
-        if not reference.is_there():
-            raise UnknownModelError("the trained model 'reference' is not part of the project yet")
-        return reference.load_reference()
-    path = Path(name_or_path)
+    model = _reference() if name_or_path == REFERENCE else _read(Path(name_or_path))
+    if board not in (None, model.geometry.size):
+        raise BoardError(
+            f"{name_or_path} plays on a board of {model.geometry}, not of {Geometry(board)}"
+        )
+    return model
+
+
+def _reference() -> OthelloGPT:
+    if not reference.is_there():
+        raise UnknownModelError("the trained model 'reference' is not part of the project yet")
+    return reference.load_reference()
+
+
+def _read(path: Path) -> OthelloGPT:
     if not path.is_file() and not path.is_dir():
         known = [*RECIPES, *BASELINES, *([REFERENCE] if reference.is_there() else [])]
-        raise UnknownModelError(f"{name_or_path!r} is neither a file nor one of {', '.join(known)}")
+        raise UnknownModelError(f"{str(path)!r} is neither a file nor one of {', '.join(known)}")
     model = checkpoints.load(path)
-    if model.shape.n_ctx < CONTEXT or model.shape.d_vocab != N_TOKENS:
+    try:
+        geometry = model.geometry
+    except BoardError as error:
+        raise CheckpointError(f"{path} is no model of Othello games: {error}") from None
+    if model.shape.n_ctx < geometry.context:
         raise CheckpointError(
             f"{path} reads {model.shape.n_ctx} moves of {model.shape.d_vocab} tokens; a model of "
-            f"Othello games reads {CONTEXT} of {N_TOKENS}"
+            f"Othello games reads {geometry.context} of {geometry.n_tokens}"
         )
+    return model
+
+
+def load_models(names: Iterable[str], board: int | None = None) -> dict[str, nn.Module]:
+    """Different models by name, all of one board: ``board``, or else that of the files among them.
+
+    Raises UnknownModelError, also for a name that comes twice, CheckpointError or BoardError.
+    """
+    found: dict[str, nn.Module] = {}
+    # Files first: what is made by its name is made for their board.
+    for name in sorted(names, key=lambda name: name in RECIPES or name in BASELINES):
+        if name in found:
+            raise UnknownModelError("a model is named twice; every model is asked once")
+        found[name] = load_model(name, board)
+        board = board_of(found[name])
+    return {name: found[name] for name in names}
+
+
+def board_of(model: nn.Module) -> int:
+    """Squares a side of the board whose games a model reads."""
+    geometry = getattr(model, "geometry", Geometry())
+    assert isinstance(geometry, Geometry)
+    return geometry.size
+
+
+def as_gpt(name: str, model: nn.Module, purpose: str) -> OthelloGPT:
+    """The model, if it is no baseline; ``purpose`` says why none will do. Raises
+    UnknownModelError."""
+    if not isinstance(model, OthelloGPT):
+        raise UnknownModelError(f"{name} is a baseline: {purpose}")
     return model

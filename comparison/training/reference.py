@@ -6,13 +6,12 @@ says how the model was trained and what was measured. ``handbuilt adopt`` writes
 (:mod:`comparison.training.adoption`).
 """
 
-import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor
@@ -29,8 +28,7 @@ FORMAT = 1
 SHARD_BYTES = 15 * 2**20
 
 
-@dataclass(frozen=True)
-class Shard:
+class Shard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A file of weights, and what it must be."""
 
     file: str
@@ -38,8 +36,11 @@ class Shard:
     sha256: str
 
 
-@dataclass(frozen=True)
-class Manifest:
+class _Format(msgspec.Struct):
+    format: int
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is known of the model.
 
     tau: its threshold, chosen once on games of the purpose "threshold" and kept with it. training:
@@ -48,7 +49,7 @@ class Manifest:
 
     shape: Shape
     description: str
-    tau: float
+    tau: Annotated[float, msgspec.Meta(gt=0, lt=1)]
     training: dict[str, Any]
     hardware: str
     probes: dict[str, Any]
@@ -61,26 +62,21 @@ class Manifest:
         """The manifest in a folder. Raises CheckpointError."""
         path = folder / MANIFEST
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-            if data["format"] != FORMAT:
-                raise CheckpointError(f"{path} is of format {data['format']}, not {FORMAT}")
-            data["shape"] = Shape(**data["shape"])
-            data["shards"] = tuple(Shard(**shard) for shard in data["shards"])
-            manifest = cls(**data)
-            if type(manifest.tau) is not float or not 0 < manifest.tau < 1:
-                raise ValueError
-        except CheckpointError:
-            raise
+            data = path.read_bytes()
+            form = msgspec.json.decode(data, type=_Format).format
+            if form != FORMAT:
+                raise CheckpointError(f"{path} is of format {form}, not {FORMAT}")
+            manifest = msgspec.json.decode(data, type=cls)
         except OSError as error:
             raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
-        except (KeyError, TypeError, ValueError, RecursionError):
-            raise CheckpointError(f"{path} is no manifest of a trained model") from None
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise CheckpointError(f"{path} is no manifest of a trained model: {error}") from None
         return manifest
 
     def write(self, folder: Path) -> None:
         """Raises OSError."""
         with whole_file(folder / MANIFEST) as partial:
-            partial.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+            partial.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n")
 
 
 def is_there() -> bool:

@@ -1,12 +1,12 @@
 """What decides the outcome of a training run, and is recorded with it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import cos, isfinite, pi
-from typing import Any
+from typing import Annotated
+
+import typer
 
 from extracted_rules.errors import UserError
-from extracted_rules.othello.notation import CONTEXT
 from handbuilt.network.shape import Shape
 
 TARGETS = ("sampled", "legal")
@@ -70,48 +70,55 @@ def shown(value: object) -> str:
 
 
 @dataclass(frozen=True)
-class Settings:
+class Hyperparameters:
+    """What a run learns from and how; options of ``handbuilt train`` as they stand here.
+
+    "legal" targets, the uniform distribution over legal moves, have the same expected loss as the
+    paper's "sampled" ones with less variance. With precision "auto" a run may move between
+    machines.
+    """
+
+    targets: Annotated[
+        str, typer.Option(help="sampled (the move played) or legal (all legal moves).")
+    ] = "sampled"
+    optimizer: Annotated[
+        str, typer.Option(help="adamw, or muon: Muon for the blocks' matrices, AdamW for others.")
+    ] = "adamw"
+    learning_rate: Annotated[float, typer.Option(help="AdamW's.", min=0.0)] = 5e-4
+    muon_rate: Annotated[float, typer.Option(help="Muon's.", min=0.0)] = 4.4e-3
+    schedule: Annotated[
+        str, typer.Option(help="Of the rates: cosine (down to a tenth) or constant.")
+    ] = "cosine"
+    warmup_games: Annotated[int, typer.Option(help="Games until the rates are reached.", min=0)] = (
+        50_000
+    )
+    weight_decay: Annotated[float, typer.Option(help="Of the blocks' matrices.", min=0.0)] = 0.1
+    clip: Annotated[
+        float, typer.Option(help="Largest norm of the gradient; 0 for any.", min=0.0)
+    ] = 1.0
+    dropout: Annotated[float, typer.Option(min=0.0, max=0.9)] = 0.0
+    seed: Annotated[
+        int, typer.Option(help="Seed of weights and games; another one for what is begun --from.")
+    ] = 1
+    precision: Annotated[
+        str, typer.Option(help="bfloat16, float32, or auto: what multiplies faster here.")
+    ] = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(Hyperparameters):
     """What decides a run's outcome; a resumed run must have the same.
 
-    phases: the run's parts, in order; ``batch`` is over all processes. targets: "sampled" is the
-    move played (the paper's), "legal" the uniform distribution over legal moves: the same expected
-    loss with less variance. optimizer: "muon" takes the blocks' matrices at ``muon_rate`` and
-    leaves the rest to AdamW at ``learning_rate``. schedule: after a linear warm-up, "cosine" falls
-    to a tenth, "constant" stays; then, over the last ``finish`` games, the rate falls to nothing.
-    clip: the largest norm of the gradient, 0 for any. averages: how much of each average of the
-    weights a step keeps. precision: "auto" is what the machine multiplies faster, so a run may
-    move between machines. start: the model that the run began from, in words; "" for random
-    weights.
+    phases: the run's parts, in order; ``batch`` is over all processes. finish: over so many games
+    at the end the rate falls to nothing. averages: how much of each average of the weights a step
+    keeps. start: the model that the run began from, in words; "" for random weights.
     """
 
     phases: tuple[Phase, ...]
-    targets: str = "sampled"
-    optimizer: str = "adamw"
-    learning_rate: float = 5e-4
-    muon_rate: float = 4.4e-3
-    schedule: str = "cosine"
-    warmup_games: int = 50_000
     finish: int = 0
-    weight_decay: float = 0.1
-    clip: float = 1.0
-    dropout: float = 0.0
     averages: tuple[float, ...] = ()
-    seed: int = 1
-    precision: str = "auto"
     start: str = ""
     shape: Shape = field(default_factory=Shape)
-
-    @classmethod
-    def read(cls, data: Mapping[str, Any]) -> "Settings":
-        """From the JSON of ``asdict``. Raises KeyError, TypeError or ValueError."""
-        return cls(
-            **{
-                **data,
-                "phases": tuple(Phase(**phase) for phase in data["phases"]),
-                "averages": tuple(data["averages"]),
-                "shape": Shape(**data["shape"]),
-            }
-        )
 
     @property
     def steps(self) -> int:
@@ -152,10 +159,8 @@ class Settings:
             if value not in known:
                 raise TrainingError(f"{name}: {' or '.join(known)}, not {value!r}")
         for phase in self.phases:
-            if not 1 <= phase.plies <= min(CONTEXT, self.shape.n_ctx):
-                raise TrainingError(
-                    f"a phase has 1 to {min(CONTEXT, self.shape.n_ctx)} plies, not {phase.plies}"
-                )
+            if not 1 <= phase.plies <= self.shape.n_ctx:
+                raise TrainingError(f"a phase has 1 to {self.shape.n_ctx} plies, not {phase.plies}")
             if phase.steps < 1:
                 raise TrainingError(f"{phase.games} games are less than one batch of {phase.batch}")
             if phase.batch % world:
@@ -218,3 +223,22 @@ class Settings:
             raise TrainingError(f"a finish takes at least one step, of {last.batch} games")
         last = replace(last, games=last.games + games)
         return replace(self, phases=(*phases, last), finish=games)
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How a run is run, which decides nothing about its outcome; options of ``handbuilt train``."""
+
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto"
+    threads: Annotated[
+        int | None, typer.Option(help="Threads of the CPU; by default all.", min=1, max=1024)
+    ] = None
+    save_every: Annotated[int, typer.Option(help="Steps between checkpoints.", min=1)] = 500
+    validate_every: Annotated[
+        int | None, typer.Option(help="Steps between validations; by default --save-every.", min=1)
+    ] = None
+    log_every: Annotated[int, typer.Option(help="Steps between lines of the log.", min=1)] = 50
+    compiled: Annotated[
+        bool | None,
+        typer.Option("--compile/--no-compile", help="torch.compile; by default on a GPU only."),
+    ] = None

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import msgspec
 from torch import Tensor
 
 from comparison.drawing.curves import Curve
@@ -40,7 +41,7 @@ def with_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]
 
 def write_state(out: Path, state: State) -> None:
     """Write the folder's state, whole or not at all. Raises TrainingError."""
-    metadata = {"settings": json.dumps(asdict(state.settings)), "step": str(state.step)}
+    metadata = {"settings": msgspec.json.encode(state.settings).decode(), "step": str(state.step)}
     path = out / STATE
     try:
         write_tensors(path, state.tensors, metadata)
@@ -53,9 +54,9 @@ def read_state(out: Path, *, weights: bool = True) -> State:
     path = out / STATE
     try:
         tensors, metadata = read_tensors(path) if weights else ({}, read_metadata(path))
-        settings = Settings.read(json.loads(metadata["settings"]))
+        settings = msgspec.json.decode(metadata["settings"], type=Settings)
         return State(settings, int(metadata["step"]), tensors)
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except (OSError, KeyError, ValueError, msgspec.MsgspecError) as error:
         raise TrainingError(f"{path} is no checkpoint of a training run: {error}") from None
 
 
@@ -106,20 +107,10 @@ def read_log(path: Path) -> list[Progress]:
     log = []
     for number, line in enumerate(lines, start=1):
         try:
-            log.append(_record(line))
-        except (AttributeError, RecursionError, TypeError, ValueError):
+            log.append(msgspec.convert(json.loads(line), Progress))
+        except (ValueError, msgspec.ValidationError, RecursionError):
             raise TrainingError(f"{no_log}: line {number} is no record of a step") from None
     return log
-
-
-def _record(line: str) -> Progress:
-    """A line of a log. Raises AttributeError, RecursionError, TypeError or ValueError for what is
-    none, or is none in what is compared and drawn."""
-    record = Progress(**json.loads(line))
-    pairs = [(record.step, record.games), *(record.validated or {}).values()]
-    if not all(isinstance(a, int | float) and isinstance(b, int | float) for a, b in pairs):
-        raise TypeError
-    return record
 
 
 def curves(log: Sequence[Progress], name: str = "", before: int = 0) -> list[Curve]:
@@ -139,14 +130,18 @@ def curves(log: Sequence[Progress], name: str = "", before: int = 0) -> list[Cur
     return found
 
 
+def _line(line: Progress) -> str:
+    # Not msgspec's, which has no NaN: a run may diverge.
+    return json.dumps(asdict(line)) + "\n"
+
+
 def write_log(out: Path, lines: list[Progress]) -> None:
     """Write a whole log. Raises OSError."""
     with whole_file(out / LOG) as partial:
-        text = "".join(json.dumps(asdict(line)) + "\n" for line in lines)
-        partial.write_text(text, encoding="utf-8")
+        partial.write_text("".join(map(_line, lines)), encoding="utf-8")
 
 
 def append_to_log(out: Path, line: Progress) -> None:
     """Raises OSError."""
     with (out / LOG).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(asdict(line)) + "\n")
+        file.write(_line(line))

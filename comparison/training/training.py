@@ -7,23 +7,23 @@ checkpoint to the same weights that an uninterrupted run on the same device reac
 ``torchrun --nproc-per-node 4 -m comparison train ...``.
 """
 
-import json
 import math
-import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
+import msgspec
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
 from comparison.scoring.bench import evaluate
-from comparison.training.optimizers import Optimizers, choose_precision
-from comparison.training.settings import Settings, TrainingError, shown
+from comparison.training.batches import batches, loss_sum
+from comparison.training.optimizers import Optimizers
+from comparison.training.processes import agreed_precision, share, sum_gradients
+from comparison.training.settings import Manner, Settings, TrainingError, shown
 from comparison.training.states import (
     LOG,
     MODEL,
@@ -39,12 +39,12 @@ from comparison.training.states import (
     write_log,
     write_state,
 )
-from extracted_rules.othello.game import random_games, replay, stream_seed
-from extracted_rules.othello.notation import NO_MOVE, SQUARE_OF_TOKEN
-from handbuilt.network.transformer import Attention, OthelloGPT
+from extracted_rules.othello.game import random_games, stream_seed
+from extracted_rules.othello.geometry import NO_MOVE
+from handbuilt.network.transformer import OthelloGPT
 
-#: Games that are made and, for legal targets, replayed at a time.
-BLOCK = 8192
+#: Where nothing is said of how a run is to be run.
+USUAL = Manner()
 VALIDATION_GAMES = 256
 #: Any fixed threshold: validation reports the illegal rate and the excess cross-entropy, not F1.
 VALIDATION_TAU = 0.01
@@ -74,123 +74,15 @@ def describe_start(name: str, model: OthelloGPT) -> str:
     return f"{Path(name).name} (weights {digest.hexdigest()[:12]}): {words}"
 
 
-# ------------------------------------------------------------------ games
+# ------------------------------------------------------------------ a step
 
-
-def _batches(
-    settings: Settings, first_step: int, device: torch.device, share: slice
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """(tokens int64 [b, T], targets) of every step: tokens [b, T] of moves, or legal [b, T, 61].
-
-    T is the plies of the step's phase, b this process's share of its batch.
-    """
-    games = random_games(
-        settings.games,
-        settings.seed,
-        purpose="training",
-        device=device,
-        skip=settings.seen(first_step),
-    )
-    blocks = (chunk[i : i + BLOCK] for chunk in games for i in range(0, len(chunk), BLOCK))
-    waiting = torch.empty(0, 60, dtype=torch.uint8, device=device)
-    legal = torch.empty(0, 60, 61, dtype=torch.bool, device=device)
-    done = 0
-    for phase in settings.phases:
-        for _ in range(phase.steps):
-            done += 1
-            if done <= first_step:
-                continue
-            while len(waiting) < phase.batch:
-                block = next(blocks)
-                waiting = torch.cat([waiting, block])
-                if settings.targets == "legal":
-                    found = nn.functional.pad(replay(block).legal[:, 1:], (0, 1))
-                    legal = torch.cat([legal, found[..., SQUARE_OF_TOKEN.to(device)]])
-            moves = waiting[: phase.batch][share].long()
-            tokens, targets = moves[:, : phase.plies], moves[:, 1 : phase.plies + 1]
-            if settings.targets == "legal":
-                targets = legal[: phase.batch][share][:, : phase.plies]
-                legal = legal[phase.batch :]
-            waiting = waiting[phase.batch :]
-            yield tokens, targets
-
-
-def _loss(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """(sum of cross-entropies, number of positions) over positions with something to predict.
-
-    targets: int64 [b, T] moves, 0 for none, or bool [b, T, 61] legal moves.
-    """
-    log_p = logits.float().log_softmax(-1)
-    if targets.dim() == 2:
-        there = targets != 0
-        picked = log_p.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
-        return -(picked * there).sum(), there.sum()
-    number = targets.sum(-1)
-    mean = (log_p * targets).sum(-1) / number.clamp(min=1)
-    return -mean.sum(), (number > 0).sum()
-
-
-# ------------------------------------------------------------------ processes
+Predict = Callable[[Tensor], Tensor]
 
 
 def _fuse_attention(model: OthelloGPT, fused: bool) -> None:
     for module in model.modules():
         if isinstance(module, Attention):
             module.fused = fused
-
-
-@contextmanager
-def joined(device: torch.device) -> Iterator[torch.device]:
-    """Under ``torchrun``, join the other processes; gives the device that is this one's."""
-    if "LOCAL_RANK" not in os.environ:
-        yield device
-        return
-    if device.type == "cuda":
-        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-        torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    try:
-        yield device
-        # Who leaves while another still talks to it may be aborted.
-        dist.barrier()
-    finally:
-        dist.destroy_process_group()
-
-
-def _share() -> tuple[int, int]:
-    """(rank, world size) of this process; (0, 1) outside torchrun."""
-    if not (dist.is_available() and dist.is_initialized()):
-        return 0, 1
-    return dist.get_rank(), dist.get_world_size()
-
-
-def _precision(asked: str, device: torch.device, say: Callable[[str], None]) -> str:
-    """What is computed in: for "auto" what the first process finds faster."""
-    rank, world = _share()
-    if asked != "auto":
-        return asked
-    chosen = [""]
-    if rank == 0:
-        chosen[0], words = choose_precision(device)
-        say(words)
-    if world > 1:
-        dist.broadcast_object_list(chosen)
-    return chosen[0]
-
-
-def _sum_gradients(parameters: list[nn.Parameter]) -> None:
-    """Add every gradient up over processes; the loss is divided by the total count already."""
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    flat = torch.cat([g.flatten() for g in gradients])
-    dist.all_reduce(flat)
-    parts = torch.split(flat, [g.numel() for g in gradients])
-    for gradient, part in zip(gradients, parts, strict=True):
-        gradient.copy_(part.view_as(gradient))
-
-
-# ------------------------------------------------------------------ a step
-
-Predict = Callable[[Tensor], Tensor]
 
 
 def _predictor(model: OthelloGPT, dropout: float, precision: str, compiled: bool) -> Predict:
@@ -200,12 +92,12 @@ def _predictor(model: OthelloGPT, dropout: float, precision: str, compiled: bool
     """
     places = ("hook_pos_embed", "hook_attn_out", "hook_mlp_out")
 
-    def keep(name: str, value: Tensor) -> Tensor:
-        drops = dropout > 0 and name.endswith(places)
-        return nn.functional.dropout(value, dropout) if drops else value
+    def drop(value: Tensor, hook: object) -> Tensor:
+        return nn.functional.dropout(value, dropout)
 
     def run(tokens: Tensor) -> Tensor:
-        return model.run_with_hook(tokens, keep)
+        hooks = [(lambda name: name.endswith(places), drop)] if dropout > 0 else []
+        return model.run_with_hooks(tokens, hooks)
 
     # Not dynamic: a resumed run, which begins with a later phase, is to have the same kernels.
     inner = torch.compile(run, dynamic=False) if compiled else run
@@ -229,14 +121,14 @@ def _step(
     """One update; gives back the mean cross-entropy over all processes' positions."""
     # Dropout draws depend on the step alone, so that a resumed run draws the same.
     torch.manual_seed(stream_seed("dropout", seed, step))
-    total, count = _loss(predict(tokens), targets)
-    several = _share()[1] > 1
+    total, count = loss_sum(predict(tokens), targets)
+    several = share()[1] > 1
     sums = torch.stack([total.detach(), count.to(total.dtype)])
     if several:
         dist.all_reduce(sums)
     (total / sums[1]).backward()  # type: ignore[no-untyped-call]
     if several:
-        _sum_gradients(optimizers.parameters)
+        sum_gradients(optimizers.parameters)
     optimizers.step(step)
     return sums[0] / sums[1]
 
@@ -247,7 +139,7 @@ def _that_fits(predict: Predict, tokens: Tensor, targets: Tensor) -> int:
     while games > 1:
         games //= 2
         try:
-            loss, _ = _loss(predict(tokens[:games]), targets[:games])
+            loss, _ = loss_sum(predict(tokens[:games]), targets[:games])
             loss.backward()  # type: ignore[no-untyped-call]
         except torch.OutOfMemoryError:
             continue
@@ -259,8 +151,8 @@ def _that_fits(predict: Predict, tokens: Tensor, targets: Tensor) -> int:
 def _average(averages: dict[str, OthelloGPT], shares: tuple[float, ...], model: OthelloGPT,
              step: int) -> None:  # fmt: skip
     """Let every average follow the weights that a step (from 0) has led to."""
-    for average, share in zip(averages.values(), shares, strict=True):
-        kept = min(share, (1 + step) / (AVERAGE_LAG + step))
+    for average, most in zip(averages.values(), shares, strict=True):
+        kept = min(most, (1 + step) / (AVERAGE_LAG + step))
         for theirs, ours in zip(average.parameters(), model.parameters(), strict=True):
             theirs.lerp_(ours, 1 - kept)
 
@@ -273,7 +165,10 @@ def _validate(
 ) -> dict[str, tuple[float, float]]:
     """(top-1 illegal rate, excess cross-entropy) of each model at the first ``plies`` positions of
     the fixed validation games: those that are in training."""
-    games = list(random_games(VALIDATION_GAMES, 0, purpose="validation", device=device))
+    board = models[WEIGHTS].geometry.size
+    games = list(
+        random_games(VALIDATION_GAMES, 0, purpose="validation", board=board, device=device)
+    )
     for tokens in games:
         tokens[:, plies:] = NO_MOVE
     found = {}
@@ -295,126 +190,191 @@ def _metadata(settings: Settings, step: int, exported: str) -> dict[str, str]:
     return {
         "recipe": "trained",
         "description": words,
-        "settings": json.dumps(asdict(settings)),
+        "settings": msgspec.json.encode(settings).decode(),
         "step": str(step),
     }
+
+
+class _Learner:
+    """What a step changes: the model, averages of its weights, and the optimizers' moments."""
+
+    def __init__(
+        self, settings: Settings, device: torch.device, precision: str, start: OthelloGPT | None
+    ) -> None:
+        """Raises TrainingError for a start of another shape, or a torch without the optimizer."""
+        self.settings, self.precision, self.device = settings, precision, device
+        self.model = OthelloGPT(settings.shape)
+        initialise(self.model, settings.seed)
+        if start and start.shape != settings.shape:
+            raise TrainingError(f"a model of another shape cannot be begun from: {start.shape}")
+        if start:
+            self.model.load_state_dict(start.state_dict())
+        self.model.to(device)
+        self.averages = {
+            f"average {kept:g}": OthelloGPT(settings.shape).to(device).eval()
+            for kept in settings.averages
+        }
+        self.optimizers = Optimizers(self.model, settings, precision)
+        for average in self.averages.values():
+            average.load_state_dict(self.model.state_dict())
+
+    def restore(self, saved: State, out: Path) -> None:
+        """As it was when the state was saved. Raises TrainingError for the state of another run."""
+        try:
+            self.model.load_state_dict(saved.part("model"))
+            self.optimizers.load_state(saved.part("optimizer"))
+            for name, average in self.averages.items():
+                average.load_state_dict(saved.part(name))
+        except (KeyError, RuntimeError, ValueError) as error:
+            why = str(error).split("\n", 1)[0]
+            raise TrainingError(
+                f"{out / STATE} is no checkpoint of a training run: {why}"
+            ) from None
+
+    def state(self, step: int) -> State:
+        """What :meth:`restore` takes, after so many steps."""
+        tensors = with_prefix("model", self.model.state_dict())
+        tensors |= with_prefix("optimizer", self.optimizers.state())
+        for name, average in self.averages.items():
+            tensors |= with_prefix(name, average.state_dict())
+        return State(self.settings, step, tensors)
+
+    def learn(self, predict: Predict, step: int, tokens: Tensor, targets: Tensor) -> Tensor:
+        """Take a step (from 0); gives back the loss. Raises TrainingError where memory is full."""
+        world = share()[1]
+        try:
+            loss = _step(predict, self.optimizers, self.settings.seed, step, tokens, targets)
+        except torch.OutOfMemoryError:
+            fits = world * _that_fits(predict, tokens, targets)
+            raise TrainingError(
+                f"a batch of {world * len(tokens)} games does not fit in the memory of "
+                f"{self.device}; " + (f"{fits} would" if fits else "not even a single game would")
+            ) from None
+        _average(self.averages, self.settings.averages, self.model, step)
+        return loss
+
+    def progress(self, done: int, plies: int, loss: Tensor, games_per_second: float) -> Progress:
+        """What the log says after so many steps."""
+        return Progress(
+            step=done,
+            games=self.settings.seen(done),
+            plies=plies,
+            loss=float(loss),
+            learning_rate=self.settings.rate(done - 1) * self.settings.learning_rate,
+            games_per_second=games_per_second,
+            precision=self.precision,
+            threads=torch.get_num_threads(),
+        )
+
+    def validated(self, line: Progress) -> Progress:
+        """The line with what validation finds; the best of the weights and averages is exported."""
+        self.model.eval()
+        found = _validate({WEIGHTS: self.model} | self.averages, line.plies, self.device)
+        self.model.train()
+        return replace(line, validated=found, exported=min(found, key=lambda name: found[name][1]))
+
+    def export(self, line: Progress, out: Path) -> None:
+        """Write the folder's model, where the line says which it is. Raises OSError."""
+        if line.exported:
+            exported = ({WEIGHTS: self.model} | self.averages)[line.exported]
+            exported.metadata = _metadata(self.settings, line.step, line.exported)
+            exported.save(out / MODEL)
+
+
+Report = Callable[[Progress], None]
 
 
 def train(
     settings: Settings,
     out: Path,
     device: torch.device,
+    manner: Manner = USUAL,
     *,
     start: OthelloGPT | None = None,
     resume: bool = False,
-    compiled: bool = False,
-    save_every: int = 500,
-    validate_every: int | None = None,
-    log_every: int = 50,
-    report: Callable[[Progress], None] = lambda _: None,
+    report: Report = lambda _: None,
     say: Callable[[str], None] = lambda _: None,
 ) -> OthelloGPT:
     """Train a model; leaves ``model.safetensors``, ``state.safetensors`` and ``log.jsonl`` in out.
 
     ``state.safetensors`` is what ``resume`` continues from. The model is, of the weights and their
     averages, the one with the least excess cross-entropy on the validation games; it is written
-    anew with every validation, every ``validate_every`` steps (``save_every`` where not given) and
-    at the end. ``start``: weights to begin from, where nothing is resumed. ``compiled`` goes
-    through torch.compile. ``say`` hears what was decided on the way. Raises TrainingError, and
-    OSError for a log that cannot be written.
+    anew with every validation and at the end. ``start``: weights to begin from, where nothing is
+    resumed. ``say`` hears what was decided on the way. Raises TrainingError, and OSError for a log
+    that cannot be written.
     """
-    rank, world = _share()
+    rank, world = share()
     settings.check(world)
-    saved = read_state(out) if resume and (out / STATE).exists() else None
-    if saved:
-        check_continues(settings, saved.settings, out)
-    elif (out / STATE).exists():
-        raise TrainingError(f"{out} holds a run already; resume it or choose another folder")
-    elif (out / MODEL).exists():
-        raise TrainingError(f"{out} holds a model already; choose another folder")
-    model = OthelloGPT(settings.shape)
-    initialise(model, settings.seed)
-    if start and start.shape != settings.shape:
-        raise TrainingError(f"a model of another shape cannot be begun from: {start.shape}")
-    if start:
-        model.load_state_dict(start.state_dict())
-    precision = _precision(settings.precision, device, say)
-    model.to(device)
-    averages = {f"average {share:g}": OthelloGPT(settings.shape).to(device).eval()
-                for share in settings.averages}  # fmt: skip
-    optimizers = Optimizers(model, settings, precision)
+    saved = _saved(settings, out, resume)
+    precision = agreed_precision(settings.precision, device, say)
+    learner = _Learner(settings, device, precision, start)
     first = saved.step if saved else 0
-    try:
-        if saved:
-            model.load_state_dict(saved.part("model"))
-            optimizers.load_state(saved.part("optimizer"))
-        for name, average in averages.items():
-            average.load_state_dict(saved.part(name) if saved else model.state_dict())
-    except (KeyError, RuntimeError, ValueError) as error:
-        why = str(error).split("\n", 1)[0]
-        raise TrainingError(f"{out / STATE} is no checkpoint of a training run: {why}") from None
+    if saved:
+        learner.restore(saved, out)
     del saved
     if rank == 0:
         out.mkdir(parents=True, exist_ok=True)
         if (out / LOG).exists():  # a resumed run takes some steps again
             write_log(out, [line for line in read_log(out) if line.step <= first])
-    candidates = {WEIGHTS: model} | averages
-    model.train()
-    # Over 59 positions a CPU takes thrice as long to go back through the fused form.
+    model = learner.model.train()
+    # Over a whole game a CPU takes thrice as long to go back through the fused form.
     _fuse_attention(model, device.type == "cuda")
+    compiled = device.type == "cuda" if manner.compiled is None else manner.compiled
     predict = _predictor(model, settings.dropout, precision, compiled)
-    share = slice(rank, None, world)
+    steps = enumerate(batches(settings, first, device, slice(rank, None, world)), start=first + 1)
+    _run(learner, predict, steps, out, manner, report)
+    _fuse_attention(model.eval(), False)
+    return model
+
+
+def _saved(settings: Settings, out: Path, resume: bool) -> State | None:
+    """What is gone on from, if anything is. Raises TrainingError for a folder that is in use."""
+    if (out / STATE).exists():
+        if not resume:
+            raise TrainingError(f"{out} holds a run already; resume it or choose another folder")
+        saved = read_state(out)
+        check_continues(settings, saved.settings, out)
+        return saved
+    if (out / MODEL).exists():
+        raise TrainingError(f"{out} holds a model already; choose another folder")
+    return None
+
+
+def _run(
+    learner: _Learner,
+    predict: Predict,
+    steps: Iterable[tuple[int, tuple[Tensor, Tensor]]],
+    out: Path,
+    manner: Manner,
+    report: Report,
+) -> None:
+    """Learn from the batches; the first process saves, validates and tells of it."""
+    rank, world = share()
     since, games_since = time.perf_counter(), 0
-    for step, (tokens, targets) in enumerate(_batches(settings, first, device, share), start=first):
-        try:
-            loss = _step(predict, optimizers, settings.seed, step, tokens, targets)
-        except torch.OutOfMemoryError:
-            fits = world * _that_fits(predict, tokens, targets)
-            raise TrainingError(
-                f"a batch of {world * len(tokens)} games does not fit in the memory of {device}; "
-                + (f"{fits} would" if fits else "not even a single game would")
-            ) from None
-        _average(averages, settings.averages, model, step)
+    for done, (tokens, targets) in steps:
+        loss = learner.learn(predict, done - 1, tokens, targets)
         games_since += world * len(tokens)
-        done = step + 1
-        last = done == settings.steps
-        saves, validates = (
-            last or done % n == 0 for n in (save_every, validate_every or save_every)
-        )
-        line = None
-        if rank == 0 and (last or done % log_every == 0 or validates):
-            line = Progress(
-                step=done,
-                games=settings.seen(done),
-                plies=tokens.shape[1],
-                loss=float(loss),
-                learning_rate=settings.rate(step) * settings.learning_rate,
-                games_per_second=games_since / (time.perf_counter() - since),
-                precision=precision,
-                threads=torch.get_num_threads(),
+        if rank:
+            continue
+        last = done == learner.settings.steps
+        saves, validates, logs = (
+            last or done % every == 0
+            for every in (
+                manner.save_every, manner.validate_every or manner.save_every, manner.log_every
             )
-            if validates:
-                model.eval()
-                found = _validate(candidates, line.plies, device)
-                model.train()
-                best = min(found, key=lambda name: found[name][1])
-                line = replace(line, validated=found, exported=best)
-        if rank == 0 and saves:
-            tensors = with_prefix("model", model.state_dict())
-            tensors |= with_prefix("optimizer", optimizers.state())
-            for name, average in averages.items():
-                tensors |= with_prefix(name, average.state_dict())
-            write_state(out, State(settings, done, tensors))
+        )  # fmt: skip
+        line = None
+        if validates or logs:
+            rate = games_since / (time.perf_counter() - since)
+            line = learner.progress(done, tokens.shape[1], loss, rate)
+            line = learner.validated(line) if validates else line
+        if saves:
+            write_state(out, learner.state(done))
         if line:  # what it tells comes last: whatever happens there, the state is safe
-            if line.exported:
-                exported = candidates[line.exported]
-                exported.metadata = _metadata(settings, done, line.exported)
-                exported.save(out / MODEL)
+            learner.export(line, out)
             append_to_log(out, line)
             report(line)
             since, games_since = time.perf_counter(), 0
-    _fuse_attention(model.eval(), False)
-    return model
 
 
 def check_continues(settings: Settings, saved: Settings, out: Path) -> None:
@@ -433,7 +393,7 @@ def begin_finish(out: Path, games: int) -> tuple[Settings, Path]:
     with; ``train`` resumes it. The run stays as it was and may go on. Under torchrun, all processes
     call this. Raises TrainingError, and OSError for a folder that cannot be made.
     """
-    rank, world = _share()
+    rank, world = share()
     state = read_state(out, weights=rank == 0)
     settings = state.settings.finishing(state.step, games)
     folder = out / finish_folder(settings.games - settings.finish, settings.finish)

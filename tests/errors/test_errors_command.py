@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from comparison.commands import erring
+from comparison.commands.shared import app
 from comparison.scoring.baselines import UniformEmpty
 from comparison.scoring.records import ErrorsError
 from comparison.training import companions
@@ -75,12 +76,12 @@ def test_one_model_alone_on_recorded_games(tmp_path: Path, monkeypatch: pytest.M
 
 def wrong(*arguments: str | Path) -> None:
     """Run the command's function as the command line would."""
-    erring.app(["errors", *map(str, arguments)], standalone_mode=False)
+    app(["errors", *map(str, arguments)], standalone_mode=False)
 
 
 def test_mistakes_are_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = ("--out", tmp_path / "out")
-    with pytest.raises(ErrorsError, match="named twice"):
+    with pytest.raises(UnknownModelError, match="named twice"):
         wrong("uniform-empty", "uniform-empty", *FEW, *out)
     with pytest.raises(UnknownModelError, match="neither a file"):
         wrong("nothing", *FEW, *out)
