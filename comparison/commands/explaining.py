@@ -28,7 +28,7 @@ from extracted_rules.othello.notation import parse_transcript, tokens_from_squar
 def _game(transcript: str, board: int) -> Tensor:
     """uint8 [max_plies] of a transcript. Raises NotationError or IllegalGameError."""
     tokens = tokens_from_squares([parse_transcript(transcript, board)], board)
-    replay(tokens, board)
+    replay(tokens, board=board)
     return tokens[0]
 
 

@@ -43,7 +43,9 @@ def batches(
                 block = next(blocks)
                 waiting = torch.cat([waiting, block])
                 if settings.targets == "legal":
-                    found = nn.functional.pad(replay(block, geometry.size).legal[:, 1:], (0, 1))
+                    found = nn.functional.pad(
+                        replay(block, board=geometry.size).legal[:, 1:], (0, 1)
+                    )
                     legal = torch.cat([legal, found[..., square_of_token]])
             moves = waiting[: phase.batch][share].long()
             tokens, targets = moves[:, : phase.plies], moves[:, 1 : phase.plies + 1]

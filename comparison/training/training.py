@@ -41,7 +41,7 @@ from comparison.training.states import (
 )
 from extracted_rules.othello.game import random_games, stream_seed
 from extracted_rules.othello.geometry import NO_MOVE
-from handbuilt.network.transformer import OthelloGPT
+from handbuilt.network.transformer import Attention, OthelloGPT
 
 #: Where nothing is said of how a run is to be run.
 USUAL = Manner()
@@ -165,7 +165,7 @@ def _validate(
 ) -> dict[str, tuple[float, float]]:
     """(top-1 illegal rate, excess cross-entropy) of each model at the first ``plies`` positions of
     the fixed validation games: those that are in training."""
-    board = models[WEIGHTS].geometry.size
+    board = next(iter(models.values())).geometry.size
     games = list(
         random_games(VALIDATION_GAMES, 0, purpose="validation", board=board, device=device)
     )

@@ -9,7 +9,6 @@ import torch
 
 from comparison.commands import training as commands
 from comparison.training import training
-from comparison.training.settings import Settings
 from comparison.training.states import read_log, read_state
 from handbuilt import OthelloGPT, Shape
 from tests.command_line import run as handbuilt
@@ -23,7 +22,7 @@ RECIPE = (
 
 @pytest.fixture(autouse=True)
 def _tiny(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(commands, "Settings", partial(Settings, shape=TINY))
+    monkeypatch.setattr(commands, "SHAPE", TINY)
     monkeypatch.setattr(training, "VALIDATION_GAMES", 4)
     monkeypatch.chdir(tmp_path)
 

@@ -14,7 +14,7 @@ from comparison.reading.probes import Probes
 from comparison.training import companions, reference
 from comparison.training.models import UnknownModelError
 from comparison.training.reference import Manifest, load_reference, rounded, write_shards
-from comparison.training.settings import Phase, Settings
+from comparison.training.settings import Manner, Phase, Settings
 from comparison.training.training import initialise, train
 from extracted_rules.files import whole_folder
 from handbuilt.network.shape import CheckpointError, Shape
@@ -109,7 +109,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = Settings(
         phases=(Phase(59, 16, 64),), warmup_games=16, precision="float32", shape=TINY
     )
-    train(settings, out, torch.device("cpu"), log_every=1)
+    train(settings, out, torch.device("cpu"), Manner(log_every=1))
     return out
 
 

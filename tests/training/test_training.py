@@ -19,7 +19,7 @@ from safetensors import safe_open
 from comparison.scoring import bench
 from comparison.training import optimizers, training
 from comparison.training.optimizers import Optimizers
-from comparison.training.settings import Phase, Settings, TrainingError, parse_phases
+from comparison.training.settings import Manner, Phase, Settings, TrainingError, parse_phases
 from comparison.training.states import Progress
 from comparison.training.training import begin_finish, describe_start, train
 from extracted_rules.files import read_metadata, read_tensors
@@ -41,10 +41,12 @@ import torch
 sys.path.insert(0, {root!r})
 from tests.training.test_training import CPU, MUON, SETTINGS
 from comparison.training import training
+from comparison.training.processes import joined
+from comparison.training.settings import Manner
 training.VALIDATION_GAMES = 8
 torch.set_num_threads(1)
-with training.joined(CPU):
-    training.train({settings}, Path({out!r}), CPU, resume=True, save_every=1)
+with joined(CPU):
+    training.train({settings}, Path({out!r}), CPU, Manner(save_every=1), resume=True)
 """
 
 
@@ -105,7 +107,7 @@ def half_a_run(out: Path, settings: Settings) -> None:
             raise StopError
 
     with pytest.raises(StopError):
-        train(settings, out, CPU, save_every=5, log_every=1, report=stop)
+        train(settings, out, CPU, Manner(save_every=5, log_every=1), report=stop)
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.1])
@@ -114,7 +116,7 @@ def test_resuming_is_exact(tmp_path: Path, dropout: float) -> None:
     settings = replace(SETTINGS, dropout=dropout)
     undisturbed = train(settings, tmp_path / "one", CPU)
     half_a_run(tmp_path / "two", settings)
-    resumed = train(settings, tmp_path / "two", CPU, resume=True, save_every=5, log_every=1)
+    resumed = train(settings, tmp_path / "two", CPU, Manner(save_every=5, log_every=1), resume=True)
     assert weights(resumed).equal(weights(undisturbed))
     assert [line["step"] for line in log(tmp_path / "two")] == list(range(1, 21))
 
@@ -234,13 +236,13 @@ def test_muon_learns_more_in_the_same_steps(
         train(replace(settings, optimizer=optimizer), out, CPU)
         excess[optimizer] = log(out)[-1]["validated"]["weights"][1]
     assert excess["muon"] < excess["adamw"] - 0.2
-    batches = training._batches
+    batches = training.batches
 
     def shuffled(*arguments: Any) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         for tokens, targets in batches(*arguments):
             yield tokens, targets.roll(1, 0)
 
-    monkeypatch.setattr(training, "_batches", shuffled)
+    monkeypatch.setattr(training, "batches", shuffled)
     train(settings, tmp_path / "shuffled", CPU)
     assert log(tmp_path / "shuffled")[-1]["validated"]["weights"][1] > excess["adamw"] + 0.2
 
@@ -312,14 +314,14 @@ def test_precision_is_what_multiplies_faster(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_phases_switch_where_they_should() -> None:
     """Prefixes first, then whole games: the same games in order, none left out, none twice."""
-    steps = list(training._batches(MUON, 0, CPU, slice(None)))
+    steps = list(training.batches(MUON, 0, CPU, slice(None)))
     assert [tuple(tokens.shape) for tokens, _ in steps] == [(32, 6)] * 4 + [(16, 59)] * 16
     games = torch.cat(list(random_games(384, MUON.seed, purpose="training"))).long()
     assert torch.cat([tokens[:, :6] for tokens, _ in steps]).equal(games[:, :6])
     assert torch.cat([targets.sum(-1) > 0 for _, targets in steps[4:]])[:, :40].all()
     for first in (3, 4, 7):
         for ours, theirs in zip(
-            training._batches(MUON, first, CPU, slice(None)), steps[first:], strict=True
+            training.batches(MUON, first, CPU, slice(None)), steps[first:], strict=True
         ):
             assert ours[0].equal(theirs[0])
             assert ours[1].equal(theirs[1])
@@ -335,7 +337,7 @@ def test_resuming_is_exact_across_a_switch_of_phases(tmp_path: Path, stop: int) 
     """Weights, moments, averages and the exported model, bit for bit; and a prolonged run equals
     an uninterrupted one."""
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    train(MUON, whole, CPU, save_every=100, validate_every=5)
+    train(MUON, whole, CPU, Manner(save_every=100, validate_every=5))
     short = replace(MUON, phases=MUON.phases[:1])
     if stop > 4:
         short = replace(MUON, phases=(MUON.phases[0], Phase(59, 16, (stop - 4) * 16)))
@@ -346,10 +348,10 @@ def test_resuming_is_exact_across_a_switch_of_phases(tmp_path: Path, stop: int) 
 
     if stop < 4:
         with pytest.raises(StopError):
-            train(MUON, parts, CPU, save_every=stop, log_every=1, report=interrupt)
+            train(MUON, parts, CPU, Manner(save_every=stop, log_every=1), report=interrupt)
     else:
-        train(short, parts, CPU, save_every=100)
-    train(MUON, parts, CPU, resume=True, save_every=100, validate_every=5)
+        train(short, parts, CPU, Manner(save_every=100))
+    train(MUON, parts, CPU, Manner(save_every=100, validate_every=5), resume=True)
     expected, found = (tensors(out / "state.safetensors") for out in (whole, parts))
     assert expected.keys() == found.keys()
     assert {name.split("/")[0] for name in expected} == {
@@ -400,7 +402,7 @@ def test_a_finish_leaves_the_run_as_it_was(tmp_path: Path) -> None:
     before = {path.name: path.read_bytes() for path in run.iterdir()}
     settings, folder = begin_finish(run, 64)
     assert folder == run / "finish-224-64"
-    train(settings, folder, CPU, resume=True, log_every=1)
+    train(settings, folder, CPU, Manner(log_every=1), resume=True)
     assert {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()} == before
     lines = [line for line in log(folder) if line["games"] > 224]
     rates = [line["learning_rate"] / MUON.learning_rate for line in lines]
