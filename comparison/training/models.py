@@ -8,7 +8,7 @@ from torch import nn
 from comparison.scoring.baselines import BASELINES
 from comparison.training import reference
 from extracted_rules.errors import UserError
-from extracted_rules.othello.geometry import BoardError, Geometry
+from extracted_rules.othello.geometry import STANDARD, BoardError, Geometry
 from handbuilt.network import checkpoints
 from handbuilt.network.shape import CheckpointError
 from handbuilt.network.transformer import OthelloGPT
@@ -33,7 +33,7 @@ def load_model(name_or_path: str, board: int | None = None) -> nn.Module:
     if board is not None:
         Geometry(board)
     if name_or_path in RECIPES:
-        return build(name_or_path)
+        return build(name_or_path, board=board or STANDARD)
     if name_or_path in BASELINES:
         return BASELINES[name_or_path]().eval()
     model = _reference() if name_or_path == REFERENCE else _read(Path(name_or_path))
