@@ -92,11 +92,11 @@ def starting_point(board: int = STANDARD, layers: int | None = None) -> Strength
         other_run=-start.line_run,
         other_end=-start.line_end,
         other_line=start.line,
-        stuck=torch.full_like(start.stuck, 2.0),
-        stuck_early=start.stuck_early + 1,
-        stuck_others=start.stuck_others + 2,
-        stuck_claims=start.stuck_claims + 4.5,
-        stuck_need=start.stuck_need + 4,
+        pass_base=torch.full_like(start.pass_base, 2.0),
+        pass_early=start.pass_early + 1,
+        pass_others=start.pass_others + 2,
+        pass_claims=start.pass_claims + 4.5,
+        pass_need=start.pass_need + 4,
         first_count=start.first_count + 0.05,
     ).only_fitted()
 
@@ -137,7 +137,7 @@ def _pass_loss(trace: Trace, played: Replay) -> Tensor:
     again = (wrong.cumsum(-1) > 0) & ~wrong
     there = (movers != 0) & (again.cumsum(-1) == 0)
     there[:, 0] = False
-    odds = trace.stuck.logcumsumexp(-1)
+    odds = trace.pass_log_odds.logcumsumexp(-1)
     loss = nn.functional.binary_cross_entropy_with_logits(odds, wrong.to(odds), reduction="none")
     return (loss * there).sum() / there.sum()
 

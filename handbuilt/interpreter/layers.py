@@ -36,9 +36,9 @@ class Interpreter:
             now = claims.claim(s, layer, heard, facts)
             if layer == plan.look:
                 others = passes.lines_elsewhere(s, heard, facts)
-                stuck = passes.stuck_odds(s, others, now, facts)
+                log_odds = passes.pass_log_odds(s, others, now, facts)
             if layer == plan.turn:
-                passed = torch.sigmoid(stuck.logcumsumexp(-1))
+                passed = torch.sigmoid(log_odds.logcumsumexp(-1))
                 now.side = passes.turn(now.side, passed)
             if layer == plan.first_count:
                 first_count = legality.count_first(s, heard, facts, at)
@@ -51,7 +51,7 @@ class Interpreter:
             facts=facts,
             layers=layers,
             others=others,
-            stuck=stuck,
+            pass_log_odds=log_odds,
             passed=passed,
             last_belief=heard.belief,
             first_count=first_count,

@@ -30,11 +30,11 @@ def lines_elsewhere(s: Strengths, heard: Layer, facts: Facts) -> Tensor:
     return (fires * facts.open_lines(None) * elsewhere).sum(-1)
 
 
-def stuck_odds(s: Strengths, others: Tensor, now: Layer, facts: Facts) -> Tensor:
+def pass_log_odds(s: Strengths, others: Tensor, now: Layer, facts: Facts) -> Tensor:
     """[B, T]: log-odds that the side which parity names had no move, so that it passed."""
     early = 1 - lateness(facts.board.context)[: len(facts.later)].to(others)
-    odds = s.stuck - s.stuck_early * early - s.stuck_others * others
-    odds = odds - s.stuck_claims * now.claims + s.stuck_need * now.need
+    odds = s.pass_base - s.pass_early * early - s.pass_others * others
+    odds = odds - s.pass_claims * now.claims + s.pass_need * now.need
     return odds.masked_fill(facts.later == 0, -NEVER)
 
 

@@ -30,7 +30,7 @@ class Trace:
     """Every quantity of a run.
 
     layers: all but the last. [B, T]: others, how many lines the side named by parity had elsewhere;
-    stuck, the log-odds that it had none at all; passed, how surely that was so here or earlier.
+    pass_log_odds, those that it had none at all; passed, how surely that was so here or earlier.
     last_belief [B, T, squares]: the last read. [B, P, squares]: the two legality counts. logits
     [B, P, tokens].
     """
@@ -38,7 +38,7 @@ class Trace:
     facts: Facts
     layers: list[Layer]
     others: Tensor
-    stuck: Tensor
+    pass_log_odds: Tensor
     passed: Tensor
     last_belief: Tensor
     first_count: Tensor

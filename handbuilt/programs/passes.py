@@ -40,12 +40,12 @@ def look(t: Tables, s: Strengths, layer: int) -> tuple[Neurons, ...]:
     )
 
 
-def hear_the_stuck(t: Tables, s: Strengths, layer: int) -> Head:
-    """A sigmoid between position 0 and positions where parity names a stuck side."""
-    odds = float(s.stuck) - float(s.stuck_early) * (1 - t.late[:, 0])
+def hear_of_passes(t: Tables, s: Strengths, layer: int) -> Head:
+    """A sigmoid between position 0 and positions where parity names a side without a move."""
+    odds = float(s.pass_base) - float(s.pass_early) * (1 - t.late[:, 0])
     scores = np.tile(odds, (t.board.context, 1))
     scores[:, 0] = 0
-    lowers = {"others": s.stuck_others, "claims": s.stuck_claims, "need": -s.stuck_need}
+    lowers = {"others": s.pass_others, "claims": s.pass_claims, "need": -s.pass_need}
     slopes = {name: np.full((1, 1), -float(slope)) for name, slope in lowers.items()}
     return Head(
         layer,

@@ -6,7 +6,7 @@ from torch import Tensor
 from handbuilt.interpreter.openings import boards_after_first_move
 from handbuilt.interpreter.plies import lag_kernel
 from handbuilt.interpreter.reading import SIDE_SCORE, amplitude
-from handbuilt.programs.passes import hear_the_stuck
+from handbuilt.programs.passes import hear_of_passes
 from handbuilt.programs.records import Array, Head, Link, Term, links
 from handbuilt.programs.scores import kernel_scores, self_scores
 from handbuilt.programs.tables import Tables
@@ -30,7 +30,7 @@ def hear(t: Tables, s: Strengths, layer: int) -> tuple[Head, ...]:
     )
     if layer == s.plan.last:
         return *flips, *board, renew
-    passed = (hear_the_stuck(t, s, layer),) if layer == s.plan.turn else ()
+    passed = (hear_of_passes(t, s, layer),) if layer == s.plan.turn else ()
     forget = Head(
         layer,
         "forget-need",

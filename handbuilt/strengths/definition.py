@@ -172,13 +172,13 @@ class Strengths:
     other_run: Tensor = _over("length", "source", "depth", says="the look: a disc between its ends")
     other_end: Tensor = _over("length", "source", says="the look: the disc at its end")
     other_line: Tensor = _over("length", says="the look: what such a line adds to their number")
-    stuck: Tensor = _over(
+    pass_base: Tensor = _over(
         says="log-odds that parity's side had no move, if no line is found, at the last move"
     )
-    stuck_early: Tensor = _over(says="how much less they are at the first move than at the last")
-    stuck_others: Tensor = _over(says="how much each line elsewhere lowers them")
-    stuck_claims: Tensor = _over(says="how much the claims of the move itself lower them")
-    stuck_need: Tensor = _over(says="how much the need, which makes claims louder, raises them")
+    pass_early: Tensor = _over(says="how much less they are at the first move than at the last")
+    pass_others: Tensor = _over(says="how much each line elsewhere lowers them")
+    pass_claims: Tensor = _over(says="how much the claims of the move itself lower them")
+    pass_need: Tensor = _over(says="how much the need, which makes claims louder, raises them")
     after: Tensor = _over(
         "source", says="first count: weights of the board after the move, to settle"
     )

@@ -67,7 +67,7 @@ def _claims(full: Full, n: dict[str, float], axes: Axes, certain: torch.Tensor) 
     full["need_kept"] += n["need_slope"]
     full["need_claims"] += n["need_slope"] * n["need_rate"]
     full["need_bias"] += n["need_slope"] * (n["need_rate"] - n["need_threshold"])
-    full["stuck"] -= NEVER  # `logic` does not look for passes
+    full["pass_base"] -= NEVER  # `logic` does not look for passes
 
 
 def _counts(full: Full, n: dict[str, float], axes: Axes, certain: torch.Tensor) -> None:

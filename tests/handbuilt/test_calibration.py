@@ -114,12 +114,12 @@ def test_passes_are_taught_where_they_can_be_seen() -> None:
     wrong = played.passes[:, :59].cumsum(-1) % 2 == 1
     right_again = played.passes[:, :59].cumsum(-1) >= 2
     assert (right_again & (played.movers[:, :59] != 0)).any()
-    trace.stuck = torch.full_like(trace.stuck, -30.0)
-    trace.stuck[wrong & ~right_again] = 30.0
+    trace.pass_log_odds = torch.full_like(trace.pass_log_odds, -30.0)
+    trace.pass_log_odds[wrong & ~right_again] = 30.0
     assert float(calibration._pass_loss(trace, played)) < 1e-9
-    trace.stuck[right_again | (games[:, :59] == 0)] = 60.0
+    trace.pass_log_odds[right_again | (games[:, :59] == 0)] = 60.0
     assert float(calibration._pass_loss(trace, played)) < 1e-9
-    trace.stuck[:, 5] = 30.0
+    trace.pass_log_odds[:, 5] = 30.0
     assert float(calibration._pass_loss(trace, played)) > 1
 
 
@@ -157,7 +157,7 @@ def test_every_number_that_counts_changes_something() -> None:
     strengths = noisy.only_fitted().apply(lambda x: x.requires_grad_())
     games = torch.cat(list(random_games(30, 21, purpose="test")))
     trace = Interpreter(strengths)(games[:, :59].long())
-    on_blank = trace.logits[trace.logits > -100].square().sum() + trace.stuck.sum()
+    on_blank = trace.logits[trace.logits > -100].square().sum() + trace.pass_log_odds.sum()
     (on_blank + sum(layer.message.square().sum() for layer in trace.layers)).backward()
     for f in fields(Strengths):
         gradient = getattr(strengths, f.name).grad

@@ -129,7 +129,9 @@ def test_a_noticed_pass_changes_what_is_read() -> None:
     games = torch.cat(list(random_games(20_000, 13, purpose="test")))
     games = games[replay(games).passes[:, :15].any(-1)][:4, :30].long()
     noticed = Interpreter(load_strengths("calibrated"))(games)
-    deaf = replace(load_strengths("calibrated"), stuck=torch.tensor(-NEVER, dtype=torch.float64))
+    deaf = replace(
+        load_strengths("calibrated"), pass_base=torch.tensor(-NEVER, dtype=torch.float64)
+    )
     ignored = Interpreter(deaf)(games)
     turned = noticed.layers[LOOK_LAYER + 1].side != ignored.layers[LOOK_LAYER + 1].side
     assert turned.equal(noticed.passed > 0.5 - 0.5 / STEP)
