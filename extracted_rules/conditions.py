@@ -26,74 +26,83 @@ from torch import Tensor
 
 from extracted_rules.errors import UserError
 from extracted_rules.othello.game import Replay
-from extracted_rules.othello.notation import LABELS, N_SQUARES, PLAYABLE, SQUARE_OF_TOKEN
-from extracted_rules.othello.patterns import BRACKETS, PATTERNS, Pattern
+from extracted_rules.othello.geometry import Geometry, Pattern
 
-PATTERN_BY_NAME = {pattern.name: pattern for pattern in PATTERNS}
-BRACKET_BY_NAME = {bracket.name: bracket for bracket in BRACKETS}
-#: The one or two patterns that a bracket is, by its name; ends that are never played start none.
-_BY_ENDS = {(pattern.start, pattern.end): pattern for pattern in PATTERNS}
-SENSES: dict[str, tuple[Pattern, ...]] = {
-    bracket.name: tuple(
-        _BY_ENDS[ends] for ends in (bracket.ends, bracket.ends[::-1]) if ends in _BY_ENDS
-    )
-    for bracket in BRACKETS
-}
 DISC_STATES = ("mine", "theirs", "mine before", "theirs before")
 TREE_STATES = ("mine", "theirs", "empty", "played", "turned")
-#: Every question of a tree, in the order of :meth:`Boards.features`' columns.
-TREE_FEATURES: tuple[str, ...] = tuple(
-    f"{label} {state}" for state in TREE_STATES for label in LABELS
-)
-_TREE_COLUMN = {feature: column for column, feature in enumerate(TREE_FEATURES)}
+
+
+@cache
+def tree_questions(geometry: Geometry) -> dict[str, int]:
+    """Every question of a tree, and its column in :meth:`Boards.features`."""
+    questions = (f"{label} {state}" for state in TREE_STATES for label in geometry.labels)
+    return {question: column for column, question in enumerate(questions)}
 
 
 class ConditionError(UserError):
     """A part of a rule that says nothing about a board; the message is one sentence."""
 
 
+@dataclass(frozen=True)
+class Part:
+    """What a part of a rule is about: patterns, of which any will do, or a square and its state."""
+
+    patterns: tuple[Pattern, ...] = ()
+    square: int = -1
+    state: str = ""
+
+    @property
+    def squares(self) -> set[int]:
+        """All that it names."""
+        if not self.patterns:
+            return {self.square}
+        return {square for p in self.patterns for square in (p.start, *p.run, p.end)}
+
+
 @cache
-def parse_part(rule: str, part: str) -> tuple[Pattern, ...] | tuple[int, str]:
-    """The patterns of a part, or its square and state. Raises ConditionError."""
-    if rule in ("pattern", "flip", "closed") and part in PATTERN_BY_NAME:
-        return (PATTERN_BY_NAME[part],)
-    if rule in ("line", "line-or-full", "flip", "closed") and SENSES.get(part):
-        return SENSES[part]
+def parse_part(rule: str, part: str, geometry: Geometry) -> Part:
+    """Raises ConditionError."""
+    if rule in ("pattern", "flip", "closed") and part in geometry.pattern_by_name:
+        return Part((geometry.pattern_by_name[part],))
+    if rule in ("line", "line-or-full", "flip", "closed") and geometry.senses.get(part):
+        return Part(geometry.senses[part])
     label, _, state = part.partition(" ")
-    if label in LABELS and (
+    if label in geometry.labels and (
         (rule == "disc" and state in DISC_STATES)
         or (rule in ("blank", "occupied", "played") and not state)
     ):
-        return LABELS.index(label), state or rule
-    raise ConditionError(f"{part!r} is no part of a rule {rule!r}")
+        return Part(square=geometry.square_of(label), state=state or rule)
+    raise ConditionError(f"{part!r} is no part of a rule {rule!r} on the {geometry} board")
 
 
-def tree_column(feature: str) -> int:
+def tree_column(question: str, geometry: Geometry) -> int:
     """The column of a tree's question. Raises ConditionError."""
-    if feature not in _TREE_COLUMN:
-        raise ConditionError(f"{feature!r} is no question of a tree")
-    return _TREE_COLUMN[feature]
+    column = tree_questions(geometry).get(question)
+    if column is None:
+        raise ConditionError(f"{question!r} is no question of a tree on the {geometry} board")
+    return column
 
 
-def tree_features(tree: Any) -> list[str]:
+def tree_features(tree: Any, geometry: Geometry) -> list[str]:
     """The questions of a nested tree, from the root on. Raises ConditionError if it is none."""
     if isinstance(tree, int | float) and not isinstance(tree, bool):
         return []
     if not isinstance(tree, list | tuple) or len(tree) != 3 or not isinstance(tree[0], str):
         raise ConditionError("a tree is a number or [question, where it is not, where it is]")
-    tree_column(tree[0])
-    return [tree[0], *tree_features(tree[1]), *tree_features(tree[2])]
+    tree_column(tree[0], geometry)
+    return [tree[0], *tree_features(tree[1], geometry), *tree_features(tree[2], geometry)]
 
 
 @dataclass(frozen=True)
 class Boards:
     """Positions as conditions see them; N positions, all on one device.
 
-    now, before: int8 [N, 64], the board after the move just played and before it, +1 mine, -1
-    theirs for the side that moves next. played: int64 [N], the move's square. turned: bool [N, 64].
-    ply: int64 [N], moves played, less 1. game: int64 [N].
+    now, before: int8 [N, squares], the board after the move just played and before it, +1 mine, -1
+    theirs for the side that moves next. played: int64 [N], the move's square. turned: bool [N,
+    squares]. ply: int64 [N], moves played, less 1. game: int64 [N].
     """
 
+    geometry: Geometry
     now: Tensor
     before: Tensor
     played: Tensor
@@ -113,31 +122,43 @@ class Boards:
         frame = played.movers[:, 1 : positions + 1].unsqueeze(-1)
         tokens = played.tokens[:, :positions].long()
         return cls(
+            geometry=played.geometry,
             now=(played.boards[:, 1 : positions + 1] * frame)[where],
             before=(played.boards[:, :positions] * frame)[where],
-            played=SQUARE_OF_TOKEN.to(tokens.device)[tokens][where],
+            played=played.geometry.square_of_token.to(tokens.device)[tokens][where],
             turned=played.flips[:, :positions][where],
             ply=ply,
             game=game + first_game,
         )
 
+    @property
+    def _tensors(self) -> tuple[Tensor, ...]:
+        """All fields behind the geometry."""
+        return self.now, self.before, self.played, self.turned, self.ply, self.game
+
     @classmethod
     def join(cls, parts: list["Boards"]) -> "Boards":
-        return cls(*(torch.cat([getattr(p, name) for p in parts]) for name in vars(parts[0])))
+        columns = zip(*(part._tensors for part in parts), strict=True)
+        return cls(parts[0].geometry, *map(torch.cat, columns))
 
     def cpu(self) -> "Boards":
         """The same on the CPU."""
-        return Boards(*(getattr(self, name).cpu() for name in vars(self)))
+        return Boards(self.geometry, *(tensor.cpu() for tensor in self._tensors))
 
     def __getitem__(self, rows: Tensor) -> "Boards":
         """Some of the positions, by number or mask."""
-        return Boards(*(getattr(self, name)[rows] for name in vars(self)))
+        return Boards(self.geometry, *(tensor[rows] for tensor in self._tensors))
+
+    @property
+    def here(self) -> Tensor:
+        """bool [N, squares]: which square was just played."""
+        squares = torch.arange(self.geometry.n_squares, device=self.now.device)
+        return self.played.unsqueeze(-1) == squares
 
     def features(self) -> Tensor:
-        """bool [N, 320]: TREE_FEATURES."""
-        squares = torch.arange(N_SQUARES, device=self.now.device)
-        here = self.played.unsqueeze(-1) == squares
-        return torch.cat([self.now == 1, self.now == -1, self.now == 0, here, self.turned], -1)
+        """bool [N, questions]: the answers to :func:`tree_questions`."""
+        states = (self.now == 1, self.now == -1, self.now == 0, self.here, self.turned)
+        return torch.cat(states, -1)
 
     def holds(self, rule: str, parts: tuple[str, ...]) -> Tensor:
         """bool [N]: where any of the parts holds. Raises ConditionError."""
@@ -147,20 +168,18 @@ class Boards:
         return met
 
     def _holds(self, rule: str, part: str) -> Tensor:
-        parsed = parse_part(rule, part)
-        if isinstance(parsed[0], Pattern):
-            met = torch.zeros(len(self), dtype=torch.bool, device=self.now.device)
-            for pattern in parsed:
-                assert isinstance(pattern, Pattern)
-                met |= self.meets(rule, pattern)
+        parsed = parse_part(rule, part, self.geometry)
+        if parsed.patterns:
+            met = torch.stack([self.meets(rule, p) for p in parsed.patterns]).any(0)
             return met | self.full(part) if rule == "line-or-full" else met
-        square, state = parsed
+        square, state = parsed.square, parsed.state
         if state == "played":
             return self.played == square
-        board = self.before if str(state).endswith("before") else self.now
+        board = self.before if state.endswith("before") else self.now
         if state in ("blank", "occupied"):
-            return (board[:, square] == 0) == (state == "blank")
-        return board[:, square] == (1 if str(state).startswith("mine") else -1)
+            empty = board[:, square] == 0
+            return empty if state == "blank" else ~empty
+        return board[:, square] == (1 if state.startswith("mine") else -1)
 
     def meets(self, rule: str, pattern: Pattern) -> Tensor:
         """bool [N]: where a rule about patterns holds for one of them."""
@@ -178,7 +197,8 @@ class Boards:
 
     def full(self, bracket: str) -> Tensor:
         """bool [N]: no square of a bracket, by its name, is empty."""
-        squares = [*BRACKET_BY_NAME[bracket].ends, *BRACKET_BY_NAME[bracket].run]
+        named = self.geometry.bracket_by_name[bracket]
+        squares = [*named.ends, *named.run]
         return (self.now[:, squares] != 0).all(-1)
 
     def flipped(self, pattern: Pattern) -> Tensor:
@@ -196,16 +216,15 @@ class Boards:
 
     def tree_values(self, tree: Any) -> Tensor:
         """float32 [N]: what a nested tree says. Raises ConditionError."""
-        tree_features(tree)
-        return _descend(tree, self.features())
+        tree_features(tree, self.geometry)
+        return self._descend(tree, self.features())
 
-
-def _descend(tree: Any, features: Tensor) -> Tensor:
-    if isinstance(tree, int | float):
-        return torch.full((len(features),), float(tree), device=features.device)
-    feature, without, having = tree
-    where = features[:, tree_column(feature)]
-    return torch.where(where, _descend(having, features), _descend(without, features))
+    def _descend(self, tree: Any, features: Tensor) -> Tensor:
+        if isinstance(tree, int | float):
+            return torch.full((len(features),), float(tree), device=features.device)
+        question, without, having = tree
+        where = features[:, tree_column(question, self.geometry)]
+        return torch.where(where, self._descend(having, features), self._descend(without, features))
 
 
 def there(played: Replay, positions: int) -> Tensor:
@@ -213,33 +232,32 @@ def there(played: Replay, positions: int) -> Tensor:
     return played.movers[:, 1 : positions + 1] != 0
 
 
-def in_words(rule: str, parts: tuple[str, ...]) -> str:
+def in_words(rule: str, parts: tuple[str, ...], geometry: Geometry) -> str:
     """A rule as a sentence without its end. Raises ConditionError."""
-    return " or ".join(_part_in_words(rule, part) for part in parts)
+    return " or ".join(_part_in_words(rule, part, geometry) for part in parts)
 
 
-def _part_in_words(rule: str, part: str) -> str:
-    parsed = parse_part(rule, part)
-    if not isinstance(parsed[0], Pattern):
-        square, state = parsed
-        label = LABELS[int(square)]
+def _part_in_words(rule: str, part: str, geometry: Geometry) -> str:
+    parsed = parse_part(rule, part, geometry)
+    if not parsed.patterns:
+        label, state = geometry.labels[parsed.square], parsed.state
         return {
             "played": f"{label} was just played",
             "blank": f"{label} is empty",
             "occupied": f"{label} holds a disc",
-        }.get(str(state)) or f"{label} is {state}".replace(" before", " before the last move")
-    if part in PATTERN_BY_NAME:
-        pattern = PATTERN_BY_NAME[part]
-        start, end = LABELS[pattern.start], LABELS[pattern.end]
-        run = " and ".join(LABELS[s] for s in pattern.run)
+        }.get(state) or f"{label} is {state}".replace(" before", " before the last move")
+    if part in geometry.pattern_by_name:
+        pattern = geometry.pattern_by_name[part]
+        start, end = geometry.labels[pattern.start], geometry.labels[pattern.end]
+        run = " and ".join(geometry.labels[s] for s in pattern.run)
         return {
             "pattern": f"{start} is empty, {run} theirs and {end} mine",
             "closed": f"{start} was just played, and {run} and {end} hold discs",
             "flip": f"{start} was just played and turned {run}, up to {end}",
         }[rule]
-    bracket = BRACKET_BY_NAME[part]
-    run = " and ".join(LABELS[s] for s in bracket.run)
-    ends = " and ".join(LABELS[s] for s in bracket.ends)
+    bracket = geometry.bracket_by_name[part]
+    run = " and ".join(geometry.labels[s] for s in bracket.run)
+    ends = " and ".join(geometry.labels[s] for s in bracket.ends)
     line = f"of {ends} one is empty and the other mine, with {run} between them theirs"
     return {
         "line": line,
@@ -249,11 +267,8 @@ def _part_in_words(rule: str, part: str) -> str:
     }[rule]
 
 
-def target_squares(rule: str, parts: tuple[str, ...]) -> list[int]:
+def target_squares(rule: str, parts: tuple[str, ...], geometry: Geometry) -> list[int]:
     """The squares whose move a rule is about; none where it is about discs or time."""
-    squares: list[int] = []
-    for part in parts:
-        parsed = parse_part(rule, part)
-        if rule in ("pattern", "line", "line-or-full"):
-            squares += [p.start for p in parsed if isinstance(p, Pattern)]
-    return sorted({s for s in squares if s in PLAYABLE})
+    if rule not in ("pattern", "line", "line-or-full"):
+        return []
+    return sorted({p.start for part in parts for p in parse_part(rule, part, geometry).patterns})

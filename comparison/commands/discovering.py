@@ -29,7 +29,7 @@ from comparison.training import reference
 from comparison.training.models import REFERENCE
 from extracted_rules import catalogue
 from extracted_rules.catalogue import RULES, Neuron
-from extracted_rules.othello.notation import square_of
+from extracted_rules.othello.geometry import Geometry
 from handbuilt.network.layout import LayoutError
 from handbuilt.network.transformer import OthelloGPT
 
@@ -139,25 +139,26 @@ def rules_command(
     _check_layer(asked.layer, known.header.sizes[0])
     if neuron is not None:
         chosen = [known.neuron(neuron)]
-        say(*catalogue.words(chosen[0]))
+        say(*catalogue.words(chosen[0], known.geometry))
     else:
-        square = None if asked.square is None else square_of(asked.square)
-        matching = catalogue.select(known.neurons, asked.layer, square, asked.kind, asked.min_f1)
+        square = None if asked.square is None else known.geometry.square_of(asked.square)
+        matching = catalogue.select(known, asked.layer, square, asked.kind, asked.min_f1)
         chosen = matching[: asked.most]
         if asked == Filter(most=asked.most):
             console.print(_overview(known))
-        console.print(_listed(chosen, f"{len(matching):,} neurons, the best {len(chosen)}"))
+        title = f"{len(matching):,} neurons, the best {len(chosen)}"
+        console.print(_listed(chosen, known.geometry, title))
     if out is not None:
         from comparison.reporting import rule_boards
 
-        rule_boards.draw_rules(chosen, f"Rules of {known.header.model}", out)
+        rule_boards.draw_rules(chosen, known.geometry, f"Rules of {known.header.model}", out)
         wrote(out)
 
 
-def _listed(neurons: list[Neuron], title: str) -> Table:
+def _listed(neurons: list[Neuron], geometry: Geometry, title: str) -> Table:
     table = Table("neuron", "rule", "active where", "F1", "control", "r2", title=title)
     for n in neurons:
         numbers = (n.f1 if n.other else None, n.control.f1 if n.control else None, n.r2)
         shown = ["" if number is None else f"{number:.3f}" for number in numbers]
-        table.add_row(*map(escape, (n.place, n.rule, catalogue.says(n))), *shown)
+        table.add_row(*map(escape, (n.place, n.rule, catalogue.says(n, geometry))), *shown)
     return table

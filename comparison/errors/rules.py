@@ -29,7 +29,7 @@ from extracted_rules.catalogue import Catalogue
 from extracted_rules.conditions import Boards, parse_part
 from extracted_rules.othello.game import replay
 from extracted_rules.othello.notation import CONTEXT, LABELS, N_SQUARES, PLAYABLE
-from extracted_rules.othello.patterns import PATTERNS, SYMMETRIES, Pattern
+from extracted_rules.othello.patterns import PATTERNS, SYMMETRIES
 
 #: Patterns that are needed (or tempt) more seldom than this have no rate to speak of.
 LEAST_CASES = 30
@@ -58,8 +58,7 @@ def strengths(catalogue: Catalogue) -> dict[str, Array]:
         if neuron.rule not in ("pattern", "line") or neuron.other is None:
             continue
         for part in neuron.parts:
-            for pattern in parse_part(neuron.rule, part):
-                assert isinstance(pattern, Pattern)
+            for pattern in parse_part(neuron.rule, part, catalogue.geometry).patterns:
                 i, phi = number[pattern], neuron.other.phi
                 found["best F1"][i] = max(found["best F1"][i], neuron.other.f1)
                 found["neurons"][i] += phi

@@ -68,14 +68,14 @@ class FoundNames:
     def _family(self, neuron: Neuron, square: int) -> str:
         label = self.geometry.labels[square]
         discs = {part.partition(" ")[0] for part in neuron.parts}
-        about = label in discs or square in target_squares(neuron.rule, neuron.parts)
+        about = label in discs or square in target_squares(neuron.rule, neuron.parts, self.geometry)
         return f"{neuron.rule} of {label}" if about else neuron.rule
 
     def neuron(self, layer: int, neuron: int) -> PartName:
         place, found = f"{layer}.n{neuron}", self.neurons.get(layer, {}).get(neuron)
         if found is None:
             return PartName(place, place, "")
-        sentence = says(found)
+        sentence = says(found, self.geometry)
         if found.parts:
             sentence = f"active where {sentence} (F1 {found.f1:.2f})"
         elif found.rule in ("clock", "tree") and found.r2 is not None:

@@ -31,7 +31,7 @@ def described(count: Tensor, total: Tensor, squares: Tensor) -> list[list[Head]]
     without groups."""
     found = []
     for layer, sums in enumerate(zip(count, total, squares, strict=True)):
-        roles = HeadRoles(total.shape[1])
+        roles = HeadRoles(*total.shape[1:3])
         roles.count, roles.total, roles.squares = sums
         found.append(roles.findings(layer))
     return found
@@ -46,7 +46,7 @@ def one_sided(sample: Sample) -> dict[tuple[int, int], str]:
 
 def evenly() -> Head:
     """What a head is held for that spreads its attention evenly."""
-    roles = HeadRoles(1)
+    roles = HeadRoles(1, CONTEXT)
     pattern = torch.ones(CONTEXT, CONTEXT).tril()
     pattern = pattern / pattern.sum(-1, keepdim=True)
     roles.add(pattern[None, None], torch.ones(1, CONTEXT, dtype=torch.bool))

@@ -20,7 +20,7 @@ from comparison.reading.boards import READ_GAMES
 from comparison.scoring.intervals import Ratio, ratio_by_game
 from comparison.scoring.measures import ThresholdChooser, score
 from extracted_rules.conditions import Boards
-from extracted_rules.discovery.layers import legal_patterns
+from extracted_rules.discovery.patterns import legal_patterns
 from extracted_rules.othello.game import stream_seed
 from extracted_rules.othello.notation import CONTEXT, N_SQUARES, PLAYABLE, TOKEN_OF_SQUARE
 from extracted_rules.othello.patterns import PATTERNS

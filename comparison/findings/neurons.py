@@ -23,9 +23,8 @@ from comparison.findings.definition import (
 )
 from comparison.findings.studied import Sample, Studied
 from comparison.scoring.intervals import GROUPS, Estimate, by_group, jackknife
-from extracted_rules.conditions import PATTERN_BY_NAME, SENSES, Boards
+from extracted_rules.conditions import Boards, parse_part
 from extracted_rules.discovery.candidates import Candidates, Family
-from extracted_rules.discovery.layers import flipped_patterns, legal_patterns
 from extracted_rules.discovery.neuron_rules import (
     DIFFERENCE_SUPPORT,
     R2_AT_LEAST,
@@ -33,6 +32,7 @@ from extracted_rules.discovery.neuron_rules import (
 )
 from extracted_rules.discovery.neurons import FEWEST, Array, Levels, Search, means, rows_of
 from extracted_rules.discovery.neurons import Found as Rule
+from extracted_rules.discovery.patterns import flipped_patterns, legal_patterns
 from extracted_rules.discovery.trees import fit_trees
 from extracted_rules.othello.notation import CONTEXT
 from extracted_rules.othello.patterns import PATTERNS, Pattern
@@ -155,7 +155,7 @@ class Detector:
 def only(boards: Boards, kinds: tuple[str, ...]) -> Candidates:
     """The candidates of some families; of the others there are none."""
     every = Candidates.over(boards)
-    none = Family("", (), ())
+    none = Family(boards.geometry, "", (), ())
     families = {name: f if name in kinds else none for name, f in every.families.items()}
     return Candidates(boards, families)
 
@@ -192,7 +192,9 @@ def _search(
     for rule in (rule for of_neuron in rules for rule in of_neuron):
         family = found.families[rule.family]
         parts = [family.parts[part] for part in rule.parts]
-        patterns = [p for part in parts for p in _patterns(part)]
+        patterns = [
+            p for part in parts for p in parse_part(family.rule, part, family.geometry).patterns
+        ]
         off, _ = means(rule, levels, family)
         yield Detector(
             layer,
@@ -203,10 +205,6 @@ def _search(
             _agreeing(rule, patterns, found, levels.activations[rule.neuron], fit.group),
             _agreeing(rule, patterns, other, checked[rule.neuron], seen.group),
         )
-
-
-def _patterns(part: str) -> tuple[Pattern, ...]:
-    return (PATTERN_BY_NAME[part],) if part in PATTERN_BY_NAME else SENSES[part]
 
 
 def _agreeing(

@@ -59,14 +59,14 @@ class Sample:
     def _run(self) -> tuple[list[Tensor], list[HeadRoles], Tensor]:
         """(the stream in the midst of every layer at the rows, [rows, d_model]; attention patterns
         of every group and layer; logits [rows, 61])."""
-        shape = self.model.shape
+        shape, context = self.model.shape, self.model.geometry.context
         parts: list[list[Tensor]] = [[] for _ in range(shape.n_layers)]
         roles, logits = [], []
         for tokens, rows in zip(
             self.tokens.tensor_split(GROUPS), self.there.tensor_split(GROUPS), strict=True
         ):
             here = rows.to(tokens.device)
-            of_layer = [HeadRoles(shape.n_heads) for _ in range(shape.n_layers)]
+            of_layer = [HeadRoles(shape.n_heads, context) for _ in range(shape.n_layers)]
 
             def keep(
                 name: str,

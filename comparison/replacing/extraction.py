@@ -33,6 +33,7 @@ from extracted_rules.discovery.neuron_rules import FEWEST_GAMES, THRESHOLDS, Lab
 from extracted_rules.errors import UserError
 from extracted_rules.files import whole_file
 from extracted_rules.othello.game import Replay, random_games, replay, stream_seed
+from extracted_rules.othello.geometry import Geometry
 from extracted_rules.othello.notation import CONTEXT
 from handbuilt.network.transformer import OthelloGPT
 
@@ -124,7 +125,7 @@ def extract(
     """
     settings.check()
     layers = layers or range(model.shape.n_layers)
-    kept = _Kept(work, probes.model, settings)
+    kept = _Kept(work, probes.model, settings, model.geometry)
     runs = [
         _Run.start(model, FINDING, settings.games, settings.seed),
         _Run.start(model, CHECKING, settings.checking, settings.seed),
@@ -157,6 +158,7 @@ def extract(
         found_on=Games(FINDING, settings.seed, settings.games, len(boards[0])),
         checked_on=Games(CHECKING, settings.seed, settings.checking, len(boards[1])),
         thresholds=THRESHOLDS,
+        board=model.geometry.size,
     )
     return Catalogue(header, tuple(findings))
 
@@ -216,8 +218,8 @@ def logit_directions(model: OthelloGPT, seed: int) -> Tensor:
 class _Kept:
     """What layers gave, a file each; the first line says of what model and with which settings."""
 
-    def __init__(self, folder: Path, model: str, settings: Settings) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, model: str, settings: Settings, geometry: Geometry) -> None:
+        self.folder, self.geometry = folder, geometry
         known = {"method": METHOD, "model": model, **asdict(settings), **THRESHOLDS}
         self.first = json.dumps(known)
         folder.mkdir(parents=True, exist_ok=True)
@@ -232,7 +234,7 @@ class _Kept:
             return None
         first, *lines = path.read_text(encoding="utf-8").splitlines() or [""]
         try:
-            return [of_line(line) for line in lines] if first == self.first else None
+            return [of_line(line, self.geometry) for line in lines] if first == self.first else None
         except CatalogueError as error:
             raise CatalogueError(f"{path} is damaged, delete it: {error}") from None
 

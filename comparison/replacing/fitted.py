@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
+from msgspec import structs
 from torch import Tensor
 
 from comparison.reading.boards import READ_GAMES
@@ -13,7 +14,6 @@ from extracted_rules.conditions import Boards, there
 from extracted_rules.discovery.grading import Reads
 from extracted_rules.discovery.heads import board_events
 from extracted_rules.discovery.predicting import (
-    NUMBERED,
     CaseMeans,
     Held,
     KernelReading,
@@ -23,6 +23,7 @@ from extracted_rules.discovery.predicting import (
     about_boards,
     board_numbers,
     frame_events,
+    numbered,
 )
 from extracted_rules.discovery.regression import Regression
 from extracted_rules.othello.game import Replay, random_games, replay
@@ -85,7 +86,7 @@ class Readings:
     @classmethod
     def of(cls, model: OthelloGPT, probes: Probes) -> "Readings":
         named: list[int] = []
-        squares = NUMBERED.tolist()
+        squares = numbered(model.geometry).tolist()
         if model.is_handbuilt:
             for family in model.layout.directions.families.values():
                 for place, member in enumerate(family.members, start=family.start):
@@ -191,7 +192,9 @@ def _kernel_numbers(kernels: KernelReading, how: str, held: Held, truth: Truth) 
 def dealt(neurons: list[Neuron], seed: int) -> list[Neuron]:
     """The same rules, each by chance given to another neuron that has one."""
     order = torch.randperm(len(neurons), generator=torch.Generator().manual_seed(seed)).tolist()
-    return [replace(neurons[o], neuron=n.neuron) for n, o in zip(neurons, order, strict=True)]
+    return [
+        structs.replace(neurons[o], neuron=n.neuron) for n, o in zip(neurons, order, strict=True)
+    ]
 
 
 class _Sums:
@@ -203,11 +206,13 @@ class _Sums:
         d_model, neurons, numbers = model.shape.d_model, model.shape.d_mlp, len(readings.squares)
         self.layer, self.readings = layer, readings
         known = [n for n in catalogue.neurons if n.layer == layer and about_boards(n)]
-        rules, others = Rules(known), Rules(dealt(known, seed))
+        geometry, plies = model.geometry, model.geometry.context
+        rules, others = Rules(known, geometry), Rules(dealt(known, seed), geometry)
         self.rules = {how: others if how == "control" else rules for how in USES}
-        self.kernels = KernelReading([k for k in catalogue.kernels if k.layer == layer])
-        self.reads = {how: Reads(r.about(readings.squares)) for how, r in self.rules.items()}
-        self.cases = {how: CaseMeans(len(r.exact)) for how, r in self.rules.items()}
+        kernels = [k for k in catalogue.kernels if k.layer == layer]
+        self.kernels = KernelReading(kernels, geometry)
+        self.reads = {how: Reads(r.about(readings.squares), plies) for how, r in self.rules.items()}
+        self.cases = {how: CaseMeans(len(r.exact), plies) for how, r in self.rules.items()}
         self.written = {how: Regression.zeros(CONTEXT, 3 * N_SQUARES, d_model) for how in USES}
         self.maps = {part: Regression.zeros(CONTEXT, numbers, d_model) for part in PARTS}
         self.total = torch.zeros(CONTEXT, neurons, dtype=torch.float64)

@@ -19,7 +19,7 @@ from comparison.replacing.replacement import finish, streams_of
 from comparison.scoring.intervals import Estimate, Ratio
 from comparison.scoring.measures import score
 from extracted_rules.catalogue import Catalogue
-from extracted_rules.conditions import PATTERN_BY_NAME, SENSES, Boards, there
+from extracted_rules.conditions import Boards, parse_part, there
 from extracted_rules.othello.game import Replay, random_games, replay
 from extracted_rules.othello.notation import CONTEXT, TOKEN_OF_SQUARE
 from extracted_rules.othello.patterns import Pattern
@@ -79,8 +79,7 @@ def neurons_of_patterns(
         if neuron.rule not in ("pattern", "line") or neuron.f1 < min_f1:
             continue
         for part in neuron.parts:
-            senses = (PATTERN_BY_NAME[part],) if part in PATTERN_BY_NAME else SENSES[part]
-            for pattern in senses:
+            for pattern in parse_part(neuron.rule, part, catalogue.geometry).patterns:
                 found.setdefault(pattern, []).append((neuron.layer, neuron.neuron))
     return found
 

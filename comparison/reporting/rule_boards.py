@@ -16,8 +16,8 @@ from matplotlib.patches import Circle, Rectangle
 from comparison.reporting.figures import save_figure
 from extracted_rules.catalogue import RULES, Neuron
 from extracted_rules.conditions import parse_part
+from extracted_rules.othello.geometry import Geometry, Pattern
 from extracted_rules.othello.notation import COLUMNS, N_SQUARES, square_of
-from extracted_rules.othello.patterns import Pattern
 
 MINE, THEIRS, MOVE = "#0072B2", "#D55E00", "#009E73"
 ANY = "0.7"
@@ -42,7 +42,7 @@ ON_LINES = {
 COLUMNS_OF_BOARDS = 5
 
 
-def draw_rules(neurons: Sequence[Neuron], title: str, path: Path) -> None:
+def draw_rules(neurons: Sequence[Neuron], geometry: Geometry, title: str, path: Path) -> None:
     """A board a neuron, with what its rule asks of squares; of a tree, the way to its highest leaf.
 
     Raises OSError.
@@ -57,7 +57,7 @@ def draw_rules(neurons: Sequence[Neuron], title: str, path: Path) -> None:
             axes.set_visible(False)
             continue
         _draw_board(axes)
-        _draw_rule(axes, neurons[number])
+        _draw_rule(axes, neurons[number], geometry)
     figure.suptitle(title, fontsize=11)
     figure.legend(handles=_key(), loc="outside lower center", ncols=4, frameon=False, fontsize=8)
     save_figure(figure, path)
@@ -74,7 +74,7 @@ def _draw_board(axes: Axes) -> None:
     axes.spines[:].set_visible(False)
 
 
-def _draw_rule(axes: Axes, neuron: Neuron) -> None:
+def _draw_rule(axes: Axes, neuron: Neuron, geometry: Geometry) -> None:
     fits = f"F1 {neuron.f1:.2f}" if neuron.other else f"r2 {neuron.r2 or 0:.2f}"
     axes.set_title(f"{neuron.place}: {neuron.rule}, {fits}", fontsize=8)
     if neuron.rule == "tree":
@@ -85,14 +85,14 @@ def _draw_rule(axes: Axes, neuron: Neuron) -> None:
         axes.text(4, 4, "\n".join(_wrapped(RULES[neuron.rule])), ha="center", va="center")
         return
     for part in neuron.parts:
-        parsed = parse_part(neuron.rule, part)
+        parsed = parse_part(neuron.rule, part, geometry)
         # Of a bracket, one of its two senses: the other has both ends exchanged.
-        if isinstance(parsed[0], Pattern):
+        if parsed.patterns:
             core = neuron.core is not None and part in neuron.core_parts
-            _draw_pattern(axes, parsed[0], neuron.rule, core)
+            _draw_pattern(axes, parsed.patterns[0], neuron.rule, core)
         else:
-            square, state = parsed
-            _draw_state(axes, int(square), "empty" if state == "blank" else str(state), True)
+            state = "empty" if parsed.state == "blank" else parsed.state
+            _draw_state(axes, parsed.square, state, True)
 
 
 def _draw_pattern(axes: Axes, pattern: Pattern, rule: str, core: bool) -> None:

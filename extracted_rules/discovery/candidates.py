@@ -10,9 +10,8 @@ import torch
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from extracted_rules.conditions import DISC_STATES, PATTERN_BY_NAME, SENSES, Boards
-from extracted_rules.othello.notation import LABELS, N_SQUARES, PLAYABLE
-from extracted_rules.othello.patterns import PATTERNS
+from extracted_rules.conditions import DISC_STATES, Boards
+from extracted_rules.othello.geometry import Geometry
 
 Rows = npt.NDArray[np.int32]
 
@@ -29,6 +28,7 @@ class Family:
     rows: for each part, the numbers of the positions in which it holds, ascending.
     """
 
+    geometry: Geometry
     rule: str
     parts: tuple[str, ...]
     rows: tuple[Rows, ...]
@@ -43,8 +43,9 @@ class Family:
         """The parts that are patterns, by their start square."""
         found: dict[int, list[int]] = {}
         for number, part in enumerate(self.parts):
-            if part in PATTERN_BY_NAME:
-                found.setdefault(PATTERN_BY_NAME[part].start, []).append(number)
+            if part in self.geometry.pattern_by_name:
+                start = self.geometry.pattern_by_name[part].start
+                found.setdefault(start, []).append(number)
         return found
 
 
@@ -57,7 +58,7 @@ class Candidates:
 
     @classmethod
     def over(cls, boards: Boards) -> "Candidates":
-        families = {name: Family(*_family(name, boards)) for name in (*RARE, *COMMON)}
+        families = {name: _family(name, boards) for name in (*RARE, *COMMON)}
         return cls(boards, families)
 
     @cached_property
@@ -110,13 +111,10 @@ def shuffled(boards: Boards, seed: int) -> Boards:
     return boards[rows]
 
 
-def _family(name: str, boards: Boards) -> tuple[str, tuple[str, ...], tuple[Rows, ...]]:
-    found = list(_conditions(name, boards))
-    return (
-        name.removesuffix("-either"),
-        tuple(part for part, _ in found),
-        tuple(rows for _, rows in found),
-    )
+def _family(name: str, boards: Boards) -> Family:
+    found = dict(_conditions(name, boards))
+    rule = name.removesuffix("-either")
+    return Family(boards.geometry, rule, tuple(found), tuple(found.values()))
 
 
 def _rows(mask: Tensor) -> Rows:
@@ -126,12 +124,13 @@ def _rows(mask: Tensor) -> Rows:
 
 def _conditions(name: str, boards: Boards) -> Iterator[tuple[str, Rows]]:
     """(part, rows) of a family. What holds nowhere is a part, too."""
+    geometry = boards.geometry
     if name in ("pattern", "flip", "closed"):
         yield from _patterns(name, boards)
     elif name in ("line", "line-or-full", "flip-either", "closed-either"):
         of_one = name.removesuffix("-either") if name.endswith("-either") else "pattern"
         single = dict(_patterns(of_one, boards))
-        for bracket, senses in SENSES.items():
+        for bracket, senses in geometry.senses.items():
             rows = [single[p.name] for p in senses]
             if name == "line-or-full":
                 rows.append(_rows(boards.full(bracket)))
@@ -140,20 +139,18 @@ def _conditions(name: str, boards: Boards) -> Iterator[tuple[str, Rows]]:
                 yield bracket, np.unique(np.concatenate(rows))
     elif name == "disc":
         for state in DISC_STATES:
-            for label in LABELS:
+            for label in geometry.labels:
                 part = f"{label} {state}"
                 yield part, _rows(boards.holds("disc", (part,)))
     else:
-        for square in PLAYABLE:
-            yield LABELS[square], _rows(boards.holds(name, (LABELS[square],)))
+        for label in (geometry.labels[square] for square in geometry.playable):
+            yield label, _rows(boards.holds(name, (label,)))
 
 
 def _patterns(name: str, boards: Boards) -> Iterator[tuple[str, Rows]]:
     """Patterns that make a square legal, or that the move just played turned or closed."""
-    for square in range(N_SQUARES):
-        mine = [p for p in PATTERNS if p.start == square]
-        if not mine:
-            continue
+    for square in boards.geometry.playable:
+        mine = [p for p in boards.geometry.patterns if p.start == square]
         open_to_it = boards.now[:, square] == 0 if name == "pattern" else boards.played == square
         where = open_to_it.nonzero().squeeze(-1)
         here = boards[where]

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from extracted_rules.catalogue import Finding
 from extracted_rules.othello.game import Replay
+from extracted_rules.othello.geometry import Geometry
 
 
 @dataclass(frozen=True)
@@ -19,9 +20,9 @@ class Surroundings:
     """A layer's weights, and what a write into the residual stream means there.
 
     weights: the block's parameters by their names within it, such as "mlp.W_out" [neurons, d_model]
-    or "attn.W_V" [heads, d_model, d_head]. squares: float32 [d_model, 64], how a write moves "mine
-    less theirs" as this layer's probes read it. logits: float32 [d_model, 60], how a write moves
-    the logit of each playable square, at the usual size of the stream before the unembedding.
+    or "attn.W_V" [heads, d_model, d_head]. squares: float32 [d_model, squares], how a write moves
+    "mine less theirs" as this layer's probes read it. logits: float32 [d_model, playable squares],
+    how a write moves the logit of each, at the usual size of the stream before the unembedding.
     """
 
     layer: int
@@ -29,14 +30,19 @@ class Surroundings:
     squares: Tensor
     logits: Tensor
 
+    @property
+    def geometry(self) -> Geometry:
+        """The board, by its moves."""
+        return Geometry.of_tokens(self.logits.shape[-1] + 1)
+
 
 @dataclass(frozen=True)
 class Batch:
     """Some games and what a layer did in them.
 
-    activations: by their names within the block, such as "mlp.hook_post" [games, 59, neurons],
-    "attn.hook_pattern" [games, heads, 59, 59] or "hook_resid_pre". checking: whether these are
-    games on which rules are checked, not found.
+    activations: by their names within the block, such as "mlp.hook_post" [games, context, neurons],
+    "attn.hook_pattern" [games, heads, context, context] or "hook_resid_pre". checking: whether
+    these are games on which rules are checked, not found.
     """
 
     activations: Mapping[str, Tensor]

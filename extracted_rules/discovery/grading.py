@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from extracted_rules.discovery.regression import Regression
-from extracted_rules.othello.notation import CONTEXT
+from extracted_rules.discovery.regression import Regression, ridge
 
 #: Every feature's sum of squares is raised by this share of it, and by a trifle for those that
 #: never vary: what others tell, or nobody, has no slope of its own.
@@ -30,15 +29,16 @@ def expected_gelu(mean: Tensor, variance: Tensor) -> Tensor:
 class Reads:
     """Sums over games for the neurons of some rules.
 
-    about: bool [F, rules], which of the numbers held of a board each rule may use.
+    about: bool [F, rules], which of the numbers held of a board each rule may use; plies: how many
+    there are.
     """
 
-    def __init__(self, about: Tensor) -> None:
+    def __init__(self, about: Tensor, plies: int) -> None:
         self.about = about
         features, rules = about.shape
-        self.sums = Regression.zeros(CONTEXT, features, rules)
+        self.sums = Regression.zeros(plies, features, rules)
         #: What each rule says: by ply, and times numbers, what its neuron reads, and itself.
-        self.said = torch.zeros(CONTEXT, rules, dtype=torch.float64)
+        self.said = torch.zeros(plies, rules, dtype=torch.float64)
         self.said_x = torch.zeros(features, rules, dtype=torch.float64)
         self.said_y, self.said_said = torch.zeros(2, rules, dtype=torch.float64)
 
@@ -56,8 +56,8 @@ class Reads:
     def solve(self) -> "Graded":
         """The best slopes around the means of each ply."""
         xx, xy, yy = self.sums.centred()
-        n = self.sums.n.clamp(min=1)[:, None]
-        said, x, y = self.said / n, self.sums.x / n, self.sums.y / n
+        x, y = self.sums.means
+        said = self.said / self.sums.n.clamp(min=1)[:, None]
         said_x = self.said_x - x.T @ self.said
         said_y = self.said_y - (y * self.said).sum(0)
         said_said = self.said_said - (said * self.said).sum(0)
@@ -70,8 +70,8 @@ class Reads:
                 [torch.cat([xx[used][:, used], apart], 1), torch.cat([apart.T, itself], 1)]
             )
             product = torch.cat([xy[used, rule], said_y[rule].view(1)])
-            ridge = torch.diag(RIDGE * square.diagonal().clamp(min=0) + TRIFLE)
-            best = torch.linalg.solve(square + ridge, product)
+            best = ridge(square, product[:, None], RIDGE * square.diagonal().clamp(min=0) + TRIFLE)
+            best = best.squeeze(-1)
             slopes[used, rule], steps[rule] = best[:-1], best[-1]
             left[rule] -= best @ (2 * product - square @ best)
         unknown = (left / self.sums.n.sum().clamp(min=1)).clamp(min=0)
@@ -81,8 +81,8 @@ class Reads:
 @dataclass(frozen=True)
 class Graded:
     """What :class:`Reads` found; float32. slopes: [F, rules]; steps: [rules], how much more is read
-    where a rule says 1 more; x [59, F], said [59, rules], y [59, rules]: means by ply; unknown:
-    [rules], the variance of what is read and not told."""
+    where a rule says 1 more; x [plies, F], said [plies, rules], y [plies, rules]: means by ply;
+    unknown: [rules], the variance of what is read and not told."""
 
     slopes: Tensor
     steps: Tensor

@@ -17,11 +17,10 @@ from torch import Tensor
 
 from extracted_rules.catalogue import Finding, Head, Kernel
 from extracted_rules.discovery.collecting import Batch, Surroundings
+from extracted_rules.discovery.regression import ridge, share
 from extracted_rules.othello.game import Replay
-from extracted_rules.othello.notation import CONTEXT, N_SQUARES, SQUARE_OF_TOKEN
+from extracted_rules.othello.geometry import Geometry
 
-#: Attention is described from this position on: before it, there are few lags to choose from.
-SETTLED_FROM = 10
 #: A head looks at one side if of its attention to moves behind it this much more goes there than
 #: to the other side ...
 ONE_SIDED = 0.5
@@ -30,21 +29,31 @@ LOOKS_BACK = 0.1
 #: A head looks at one place if this much of its attention rests there.
 RESTS = 0.5
 
-#: Squares on the border of the board, and all others: bool [64].
-RIM = torch.tensor([s % 8 in (0, 7) or s // 8 in (0, 7) for s in range(N_SQUARES)])
-WHERE = {"rim": RIM, "inner": ~RIM}
+#: Squares on the border of the board, and all others.
+WHERE = ("rim", "inner")
 
 #: What may have happened to a square at a ply: a disc was put down there, turned, or it stands
 #: there for the side that moves next or for the other one, neither put down nor turned just now.
 EVENTS = ("placed", "flipped", "mine", "theirs")
 
 
+def squares_where(geometry: Geometry) -> dict[str, Tensor]:
+    """bool [squares] of each of WHERE."""
+    return {"rim": geometry.rim, "inner": ~geometry.rim}
+
+
+def settled_from(context: int) -> int:
+    """Attention is described from this position on: before it, there are few lags to choose from.
+    It is 10 of the usual board's 59."""
+    return round(context / 6)
+
+
 class HeadRoles:
     """Attention patterns of one layer's heads, summed over games."""
 
-    def __init__(self, heads: int) -> None:
-        self.count = torch.zeros(CONTEXT, dtype=torch.float64)
-        self.total = torch.zeros(heads, CONTEXT, CONTEXT, dtype=torch.float64)
+    def __init__(self, heads: int, context: int) -> None:
+        self.count = torch.zeros(context, dtype=torch.float64)
+        self.total = torch.zeros(heads, context, context, dtype=torch.float64)
         self.squares = torch.zeros_like(self.total)
 
     def add(self, pattern: Tensor, there: Tensor) -> None:
@@ -64,7 +73,7 @@ class HeadRoles:
         mean = self.mean()
         # What the rounding of sums leaves below zero is no variance.
         spread = (self.squares / self.count.clamp(min=1)[:, None] - mean.square()).clamp(min=0)
-        evenly = torch.ones(CONTEXT, CONTEXT, dtype=torch.float64).tril()
+        evenly = torch.ones_like(mean[0]).tril()
         control = _shares(evenly / evenly.sum(-1, keepdim=True))
         seen = evenly.bool() & (self.count > 0)[:, None]
         found = []
@@ -79,7 +88,8 @@ class HeadRoles:
 
 def _shares(pattern: Tensor) -> dict[str, float]:
     """Where attention [query, key] goes, as shares, on average over settled positions."""
-    query, key = torch.meshgrid(torch.arange(CONTEXT), torch.arange(CONTEXT), indexing="ij")
+    places, settled = torch.arange(len(pattern)), settled_from(len(pattern))
+    query, key = torch.meshgrid(places, places, indexing="ij")
     lag, back = query - key, (key > 0) & (query > key)
     parts = {
         "even": back & (lag % 2 == 0),
@@ -87,9 +97,8 @@ def _shares(pattern: Tensor) -> dict[str, float]:
         "itself": lag == 0,
         "first": key == 0,
     }
-    rows = pattern[SETTLED_FROM:]
     shares = {
-        name: float((rows * part[SETTLED_FROM:]).sum(-1).mean()) for name, part in parts.items()
+        name: float((pattern * part)[settled:].sum(-1).mean()) for name, part in parts.items()
     }
     return {**shares, "even less odd": shares["even"] - shares["odd"]}
 
@@ -104,19 +113,20 @@ def _role(shares: dict[str, float]) -> str:
 
 
 def _by_lag(pattern: Tensor) -> Tensor:
-    """[CONTEXT - 1]: mean attention to the position so many plies ago, but for the first one."""
-    return torch.stack([pattern.diagonal(-lag)[1:].mean() for lag in range(CONTEXT - 1)])
+    """[context - 1]: mean attention to the position so many plies ago, but for the first one."""
+    return torch.stack([pattern.diagonal(-lag)[1:].mean() for lag in range(len(pattern) - 1)])
 
 
 def board_events(played: Replay) -> Tensor:
-    """int8 [B, 59, events, 64]: what happened to each square at each ply, as EVENTS names it, with
-    the colour of its disc: +1 black, -1 white, 0 where it did not happen."""
-    after = played.boards[:, 1 : CONTEXT + 1]
-    squares = SQUARE_OF_TOKEN.to(after.device)[played.tokens[:, :CONTEXT].long()]
-    placed = torch.nn.functional.one_hot(squares, N_SQUARES + 1)[..., :N_SQUARES].bool()
-    flipped = played.flips[:, :CONTEXT]
+    """int8 [B, context, events, squares]: what happened to each square at each ply, as EVENTS names
+    it, with the colour of its disc: +1 black, -1 white, 0 where it did not happen."""
+    context, n = played.geometry.context, played.geometry.n_squares
+    after = played.boards[:, 1 : context + 1]
+    squares = played.geometry.square_of_token.to(after.device)[played.tokens[:, :context].long()]
+    placed = torch.nn.functional.one_hot(squares, n + 1)[..., :n].bool()
+    flipped = played.flips[:, :context]
     stands = ~placed & ~flipped
-    next_mover = played.movers[:, 1 : CONTEXT + 1, None]
+    next_mover = played.movers[:, 1 : context + 1, None]
     mine, theirs = after == next_mover, after == -next_mover
     holds = torch.stack([placed, flipped, stands & mine, stands & theirs], 2)
     return after.unsqueeze(2) * holds
@@ -125,15 +135,15 @@ def board_events(played: Replay) -> Tensor:
 class Sums:
     """Sums of one regression for every lag and square; y has one column a head."""
 
-    def __init__(self, lags: int, features: int, heads: int) -> None:
+    def __init__(self, lags: int, squares: int, features: int, heads: int) -> None:
         sizes = ((), (features,), (heads,), (features, features), (features, heads), ())
         self.n, self.x, self.y, self.xx, self.xy, self.yy = (
-            torch.zeros(lags, N_SQUARES, *size, dtype=torch.float64) for size in sizes
+            torch.zeros(lags, squares, *size, dtype=torch.float64) for size in sizes
         )
 
     def add(self, lag: int, x: Tensor, y: Tensor, rows: int) -> None:
-        """x: float [64, features, rows]; y: float [64, heads, rows]; rows: how many count, as the
-        others are 0."""
+        """x: float [squares, features, rows]; y: float [squares, heads, rows]; rows: how many
+        count, as the others are 0."""
         self.n[lag] += rows
         self.x[lag] += x.sum(-1).cpu()
         self.y[lag] += y.sum(-1).cpu()
@@ -142,8 +152,8 @@ class Sums:
         self.yy[lag] += y.sum(1).square().sum(-1).cpu()
 
     def solve(self, squares: Tensor, features: slice) -> tuple[Tensor, Tensor]:
-        """(slopes [lags, features, heads] shared by some squares, bool [64], around each square's
-        own mean; sums of squares [lags, 2] of the sum over heads: explained, in all)."""
+        """(slopes [lags, features, heads] shared by some squares, bool [squares], around each
+        square's own mean; sums of squares [lags, 2] of the sum over heads: explained, in all)."""
         n = self.n[:, squares, None].clamp(min=1)
         x, y = self.x[:, squares, features], self.y[:, squares]
         xx, xy = self.xx[:, squares, features, features], self.xy[:, squares, features]
@@ -151,8 +161,7 @@ class Sums:
         xy = (xy - x.unsqueeze(-1) * y.unsqueeze(-2) / n[..., None]).sum(1)
         yy = (self.yy[:, squares] - y.sum(-1).square() / n[..., 0]).sum(1)
         # What never happened at a lag has no slope; a little ridge makes that 0.
-        ridge = 1e-9 * xx.diagonal(dim1=-2, dim2=-1).amax(-1)[:, None, None] + 1e-12
-        slopes = torch.linalg.solve(xx + ridge * torch.eye(xx.shape[-1], dtype=xx.dtype), xy)
+        slopes = ridge(xx, xy, 1e-9 * xx.diagonal(dim1=-2, dim2=-1).amax(-1, keepdim=True) + 1e-12)
         explained = (slopes.sum(-1) * xy.sum(-1)).sum(-1)
         return slopes, torch.stack([explained, yy.clamp(min=0)], -1)
 
@@ -165,24 +174,24 @@ class LagKernels:
     source: heads rest on it. The *control* is the same with events of other games.
     """
 
-    def __init__(self, heads: int, events: Sequence[str] = EVENTS) -> None:
-        self.events = tuple(events)
+    def __init__(self, heads: int, geometry: Geometry, events: Sequence[str] = EVENTS) -> None:
+        self.geometry, self.events = geometry, tuple(events)
         # Events first, then those of other games.
-        self.sums = Sums(CONTEXT, 2 * len(events), heads)
+        self.sums = Sums(geometry.context, geometry.n_squares, 2 * len(events), heads)
         self._true, self._control = slice(len(events)), slice(len(events), None)
 
     def add(self, pattern: Tensor, told: Tensor, events: Tensor, reader: Tensor) -> None:
         """Add some games, of T positions.
 
-        pattern: float [B, heads, T, T]. told: float [B, T, heads, 64], each head's value at a
-        position, through its output weights, along the squares' directions. events: [B, T, events,
-        64], with colours: +1 black, -1 white. reader: [B, T], the colour in whose frame a position
-        reads the board, or 0 to leave it out.
+        pattern: float [B, heads, T, T]. told: float [B, T, heads, squares], each head's value at
+        a position, through its output weights, along the squares' directions. events: [B, T,
+        events, squares], with colours: +1 black, -1 white. reader: [B, T], the colour in whose
+        frame a position reads the board, or 0 to leave it out.
         """
         both = torch.cat([events, events.roll(1, 0)], 2).to(told)
         # Squares first, positions last: what is multiplied lies side by side.
         happened, values = (t.permute(3, 2, 0, 1).contiguous() for t in (both, told))
-        for lag in range(min(pattern.shape[-1], CONTEXT) - 1):
+        for lag in range(min(pattern.shape[-1], len(self.sums.n)) - 1):
             reads = reader[:, lag + 1 :].to(told)
             source = slice(1, told.shape[1] - lag)
             weights = pattern.diagonal(-lag, 2, 3)[..., 1:].transpose(0, 1) * (reads != 0)
@@ -191,20 +200,20 @@ class LagKernels:
             self.sums.add(lag, x, y, int((reads != 0).sum()))
 
     def by_head(self, where: Tensor) -> Tensor:
-        """float64 [lags, events, heads] over some squares, bool [64]."""
+        """float64 [lags, events, heads] over some squares, bool [squares]."""
         return self.sums.solve(where, self._true)[0]
 
     def findings(self, layer: int) -> list[Kernel]:
         """The kernels of each event, heads added up, for squares on the rim and for inner ones."""
         found = []
-        for where, squares in WHERE.items():
+        for where, squares in squares_where(self.geometry).items():
             slopes, explained = self.sums.solve(squares, self._true)
             chance, by_chance = self.sums.solve(squares, self._control)
             # Lags at which anything was seen at all.
-            lags = [lag for lag in range(CONTEXT) if bool(self.sums.n[lag].any())]
+            lags = [lag for lag, n in enumerate(self.sums.n) if bool(n.any())]
             r2 = {
-                "r2": _share(explained[lags].sum(0)),
-                "r2 control": _share(by_chance[lags].sum(0)),
+                "r2": share(*explained[lags].unbind(-1)),
+                "r2 control": share(*by_chance[lags].unbind(-1)),
             }
             for number, event in enumerate(self.events):
                 kernel, control = (
@@ -212,11 +221,6 @@ class LagKernels:
                 )
                 found.append(Kernel(layer, event, "both", where, tuple(lags), kernel, control, r2))
         return found
-
-
-def _share(explained_of_all: Tensor) -> float:
-    explained, total = explained_of_all.tolist()
-    return explained / total if total > 0 else 0.0
 
 
 class HeadCollector:
@@ -235,10 +239,11 @@ class HeadCollector:
             return
         pattern, v = batch.activations["attn.hook_pattern"], batch.activations["attn.hook_v"]
         heads = pattern.shape[1]
-        self.roles = self.roles or HeadRoles(heads)
-        self.kernels = self.kernels or LagKernels(heads)
+        geometry = batch.played.geometry
+        self.roles = self.roles or HeadRoles(heads, geometry.context)
+        self.kernels = self.kernels or LagKernels(heads, geometry)
         # Probes tell mine from theirs for the side that moves next.
-        reader = batch.played.movers[:, 1 : CONTEXT + 1]
+        reader = batch.played.movers[:, 1 : geometry.context + 1]
         self.roles.add(pattern, reader != 0)
         towards = self.around.weights["attn.W_O"].to(v) @ self.around.squares.to(v)
         told = torch.einsum("bthd,hds->bths", v, towards)

@@ -7,10 +7,11 @@ the neuron.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+from msgspec.structs import replace
 from torch import Tensor
 
 from extracted_rules.catalogue import Finding, Neuron
@@ -30,7 +31,7 @@ from extracted_rules.discovery.neurons import (
     means,
 )
 from extracted_rules.discovery.trees import Trees, fit_trees
-from extracted_rules.othello.notation import LABELS, PLAYABLE
+from extracted_rules.othello.geometry import Geometry
 
 #: How much better than its control a yes-or-no rule must correlate with a neuron.
 PHI_ABOVE_CONTROL = 0.15
@@ -206,6 +207,10 @@ class _Description:
     activation: Array
     neuron: int
 
+    @property
+    def geometry(self) -> Geometry:
+        return self.where.geometry
+
     def finding(
         self,
         rules: list[Found],
@@ -249,7 +254,7 @@ class _Description:
                 rule="tree",
                 r2=tree_r2,
                 r2_control=float(trees.control_r2[neuron]),
-                tree=trees.pruned.nested(neuron),
+                tree=trees.pruned.nested(neuron, self.geometry),
             )
         else:
             return described
@@ -298,21 +303,23 @@ class _Description:
             off=off,
             strength=on - off,
             r2=checked.r2,
-            tree=trees.pruned.nested(self.neuron) if beside else None,
+            tree=trees.pruned.nested(self.neuron, self.geometry) if beside else None,
         )
-        return self._with_effects(described, on - off, target_squares(family.rule, parts))
+        targets = target_squares(family.rule, parts, self.geometry)
+        return self._with_effects(described, on - off, targets)
 
     def _with_effects(self, described: Neuron, strength: float, targets: list[int]) -> Neuron:
         """With what the neuron adds to logits and squares: the rule's own and those it moves
         most."""
         written = self.where.weights["mlp.W_out"][self.neuron].float().cpu() * strength
         logits, squares = written @ self.where.logits.cpu(), written @ self.where.squares.cpu()
-        named = [PLAYABLE.index(square) for square in targets]
+        labels, playable = self.geometry.labels, self.geometry.playable
+        named = [playable.index(square) for square in targets]
         most = logits.abs().topk(KEPT_EFFECTS).indices.tolist()
         moved = squares.abs().topk(KEPT_EFFECTS).indices.tolist()
         shown = dict.fromkeys([*named, *most])
         return replace(
             described,
-            logits={LABELS[PLAYABLE[i]]: float(logits[i]) for i in shown},
-            squares={LABELS[i]: float(squares[i]) for i in moved},
+            logits={labels[playable[i]]: float(logits[i]) for i in shown},
+            squares={labels[i]: float(squares[i]) for i in moved},
         )

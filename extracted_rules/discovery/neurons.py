@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from extracted_rules.catalogue import Score
-from extracted_rules.conditions import PATTERN_BY_NAME, SENSES
 from extracted_rules.discovery.candidates import Candidates, Family, Rows
 
 Counts = npt.NDArray[np.int64]
@@ -197,7 +196,8 @@ class Search:
             yield self._found(name, neuron, (part,), family.rows[part], levels)
         if name not in UNIONS:
             return
-        starts = dict.fromkeys(PATTERN_BY_NAME[family.parts[part]].start for part in tried.tolist())
+        patterns = family.geometry.pattern_by_name
+        starts = dict.fromkeys(patterns[family.parts[part]].start for part in tried.tolist())
         for start in list(starts)[:STARTS]:
             chosen = self._union(neuron, family, family.of_start[start], excited, levels)
             if len(chosen) > 1:
@@ -272,7 +272,7 @@ class Search:
                 continue
             families = self.candidates.families
             name = families[single].parts[one.parts[0]]
-            senses = SENSES[families[both].parts[either.parts[0]]]
+            senses = families[both].geometry.senses[families[both].parts[either.parts[0]]]
             if name not in [p.name for p in senses] or either.r2 > one.r2:
                 continue
             (other,) = (p.name for p in senses if p.name != name)

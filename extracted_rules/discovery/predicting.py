@@ -8,6 +8,7 @@ by lag kernels. Everything is worked out on games of its own, as sums.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -15,11 +16,10 @@ from torch import Tensor
 from extracted_rules.catalogue import YES_OR_NO, Kernel, Neuron, squares_of
 from extracted_rules.conditions import DISC_STATES, Boards, parse_part, tree_column
 from extracted_rules.discovery.grading import Graded
-from extracted_rules.discovery.heads import EVENTS, WHERE
-from extracted_rules.discovery.layers import closed_patterns, flipped_patterns, legal_patterns
+from extracted_rules.discovery.heads import EVENTS, WHERE, squares_where
+from extracted_rules.discovery.patterns import closed_patterns, flipped_patterns, legal_patterns
 from extracted_rules.discovery.regression import Regression
-from extracted_rules.othello.notation import CONTEXT, N_SQUARES
-from extracted_rules.othello.patterns import PATTERNS, Pattern
+from extracted_rules.othello.geometry import Geometry
 
 #: The longest path in a tree, and the leaves that it can lead to.
 DEPTH = 5
@@ -33,13 +33,11 @@ OFTEN = 10.0
 #: and so many in all as much as the neuron's mean.
 SELDOM = 1.0
 
-_ROW = {pattern: row for row, pattern in enumerate(PATTERNS)}
 _SQUARE_STATES = (*DISC_STATES, "blank", "occupied", "played")
 
 
 def conditions(boards: Boards) -> Tensor:
     """bool [N, columns]: every part that a rule may have; :func:`_columns_of` finds a part's."""
-    squares = torch.arange(N_SQUARES, device=boards.now.device)
     states = {
         "mine": boards.now == 1,
         "theirs": boards.now == -1,
@@ -47,7 +45,7 @@ def conditions(boards: Boards) -> Tensor:
         "theirs before": boards.before == -1,
         "blank": boards.now == 0,
         "occupied": boards.now != 0,
-        "played": boards.played.unsqueeze(-1) == squares,
+        "played": boards.here,
     }
     return torch.cat(
         [
@@ -60,14 +58,18 @@ def conditions(boards: Boards) -> Tensor:
     )
 
 
-def _columns_of(rule: str, part: str) -> list[int]:
-    parsed = parse_part(rule, part)
-    first = len(PATTERNS) * {"flip": 1, "closed": 2}.get(rule, 0)
-    patterns = [p for p in parsed if isinstance(p, Pattern)]
-    if patterns:
-        return [first + _ROW[pattern] for pattern in patterns]
-    square, state = parsed
-    return [3 * len(PATTERNS) + N_SQUARES * _SQUARE_STATES.index(str(state)) + int(str(square))]
+@cache
+def _row_of(geometry: Geometry) -> dict[str, int]:
+    return {pattern.name: row for row, pattern in enumerate(geometry.patterns)}
+
+
+def _columns_of(rule: str, part: str, geometry: Geometry) -> list[int]:
+    parsed, patterns = parse_part(rule, part, geometry), len(geometry.patterns)
+    if parsed.patterns:
+        first = patterns * {"flip": 1, "closed": 2}.get(rule, 0)
+        return [first + _row_of(geometry)[pattern.name] for pattern in parsed.patterns]
+    state = _SQUARE_STATES.index(parsed.state)
+    return [3 * patterns + geometry.n_squares * state + parsed.square]
 
 
 def about_boards(neuron: Neuron) -> bool:
@@ -76,22 +78,25 @@ def about_boards(neuron: Neuron) -> bool:
 
 
 class Rules:
-    """The rules of some of a layer's neurons.
+    """The rules of some of a layer's neurons, for boards of a geometry.
 
     exact, graded: int64, the neurons whose rules are about what moves tell exactly, and those whose
     rules are about discs, trees behind the others; in the order of the columns of :meth:`answers`.
     """
 
-    def __init__(self, neurons: Sequence[Neuron]) -> None:
+    def __init__(self, neurons: Sequence[Neuron], geometry: Geometry) -> None:
+        self.geometry = geometry
         exact = [n for n in neurons if n.rule in EXACT]
         discs = [n for n in neurons if n.rule in YES_OR_NO and n.rule not in EXACT]
         trees = [n for n in neurons if n.rule == "tree"]
         self.exact, self.graded = (
             torch.tensor([n.neuron for n in some]).long() for some in (exact, [*discs, *trees])
         )
-        self._squares = [sorted(squares_of(n)) for n in (*discs, *trees)]
+        self._squares = [sorted(squares_of(n, geometry)) for n in (*discs, *trees)]
         met = [*exact, *discs]
-        wanted = [sorted({c for p in n.parts for c in _columns_of(n.rule, p)}) for n in met]
+        wanted = [
+            sorted({c for p in n.parts for c in _columns_of(n.rule, p, geometry)}) for n in met
+        ]
         self._asked = torch.tensor(sorted({c for w in wanted for c in w}), dtype=torch.int64)
         place = {int(column): row for row, column in enumerate(self._asked)}
         self._parts = torch.zeros(len(place), len(met))
@@ -112,7 +117,7 @@ class Rules:
 
         squares: int64 [F], the square that each number is about, or -1.
         """
-        named = torch.zeros(N_SQUARES + 1, len(self._squares), dtype=torch.bool)
+        named = torch.zeros(self.geometry.n_squares + 1, len(self._squares), dtype=torch.bool)
         named[-1] = True
         for number, of_rule in enumerate(self._squares):
             named[of_rule, number] = True
@@ -129,7 +134,7 @@ class Rules:
         if depth == DEPTH:
             raise ValueError(f"a tree deeper than {DEPTH} questions")
         question, without, having = tree
-        self._questions[number, node] = tree_column(question)
+        self._questions[number, node] = tree_column(question, self.geometry)
         self._plant(without, number, 2 * node + 1, depth + 1)
         self._plant(having, number, 2 * node + 2, depth + 1)
 
@@ -152,8 +157,8 @@ class Rules:
 class CaseMeans:
     """Mean activations of neurons with exact rules, where they hold and where not, by ply; sums."""
 
-    def __init__(self, rules: int) -> None:
-        self.count = torch.zeros(CONTEXT, 2, rules, dtype=torch.float64)
+    def __init__(self, rules: int, plies: int) -> None:
+        self.count = torch.zeros(plies, 2, rules, dtype=torch.float64)
         self.total = torch.zeros_like(self.count)
 
     def add(self, holds: Tensor, activations: Tensor, ply: Tensor) -> None:
@@ -167,7 +172,7 @@ class CaseMeans:
         does."""
         mean = self.total.sum((0, 1)) / self.count.sum((0, 1)).clamp(min=1)
         overall = (self.total.sum(0) + SELDOM * mean) / (self.count.sum(0) + SELDOM)
-        group = torch.arange(CONTEXT) // PLIES
+        group = torch.arange(len(self.total)) // PLIES
         sums = torch.zeros(2, int(group[-1]) + 1, *overall.shape, dtype=torch.float64)
         sums[0].index_add_(0, group, self.total)
         sums[1].index_add_(0, group, self.count)
@@ -184,7 +189,7 @@ class Held:
 
 @dataclass(frozen=True)
 class Predicted:
-    """What rules say of all of a layer's neurons: means float32 [59, neurons] by ply; values of the
+    """What rules say of all of a layer's neurons: means float32 [plies, neurons]; values of the
     exact rules, as :meth:`CaseMeans.values` gives them; reads of the graded ones."""
 
     rules: Rules
@@ -210,7 +215,8 @@ class Predicted:
 
 @dataclass(frozen=True)
 class Linear:
-    """A linear map around the means of each ply: slopes float32 [F, O], x [59, F], y [59, O]."""
+    """A linear map around the means of each ply: slopes float32 [F, O], x [plies, F] and y [plies,
+    O]."""
 
     slopes: Tensor
     x: Tensor
@@ -225,8 +231,7 @@ class Linear:
             _, axes = torch.linalg.eigh(slopes.T @ xx @ slopes)
             largest = axes[:, max(axes.shape[1] - rank, 0) :]
             slopes = slopes @ largest @ largest.T
-        n = sums.n.clamp(min=1)[:, None]
-        return cls(slopes.float(), (sums.x / n).float(), (sums.y / n).float())
+        return cls(slopes.float(), *(mean.float() for mean in sums.means))
 
     def __call__(self, x: Tensor, ply: Tensor) -> Tensor:
         """float32 [N, O] of x [N, F] at plies [N]."""
@@ -234,31 +239,32 @@ class Linear:
         return y_mean[ply] + (x - x_mean[ply]) @ slopes
 
 
-#: The square that each of :func:`board_numbers` is about.
-NUMBERED = torch.arange(N_SQUARES).repeat(4)
+def numbered(geometry: Geometry) -> Tensor:
+    """int64 [4 * squares]: the square that each of :func:`board_numbers` is about."""
+    return torch.arange(geometry.n_squares).repeat(4)
 
 
 def board_numbers(
     boards: Boards, colours: Tensor | None = None, turned: Tensor | None = None
 ) -> Tensor:
-    """float32 [N, 256]: of every square mine less theirs, and turned, as the board has it or, where
-    they are given, [N, 64], as surely as they are held; then whether it is blank, and the move."""
-    squares = torch.arange(N_SQUARES, device=boards.now.device)
+    """float32 [N, 4 * squares]: of every square mine less theirs, and turned, as the board has it
+    or, where they are given, [N, squares], as surely as they are held; then whether it is blank,
+    and the move."""
     columns = (
         boards.now if colours is None else colours,
         boards.turned if turned is None else turned,
         boards.now == 0,
-        boards.played.unsqueeze(-1) == squares,
+        boards.here,
     )
     return torch.cat([column.float() for column in columns], -1)
 
 
 def frame_events(held: Held) -> Tensor:
-    """float32 [N, events, 64] in the order of EVENTS: how surely something happened to a square,
-    with the sign of the disc there, in the frame of the side that moves next, if nobody passes."""
-    boards, squares = held.boards, torch.arange(N_SQUARES, device=held.numbers.device)
-    colours, turned = held.numbers[:, :N_SQUARES], held.numbers[:, N_SQUARES : 2 * N_SQUARES]
-    placed = boards.played.unsqueeze(-1) == squares
+    """float32 [N, events, squares] in the order of EVENTS: how surely something happened to a
+    square, with the sign of the disc there, in the frame of the side that moves next, if nobody
+    passes."""
+    boards, n = held.boards, held.boards.geometry.n_squares
+    colours, turned, placed = held.numbers[:, :n], held.numbers[:, n : 2 * n], boards.here
     stood = (boards.now != 0) & ~placed
     turned = turned.clamp(0, 1) * stood
     stands = colours.clamp(-1, 1) * stood * (1 - turned)
@@ -268,25 +274,26 @@ def frame_events(held: Held) -> Tensor:
 class KernelReading:
     """What a layer's lag kernels say of squares' "mine less theirs"."""
 
-    def __init__(self, kernels: Sequence[Kernel]) -> None:
-        #: float32 [events, where, 59, 59] by reader and source; position 0 is no source.
-        self.weights = torch.zeros(len(EVENTS), len(WHERE), CONTEXT, CONTEXT)
-        lag = torch.arange(CONTEXT)[:, None] - torch.arange(CONTEXT)
+    def __init__(self, kernels: Sequence[Kernel], geometry: Geometry) -> None:
+        self.squares, context = squares_where(geometry), geometry.context
+        #: float32 [events, where, context, context] by reader and source; position 0 is no source.
+        self.weights = torch.zeros(len(EVENTS), len(WHERE), context, context)
+        lag = torch.arange(context)[:, None] - torch.arange(context)
         for kernel in kernels:
             if kernel.event in EVENTS and kernel.where in WHERE:
-                by_lag = torch.zeros(CONTEXT)
+                by_lag = torch.zeros(context)
                 by_lag[list(kernel.lags)] = torch.tensor(kernel.by_lag)
                 seen = torch.where(lag >= 0, by_lag[lag.clamp(min=0)], 0.0)
-                place = EVENTS.index(kernel.event), list(WHERE).index(kernel.where)
-                self.weights[place] = seen
+                self.weights[EVENTS.index(kernel.event), WHERE.index(kernel.where)] = seen
         self.weights[..., 0] = 0
 
     def __call__(self, events: Tensor, reader: Tensor) -> Tensor:
-        """float32 [B, 59, 64] of events [B, 59, events, 64] with colours, for readers of a colour
-        [B, 59]."""
-        read = torch.zeros(len(events), CONTEXT, N_SQUARES, device=events.device)
-        for number, squares in enumerate(WHERE.values()):
-            told = events[..., squares.to(events.device)].float()
+        """float32 [B, context, squares] of events [B, context, events, squares] with colours, for
+        readers of a colour [B, context]."""
+        read = torch.zeros(*events.shape[:2], events.shape[-1], device=events.device)
+        for number, where in enumerate(WHERE):
+            squares = self.squares[where].to(events.device)
             weights = self.weights[:, number].to(events.device)
-            read[..., squares.to(events.device)] = torch.einsum("etu,bues->bts", weights, told)
+            told = events[..., squares].float()
+            read[..., squares] = torch.einsum("etu,bues->bts", weights, told)
         return read * reader.unsqueeze(-1)

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from extracted_rules.catalogue import rounded
-from extracted_rules.conditions import TREE_FEATURES
+from extracted_rules.conditions import tree_questions
+from extracted_rules.othello.geometry import Geometry
 
 DEPTH = 5
 #: No leaf holds fewer positions.
@@ -54,15 +55,15 @@ class Trees:
             row.copy_(torch.tensor(nodes))
         return Trees(split, self.value, self.gain)
 
-    def nested(self, neuron: int) -> Any:
+    def nested(self, neuron: int, geometry: Geometry) -> Any:
         """``[question, where it is not, where it is]``, as a catalogue writes it; or a number."""
+        questions = tuple(tree_questions(geometry))
         split, value = self.split[neuron].tolist(), self.value[neuron].tolist()
 
         def below(node: int) -> Any:
             if node >= len(split) or split[node] < 0:
                 return rounded(value[node])
-            feature = TREE_FEATURES[split[node]]
-            return feature, below(2 * node + 1), below(2 * node + 2)
+            return questions[split[node]], below(2 * node + 1), below(2 * node + 2)
 
         return below(0)
 

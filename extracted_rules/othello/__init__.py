@@ -1,1 +1,1 @@
-"""The game on tensors: squares, tokens, the engine, lines, game files."""
+"""The game on tensors: geometries, the engine, positions, how games are written and drawn."""

@@ -148,6 +148,12 @@ class Geometry:
         return tuple(s for s in range(self.n_squares) if s not in self.centre)
 
     @cached_property
+    def rim(self) -> Tensor:
+        """bool [n_squares]: the squares on the border of the board."""
+        inside = torch.zeros(self.size - 2, self.size - 2, dtype=torch.bool)
+        return torch.nn.functional.pad(inside, (1, 1, 1, 1), value=True).flatten()
+
+    @cached_property
     def square_of_token(self) -> Tensor:
         """int64 [n_tokens]: the square of each token; token 0 maps to one past the board."""
         return torch.tensor([self.n_squares, *self.playable])

@@ -1,10 +1,10 @@
 """``handbuilt extract`` and ``rules`` as a person types them."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from msgspec.structs import replace
 from torch import Tensor
 
 from comparison.commands import discovering

@@ -1,16 +1,16 @@
 """What was compiled into a hand-built model, and whether an extraction found it."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from msgspec.structs import replace
 
 from comparison.reading.probes import STATES, Probes, fingerprint
 from comparison.replacing.extraction import Settings, extract
 from extracted_rules.catalogue import Catalogue, Games, Header, Neuron, Score, squares_of
-from extracted_rules.conditions import BRACKET_BY_NAME, PATTERN_BY_NAME
-from extracted_rules.othello.notation import LABELS, N_SQUARES, square_of
+from extracted_rules.othello.geometry import Geometry
 from handbuilt.network.transformer import OthelloGPT
 
 GOOD = Score(1.0, 1.0, 1.0, 1.0)
@@ -30,7 +30,7 @@ FAMILIES = {
 
 def no_probes(model: OthelloGPT) -> Probes:
     """Probes that read nothing, for what needs none."""
-    rows = (model.shape.n_layers, model.shape.d_model + 1, N_SQUARES)
+    rows = (model.shape.n_layers, model.shape.d_model + 1, model.geometry.n_squares)
     states = torch.zeros(*rows, len(STATES))
     return Probes(fingerprint(model), 0, 0, states, torch.zeros(rows))
 
@@ -46,7 +46,10 @@ def about(model: OthelloGPT, *findings: Neuron) -> Catalogue:
     """A catalogue of a model that holds these findings."""
     shape = model.shape
     sizes = (shape.n_layers, shape.n_heads, shape.d_mlp)
-    return Catalogue(Header("planted", fingerprint(model), sizes, GAMES, GAMES, {}), findings)
+    header = Header(
+        "planted", fingerprint(model), sizes, GAMES, GAMES, {}, board=model.geometry.size
+    )
+    return Catalogue(header, findings)
 
 
 def rule(layer: int, neuron: int, kind: str, *parts: str) -> Neuron:
@@ -57,14 +60,14 @@ def rule(layer: int, neuron: int, kind: str, *parts: str) -> Neuron:
 def as_compiled(model: OthelloGPT) -> Catalogue:
     """All named neurons of a hand-built model, each with a rule about the squares that its name
     says; one that is about no square is about any."""
-    found = []
+    found, geometry = [], model.geometry
     for layer, slots in enumerate(model.layout.neurons):
         for family in slots.families.values():
             for place, member in enumerate(family.members, start=family.start):
-                kind, part = "disc", f"{member or LABELS[0]} mine"
-                if member in BRACKET_BY_NAME:
+                kind, part = "disc", f"{member or geometry.labels[0]} mine"
+                if member in geometry.bracket_by_name:
                     kind, part = "line" if family.name.startswith("line") else "flip", member
-                elif member in PATTERN_BY_NAME:
+                elif member in geometry.pattern_by_name:
                     kind, part = "pattern", member
                 found.append(rule(layer, place, kind, part))
     return about(model, *found)
@@ -92,7 +95,8 @@ def agreement(model: OthelloGPT, neurons: Iterable[Neuron]) -> dict[str, Agreeme
             kind, right = "unused", neuron.rule == "silent"
         elif family in FAMILIES:
             kind = family
-            right = neuron.rule in _kinds(family) and squares_of(core(neuron)) == _squares(member)
+            squares = squares_of(core(neuron), model.geometry)
+            right = neuron.rule in _kinds(family) and squares == _squares(member, model.geometry)
         else:
             continue
         counted = found.setdefault(kind, Agreement())
@@ -116,6 +120,6 @@ def _kinds(family: str) -> tuple[str, ...]:
     return wider.get(kind, (kind,))
 
 
-def _squares(member: str) -> set[int]:
-    bracket = BRACKET_BY_NAME.get(member)
-    return {*bracket.ends, *bracket.run} if bracket else {square_of(member)}
+def _squares(member: str, geometry: Geometry) -> set[int]:
+    bracket = geometry.bracket_by_name.get(member)
+    return {*bracket.ends, *bracket.run} if bracket else {geometry.square_of(member)}

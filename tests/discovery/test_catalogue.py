@@ -1,12 +1,12 @@
 """The catalogue: nothing is lost in a file, and what is broken is named."""
 
-from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from extracted_rules import catalogue
 from extracted_rules.catalogue import (
@@ -23,10 +23,10 @@ from extracted_rules.catalogue import (
     Neuron,
     Score,
 )
-from extracted_rules.conditions import DISC_STATES, SENSES, TREE_FEATURES, in_words
-from extracted_rules.othello.notation import LABELS
-from extracted_rules.othello.patterns import PATTERNS
+from extracted_rules.conditions import DISC_STATES, in_words, tree_questions
+from extracted_rules.othello.geometry import Geometry
 
+G = Geometry()
 HEADER = Header(
     model="planted",
     fingerprint="0" * 64,
@@ -42,25 +42,25 @@ scores = st.builds(Score, numbers, numbers, numbers, numbers)
 named = st.dictionaries(st.text(max_size=8), numbers, max_size=4)
 tables = st.dictionaries(st.text(max_size=8), st.lists(numbers, max_size=4).map(tuple), max_size=2)
 layers, places = st.integers(0, 99), st.integers(0, 9999)
-labels = st.sampled_from(LABELS)
+labels = st.sampled_from(G.labels)
 parts_of = {
-    "pattern": st.sampled_from([p.name for p in PATTERNS]),
-    "line": st.sampled_from([name for name, senses in SENSES.items() if senses]),
-    "line-or-full": st.sampled_from([name for name, senses in SENSES.items() if senses]),
+    "pattern": st.sampled_from([p.name for p in G.patterns]),
+    "line": st.sampled_from([name for name, senses in G.senses.items() if senses]),
+    "line-or-full": st.sampled_from([name for name, senses in G.senses.items() if senses]),
     "flip": st.sampled_from(
-        [p.name for p in PATTERNS] + [name for name, senses in SENSES.items() if senses]
+        [p.name for p in G.patterns] + [name for name, senses in G.senses.items() if senses]
     ),
     "closed": st.sampled_from(
-        [p.name for p in PATTERNS] + [name for name, senses in SENSES.items() if senses]
+        [p.name for p in G.patterns] + [name for name, senses in G.senses.items() if senses]
     ),
-    "disc": st.sampled_from([f"{label} {state}" for label in LABELS for state in DISC_STATES]),
+    "disc": st.sampled_from([f"{label} {state}" for label in G.labels for state in DISC_STATES]),
     "blank": labels,
     "occupied": labels,
     "played": labels,
 }
 trees = st.recursive(
     numbers,
-    lambda inner: st.tuples(st.sampled_from(TREE_FEATURES), inner, inner),
+    lambda inner: st.tuples(st.sampled_from(list(tree_questions(G))), inner, inner),
     max_leaves=12,
 )
 
@@ -118,7 +118,7 @@ findings = st.one_of(
 def test_a_finding_comes_back_as_it_was(finding: Finding) -> None:
     line = catalogue.to_line(finding)
     assert "\n" not in line
-    assert catalogue.of_line(line) == finding
+    assert catalogue.of_line(line, G) == finding
 
 
 @settings(max_examples=20)
@@ -157,10 +157,10 @@ def test_rules_are_selected_by_what_they_say() -> None:
     weak = Score(0.2, 0.2, 0.2, 0.2)
     other = replace(neuron(2), layer=4, rule="disc", parts=("A1 mine",), other=weak)
     tree = Neuron(4, 3, "tree", r2=0.5, tree=("H8 empty", 0.0, 1.0))
-    all_of_them = [other, neuron(1), tree]
+    all_of_them = Catalogue(HEADER, (other, neuron(1), tree))
     assert catalogue.select(all_of_them)[0].neuron == 1
-    assert catalogue.select(all_of_them, square=LABELS.index("D4")) == [neuron(1)]
-    assert catalogue.select(all_of_them, square=LABELS.index("H8")) == [tree]
+    assert catalogue.select(all_of_them, square=G.square_of("D4")) == [neuron(1)]
+    assert catalogue.select(all_of_them, square=G.square_of("H8")) == [tree]
     assert catalogue.select(all_of_them, layer=4, rule="disc") == [other]
     assert catalogue.select(all_of_them, min_f1=0.5) == [neuron(1)]
     with pytest.raises(CatalogueError, match="there is no rule 'wish'"):
@@ -168,15 +168,15 @@ def test_rules_are_selected_by_what_they_say() -> None:
 
 
 def test_rules_are_said_in_words() -> None:
-    text = "\n".join(catalogue.words(neuron(1)))
+    text = "\n".join(catalogue.words(neuron(1), G))
     assert text.startswith("3.n1: the move just played turned these discs")
     assert "one of C4 and F4 was just played and turned D4 and E4 between them" in text
     assert "precision 0.900" in text
     tree = Neuron(4, 3, "tree", r2=0.5, tree=("H8 played", 0.0, 1.0))
-    assert "  if H8 was just played:" in catalogue.words(tree)
-    assert in_words("pattern", ("C4.E2",)) == "C4 is empty, D4 and E4 theirs and F4 mine"
-    assert in_words("disc", ("D3 mine before",)) == "D3 is mine before the last move"
-    assert in_words("blank", ("A1", "A2")) == "A1 is empty or A2 is empty"
+    assert "  if H8 was just played:" in catalogue.words(tree, G)
+    assert in_words("pattern", ("C4.E2",), G) == "C4 is empty, D4 and E4 theirs and F4 mine"
+    assert in_words("disc", ("D3 mine before",), G) == "D3 is mine before the last move"
+    assert in_words("blank", ("A1", "A2"), G) == "A1 is empty or A2 is empty"
 
 
 GOOD = '{"neuron":"3.n1","rule":"flip","parts":["C4-F4"],"threshold":0.1,"other":[1,1,1,1]}'
@@ -188,8 +188,13 @@ GOOD = '{"neuron":"3.n1","rule":"flip","parts":["C4-F4"],"threshold":0.1,"other"
         (GOOD.replace("C4-F4", "C4-F5"), "neuron 3.n1 is broken: 'C4-F5' is no part of a rule"),
         (GOOD.replace("flip", "wish"), "neuron 3.n1 is broken: there is no rule 'wish'"),
         (GOOD.replace('"parts":["C4-F4"],', ""), "neuron 3.n1 is broken: a rule 'flip' without"),
-        (GOOD.replace("[1,1,1,1]", "[1,1]"), "neuron 3.n1 is broken: 'other' is no field"),
-        (GOOD.replace("0.1", "NaN"), "neuron 3.n1 is broken: 'threshold' is no field"),
+        (
+            GOOD.replace("[1,1,1,1]", "[1,1]"),
+            "3.n1 is broken: Expected `array`",
+        ),
+        (GOOD.replace("0.1", "NaN"), "a line is no finding"),
+        (GOOD.replace("0.1", '"x"'), "3.n1 is broken: Expected `float | null`"),
+        (GOOD.replace("rule", "role"), "neuron 3.n1 is broken: Object"),
         (GOOD.replace('"3.n1"', '"x"'), "neuron x is broken"),
         (GOOD.replace("neuron", "wish"), "a line is no finding"),
         ('{"neuron":"3.n1","rule":"tree","tree":["D9 mine",0,1]}', "'D9 mine' is no question"),
@@ -216,6 +221,16 @@ def test_a_broken_rule_is_named(line: str, says: str, tmp_path: Path) -> None:
         ('"version":1', '"version":2', "is a catalogue of version 2; this reads 1"),
         ("othello rules", "recipes", "is no catalogue of rules"),
         ('"sizes":[8,8,2048]', '"sizes":[8]', "header is broken"),
+        (
+            '"model":',
+            '"board":5,"model":',
+            "a board has 4, 6 or 8 squares a side",
+        ),
+        (
+            '"model":',
+            '"board":4,"model":',
+            "'C4-F4' is no part of a rule .flip. on the 4 x 4",
+        ),
         ('"neuron flip":1', '"neuron flip":2', "is not whole"),
         ("{", "", "is no catalogue of rules"),
     ],
@@ -226,6 +241,22 @@ def test_another_kind_of_file_is_refused(old: str, new: str, says: str, tmp_path
     path.write_text(path.read_text().replace(old, new))
     with pytest.raises(CatalogueError, match=says):
         catalogue.read(path)
+
+
+def test_the_projects_own_catalogue_is_written_as_it_was_read(tmp_path: Path) -> None:
+    known = catalogue.read(catalogue.REFERENCE)
+    assert known.geometry is G
+    catalogue.write(known, tmp_path / "rules.jsonl")
+    assert (tmp_path / "rules.jsonl").read_bytes() == catalogue.REFERENCE.read_bytes()
+
+
+def test_a_catalogue_says_its_board(tmp_path: Path) -> None:
+    path = tmp_path / "rules.jsonl"
+    small = neuron(1, parts=("B2-B4",))
+    catalogue.write(Catalogue(replace(HEADER, board=4), (small,)), path)
+    known = catalogue.read(path)
+    assert known.geometry.size == 4
+    assert catalogue.squares_of(known.neurons[0], known.geometry) == {5, 9, 13}
 
 
 def test_no_catalogue_holds_what_is_no_number(tmp_path: Path) -> None:

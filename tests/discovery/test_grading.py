@@ -11,15 +11,16 @@ from torch.nn.functional import gelu
 from extracted_rules.catalogue import Neuron, Score
 from extracted_rules.conditions import Boards
 from extracted_rules.discovery.grading import Reads, expected_gelu
-from extracted_rules.discovery.predicting import NUMBERED, Rules, board_numbers
+from extracted_rules.discovery.predicting import Rules, board_numbers, numbered
 from extracted_rules.othello.game import random_games, replay
-from extracted_rules.othello.notation import CONTEXT, LABELS
+from extracted_rules.othello.geometry import Geometry
 
+G = Geometry()
 GOOD = Score(1.0, 1.0, 1.0, 1.0)
 #: A line on three squares, and one on others.
 PARTS = ("C4.E1", "A6.S1")
-LINE = [LABELS.index(label) for label in ("C4", "D4", "E4")]
-BOARDS = Boards.of(replay(next(random_games(48, 6, purpose="discovery-test"))), CONTEXT)
+LINE = [G.square_of(label) for label in ("C4", "D4", "E4")]
+BOARDS = Boards.of(replay(next(random_games(48, 6, purpose="discovery-test"))), G.context)
 
 
 @pytest.mark.parametrize("mean", [-3.0, -0.2, 0.0, 1.5])
@@ -47,12 +48,12 @@ def sure(seed: int) -> Tensor:
 def test_what_a_rule_names_is_found_and_nothing_else() -> None:
     """Two neurons add up the discs of a line and bend the sum; one's rule names another line."""
     rules = Rules(
-        [Neuron(0, n, "pattern", (p,), threshold=0.0, other=GOOD) for n, p in enumerate(PARTS)]
+        [Neuron(0, n, "pattern", (p,), threshold=0.0, other=GOOD) for n, p in enumerate(PARTS)], G
     )
     numbers, (_, says), ply = sure(1), rules.answers(BOARDS), BOARDS.ply
     line = torch.tensor([1.0, -1.0, 1.0]) * numbers[:, LINE]
     reads = (line.sum(-1) - 0.5 + says[:, 0])[:, None].expand(-1, 2)
-    sums = Reads(rules.about(NUMBERED))
+    sums = Reads(rules.about(numbered(G)), G.context)
     for rows in torch.split(torch.arange(len(BOARDS)), 500):
         sums.add(numbers[rows], says[rows], reads[rows], ply[rows])
     graded = sums.solve()

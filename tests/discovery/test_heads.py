@@ -9,14 +9,13 @@ from torch import Tensor
 
 from extracted_rules.discovery.heads import (
     EVENTS,
-    RIM,
-    WHERE,
     HeadRoles,
     LagKernels,
     board_events,
+    squares_where,
 )
 from extracted_rules.othello.game import random_games, replay
-from extracted_rules.othello.notation import CONTEXT, PLAYABLE
+from extracted_rules.othello.geometry import Geometry
 from handbuilt import build
 from handbuilt.interpreter import Interpreter, Layer
 from handbuilt.interpreter.reading import heard, loudnesses
@@ -24,6 +23,8 @@ from handbuilt.network.layout import Layout
 from handbuilt.network.transformer import OthelloGPT
 from handbuilt.strengths import TOLD, Strengths, load_strengths
 
+G = Geometry()
+CONTEXT = G.context
 #: A kernel is compared at these lags: later ones are heard too faintly, and too seldom.
 LAGS = slice(1, 30)
 
@@ -49,7 +50,7 @@ def told_by_names(layout: Layout, s: Strengths, layer: int, stream: Tensor) -> T
     """[B, T, 2, 64]: what the flips heads read, and what the board heads read."""
     here = layout.directions
     board = float(s.board_share[layer - 1]) * stream[..., here["settled"]]
-    board[..., list(PLAYABLE)] += stream[..., here["placed"]]
+    board[..., list(G.playable)] += stream[..., here["placed"]]
     return torch.stack([stream[..., here["message"]], board], 2)
 
 
@@ -81,7 +82,7 @@ def kernels_found(
     reader = replay(games).movers[:, :CONTEXT]
     _, cache = model.run_with_cache(games[:, :CONTEXT].long())
     for layer in range(1, 8):
-        kernels = LagKernels(8, TOLD)
+        kernels = LagKernels(8, G, TOLD)
         attention = model.blocks[layer].attn
         values = attention.W_O[..., layout.directions["belief"]]
         told = torch.einsum("bthd,hds->bths", cache[f"blocks.{layer}.attn.hook_v"], values)
@@ -102,7 +103,7 @@ def test_lag_kernels_are_those_that_were_compiled(recipe: str, games: Tensor) ->
     model, layout, s = planted(recipe, loud=False)
     for layer, kernels in kernels_found(model, layout, s, games):
         compiled = torch.stack([s.flips_kernel[layer - 1], s.board_kernel[layer - 1]], 1)
-        for where, squares in WHERE.items():
+        for where, squares in squares_where(G).items():
             found = kernels.by_head(squares).sum(-1)[LAGS]
             assert off(found, compiled.exp()[: LAGS.stop - 1]) < 0.05, (layer, where)
 
@@ -116,7 +117,7 @@ def test_lag_kernels_are_as_loud_as_compiled(games: Tensor) -> None:
         heads, last = layout.heads[layer], trace.layers[layer - 1]
         pairs = [[heads.place(f"{name}-{who}") for who in ("mine", "theirs")] for name in TOLD]
         told = told_by_rules(s, layer, last, trace.facts.placed)
-        for where, squares in WHERE.items():
+        for where, squares in squares_where(G).items():
             by_head = kernels.by_head(squares)[LAGS]
             found = torch.stack([by_head[:, e, own].sum(-1) for e, own in enumerate(pairs)], -1)
             compiled = as_loud_as_compiled(s, layer, last, told[..., squares])
@@ -129,7 +130,7 @@ def test_roles_of_named_heads_are_found(games: Tensor) -> None:
     _, cache = model.run_with_cache(games[:, :CONTEXT].long())
     expected = {"-mine": "mine", "-theirs": "theirs", "renew-belief": "last", "forget-need": "last"}
     for layer in range(8):
-        roles = HeadRoles(8)
+        roles = HeadRoles(8, CONTEXT)
         roles.add(cache[f"blocks.{layer}.attn.hook_pattern"], there)
         found = roles.findings(layer)
         for place in range(layout.heads[layer].used):
@@ -164,10 +165,10 @@ def test_a_kernel_is_found_and_none_in_other_games(games: Tensor) -> None:
     lag = torch.arange(CONTEXT)[:, None] - torch.arange(CONTEXT)
     kernel = torch.where(lag > 0, 0.9 ** lag.clamp(min=0), 0.0)
     pattern = torch.stack([kernel, torch.eye(CONTEXT)]).expand(len(games), -1, -1, -1)
-    loud = torch.where(RIM, 2.0, 1.0)
+    loud = torch.where(G.rim, 2.0, 1.0)
     noise = 0.1 * torch.randn(len(games), CONTEXT, 64, generator=generator)
     told = torch.stack([events[:, :, 1] * loud + noise, noise], 2)
-    kernels = LagKernels(2)
+    kernels = LagKernels(2, G)
     kernels.add(pattern, told, events, torch.ones(len(games), CONTEXT))  # all read as black
     for finding in kernels.findings(3):
         expected = kernel[40, 39 - torch.arange(20)] * (2 if finding.where == "rim" else 1)

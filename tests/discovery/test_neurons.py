@@ -14,8 +14,9 @@ from extracted_rules.discovery.collecting import Surroundings
 from extracted_rules.discovery.neuron_rules import Labels, describe_neurons
 from extracted_rules.discovery.trees import LEAVES, fit_trees
 from extracted_rules.othello.game import random_games, replay
-from extracted_rules.othello.notation import CONTEXT, LABELS
+from extracted_rules.othello.geometry import Geometry
 
+G = Geometry()
 #: What made-up neurons do: (rule, parts).
 RULES = (
     ("pattern", ("C4.E1",)),
@@ -34,7 +35,7 @@ RULES = (
 
 
 def boards_of(purpose: str, games: int) -> Boards:
-    return Boards.of(replay(next(random_games(games, 1, purpose=purpose))), CONTEXT)
+    return Boards.of(replay(next(random_games(games, 1, purpose=purpose))), G.context)
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +48,8 @@ def activations(boards: Boards, noise: float, seed: int) -> Tensor:
     a tree, chance, nothing."""
     generator = torch.Generator().manual_seed(seed)
     met = [boards.holds(rule, parts).float() for rule, parts in RULES]
-    xor = (boards.now[:, LABELS.index("C3")] == 1) != (boards.now[:, LABELS.index("F6")] == 1)
-    inside = (boards.now[:, LABELS.index("C3")] != 0) & (boards.now[:, LABELS.index("F6")] != 0)
+    xor = (boards.now[:, G.square_of("C3")] == 1) != (boards.now[:, G.square_of("F6")] == 1)
+    inside = (boards.now[:, G.square_of("C3")] != 0) & (boards.now[:, G.square_of("F6")] != 0)
     columns = [*met, (boards.ply % 10).float(), (xor & inside).float() * 1.0]
     noisy = torch.stack(columns, 1)
     noisy = torch.cat([noisy, torch.zeros(len(boards), 1)], 1)
@@ -110,10 +111,10 @@ def test_what_a_neuron_asks_for_is_the_core_of_what_it_forgives(labels: Labels) 
     assert one.core_parts == ("C4.E2",)
     assert set(two.core_parts) == {"C4.E1", "C4.E3"}
     core = "C4 was just played and turned D4 and E4, up to F4"
-    assert f"most of all where {core}" in "".join(words(one))
-    assert says(one) == f"{core}; less where one of 2 others holds"
-    assert says(two).endswith("; less where another holds")
-    assert says(alike).count(" or ") == 2
+    assert f"most of all where {core}" in "".join(words(one, G))
+    assert says(one, G) == f"{core}; less where one of 2 others holds"
+    assert says(two, G).endswith("; less where another holds")
+    assert says(alike, G).count(" or ") == 2
 
 
 def test_what_no_rule_explains_has_none(described: list[Neuron]) -> None:
@@ -170,7 +171,7 @@ def test_pruned_trees_are_what_they_are_written_as(labels: Labels) -> None:
     trees = fit_trees(boards.features()[:3000], activations(boards, 0.3, 3)[:3000, :6]).pruned()
     predicted = trees.predict(labels.other.boards.features())
     for neuron in range(6):
-        tree = trees.nested(neuron)
+        tree = trees.nested(neuron, G)
         assert str(tree).count("(") < LEAVES
         written = labels.other.boards.tree_values(tree)
         torch.testing.assert_close(written, predicted[:, neuron], rtol=6e-3, atol=1e-3)

@@ -8,13 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from extracted_rules.catalogue import Kernel, Neuron, Score, squares_of
-from extracted_rules.conditions import SENSES, TREE_FEATURES, Boards
+from extracted_rules.conditions import Boards, tree_questions
 from extracted_rules.discovery.grading import Reads
-from extracted_rules.discovery.heads import RIM, board_events
+from extracted_rules.discovery.heads import board_events
 from extracted_rules.discovery.predicting import (
     DEPTH,
     EXACT,
-    NUMBERED,
     CaseMeans,
     Held,
     KernelReading,
@@ -24,19 +23,20 @@ from extracted_rules.discovery.predicting import (
     about_boards,
     board_numbers,
     frame_events,
+    numbered,
 )
 from extracted_rules.discovery.regression import Regression
 from extracted_rules.othello.game import random_games, replay
-from extracted_rules.othello.notation import CONTEXT, LABELS, PLAYABLE
-from extracted_rules.othello.patterns import PATTERNS
+from extracted_rules.othello.geometry import Geometry
 
+G = Geometry()
 GOOD = Score(1.0, 1.0, 1.0, 1.0)
 PLAYED = replay(next(random_games(24, 6, purpose="discovery-test")))
-BOARDS = Boards.of(PLAYED, CONTEXT)
+BOARDS = Boards.of(PLAYED, G.context)
 
-patterns = st.sampled_from([p.name for p in PATTERNS])
-brackets = st.sampled_from([name for name, senses in SENSES.items() if senses])
-squares = st.sampled_from([LABELS[s] for s in PLAYABLE])
+patterns = st.sampled_from([p.name for p in G.patterns])
+brackets = st.sampled_from([name for name, senses in G.senses.items() if senses])
+squares = st.sampled_from([G.labels[s] for s in G.playable])
 discs = st.builds(
     "{} {}".format, squares, st.sampled_from(["mine", "theirs", "mine before", "theirs before"])
 )
@@ -58,14 +58,16 @@ def trees(depth: int) -> st.SearchStrategy[Any]:
     if not depth:
         return st.just(0.0)
     below = trees(depth - 1)
-    return st.one_of(st.just(0.0), st.tuples(st.sampled_from(TREE_FEATURES), below, below))
+    return st.one_of(
+        st.just(0.0), st.tuples(st.sampled_from(list(tree_questions(G))), below, below)
+    )
 
 
-def numbered(tree: Any, first: int = 0) -> tuple[Any, int]:
+def with_numbers(tree: Any, first: int = 0) -> tuple[Any, int]:
     if isinstance(tree, float):
         return float(first), first + 1
-    without, after = numbered(tree[1], first)
-    having, last = numbered(tree[2], after)
+    without, after = with_numbers(tree[1], first)
+    having, last = with_numbers(tree[2], after)
     return (tree[0], without, having), last
 
 
@@ -78,10 +80,10 @@ def test_rules_say_what_conditions_and_trees_say(
         Neuron(0, 2 * n, rule, tuple(names), threshold=0.0, other=GOOD)
         for n, (rule, names) in enumerate(yes_or_no)
     ]
-    plain = [numbered(tree)[0] for tree in grown]
+    plain = [with_numbers(tree)[0] for tree in grown]
     neurons += [Neuron(0, 100 + n, "tree", tree=tree) for n, tree in enumerate(plain)]
     assert all(map(about_boards, neurons))
-    rules = Rules(neurons)
+    rules = Rules(neurons, G)
     by_neuron = {n.neuron: n for n in neurons}
     assert sorted(rules.neurons.tolist()) == sorted(by_neuron)
     met = [by_neuron[n] for n in rules.exact.tolist()]
@@ -96,7 +98,7 @@ def test_rules_say_what_conditions_and_trees_say(
         else:
             assert says[:, column].bool().equal(BOARDS.holds(neuron.rule, neuron.parts))
         about = rules.about(torch.tensor([-1, *range(64)]))[:, column].nonzero().flatten()
-        assert about.tolist() == [0, *sorted(1 + square for square in squares_of(neuron))]
+        assert about.tolist() == [0, *sorted(1 + square for square in squares_of(neuron, G))]
 
 
 def test_a_neuron_that_follows_its_rule_is_predicted() -> None:
@@ -104,44 +106,45 @@ def test_a_neuron_that_follows_its_rule_is_predicted() -> None:
         Neuron(0, 3, "played", ("C4",), threshold=0.0, other=GOOD),
         Neuron(0, 1, "tree", tree=("D3 mine", 0.0, ("E3 mine", 1.0, 2.0))),
     ]
-    rules, numbers = Rules(neurons), board_numbers(BOARDS)
+    rules, numbers = Rules(neurons, G), board_numbers(BOARDS)
     holds, says = rules.answers(BOARDS)
     activations = torch.cat([5.0 * holds + 0.5, 3.0 * says + 20], 1)
-    means, reads = CaseMeans(1), Reads(rules.about(NUMBERED))
+    means, reads = CaseMeans(1, G.context), Reads(rules.about(numbered(G)), G.context)
     means.add(holds, activations[:, :1], BOARDS.ply)
     reads.add(numbers, says, activations[:, 1:], BOARDS.ply)
-    clock = torch.arange(CONTEXT)[:, None].expand(-1, 4).float()
+    clock = torch.arange(G.context)[:, None].expand(-1, 4).float()
     held = Held(BOARDS, numbers)
     predicted = Predicted(rules, clock, means.values(), reads.solve())(held)
     assert (predicted[:, [3, 1]] - activations).abs().mean() < 0.1
     assert predicted[:, 0].equal(BOARDS.ply.float())
-    none = Rules([])
-    nothing = CaseMeans(0).values(), Reads(none.about(NUMBERED)).solve()
+    none = Rules([], G)
+    reads = Reads(none.about(numbered(G)), G.context)
+    nothing = CaseMeans(0, G.context).values(), reads.solve()
     assert Predicted(none, clock, *nothing)(held).equal(clock[BOARDS.ply])
 
 
 def test_kernels_read_what_was_told_by_lag() -> None:
-    by_lag = torch.rand(CONTEXT, generator=torch.Generator().manual_seed(0))
-    kernel = Kernel(2, "flipped", "both", "rim", tuple(range(CONTEXT)), tuple(by_lag.tolist()))
+    by_lag = torch.rand(G.context, generator=torch.Generator().manual_seed(0))
+    kernel = Kernel(2, "flipped", "both", "rim", tuple(range(G.context)), tuple(by_lag.tolist()))
     events = board_events(PLAYED)
-    reader = PLAYED.movers[:, 1 : CONTEXT + 1]
-    read = KernelReading([kernel])(events, reader)
-    assert float(read[..., ~RIM].abs().max()) == 0
+    reader = PLAYED.movers[:, 1 : G.context + 1]
+    read = KernelReading([kernel], G)(events, reader)
+    assert float(read[..., ~G.rim].abs().max()) == 0
     game, position = 3, 40
     expected = sum(
         kernel.by_lag[position - source] * events[game, source, 1].float()
         for source in range(1, position + 1)
     )
     assert isinstance(expected, torch.Tensor)
-    expected = expected * RIM * float(reader[game, position])
+    expected = expected * G.rim * float(reader[game, position])
     assert read[game, position] == pytest.approx(expected, abs=1e-5)
 
 
 def test_events_of_boards_are_those_of_games_where_nobody_passed() -> None:
     held = frame_events(Held(BOARDS, board_numbers(BOARDS)))
-    there = PLAYED.movers[:, 1 : CONTEXT + 1] != 0
-    frame = PLAYED.movers[:, 1 : CONTEXT + 1][there][:, None, None]
-    moved_on = (PLAYED.movers[:, :CONTEXT] == -PLAYED.movers[:, 1 : CONTEXT + 1])[there]
+    there = PLAYED.movers[:, 1 : G.context + 1] != 0
+    frame = PLAYED.movers[:, 1 : G.context + 1][there][:, None, None]
+    moved_on = (PLAYED.movers[:, : G.context] == -PLAYED.movers[:, 1 : G.context + 1])[there]
     assert (held * frame)[moved_on].equal(board_events(PLAYED)[there][moved_on])
 
 
@@ -163,7 +166,7 @@ def test_a_linear_map_keeps_its_rank() -> None:
     assert x.shape == (len(BOARDS), 256)
     generator = torch.Generator().manual_seed(1)
     y = x @ torch.randn(256, 12, generator=generator) + BOARDS.ply[:, None]
-    sums = Regression.zeros(CONTEXT, 256, 12)
+    sums = Regression.zeros(G.context, 256, 12)
     sums.add(x, y, BOARDS.ply)
     whole, low, none = (Linear.of(sums, rank) for rank in (None, 2, 0))
     assert int(torch.linalg.matrix_rank(low.slopes)) == 2

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from msgspec import structs
 
 from extracted_rules import catalogue
 from extracted_rules.catalogue import (
@@ -71,7 +72,7 @@ TAKEN_OVER = {"flips_kernel", "board_kernel", "board_share", "claim", "line", "l
 def test_layers_that_hear_nothing_hear_as_the_last_one_that_does() -> None:
     found = planted()
     other = tuple(
-        replace(f, by_lag=tuple(0.3**lag for lag in f.lags))
+        structs.replace(f, by_lag=tuple(0.3**lag for lag in f.lags))
         if isinstance(f, Kernel) and f.layer == HEARING[-1]
         else f
         for f in found.findings

@@ -35,7 +35,7 @@ from comparison.reporting.replacing import (
 from comparison.training import reference
 from extracted_rules import catalogue as catalogues
 from extracted_rules.catalogue import Catalogue, CatalogueError
-from extracted_rules.conditions import SENSES, Boards
+from extracted_rules.conditions import Boards
 from extracted_rules.discovery.predicting import Held, Predicted
 from extracted_rules.othello.game import random_games, replay
 from extracted_rules.othello.geometry import Geometry
@@ -249,7 +249,7 @@ def test_without_its_neurons_a_line_fails_where_it_applies() -> None:
         for layer in (6, 7)
         for family in [layout.neurons[layer].families["line"]]
         for place, member in enumerate(family.members, start=family.start)
-        if SENSES[member]
+        if Geometry().senses[member]
     ]
     catalogue = about(model, *lines)
     assert sum(map(len, neurons_of_patterns(catalogue).values())) == 2 * 960

@@ -1,0 +1,52 @@
+"""What was found in one model: as records, as a file, and what can be asked of it."""
+
+from extracted_rules.catalogue.files import REFERENCE, of_line, read, to_line, write
+from extracted_rules.catalogue.queries import F1_STEPS, census, says, select, squares_of, words
+from extracted_rules.catalogue.records import (
+    KINDS,
+    ROLES,
+    RULES,
+    YES_OR_NO,
+    Catalogue,
+    CatalogueError,
+    Finding,
+    Games,
+    Head,
+    Header,
+    Kernel,
+    Layer,
+    Neuron,
+    Score,
+    counts,
+    rounded,
+)
+
+__all__ = [
+    "F1_STEPS",
+    "KINDS",
+    "REFERENCE",
+    "ROLES",
+    "RULES",
+    "YES_OR_NO",
+    "Catalogue",
+    "CatalogueError",
+    "Finding",
+    "Games",
+    "Head",
+    "Header",
+    "Kernel",
+    "Layer",
+    "Neuron",
+    "Score",
+    "census",
+    "counts",
+    "of_line",
+    "read",
+    "rounded",
+    "says",
+    "select",
+    "squares_of",
+    "to_line",
+    "words",
+    "write",
+]
