@@ -30,8 +30,8 @@ from comparison.properties.beliefs import BeliefProperty
 from comparison.properties.checking import EXAMPLES, named
 from comparison.properties.known import check_known, read_known, risen
 from comparison.properties.subjects import Subject
+from comparison.scoring.bench import board_of
 from comparison.training.companions import probes, threshold
-from comparison.training.models import board_of
 
 
 @dataclass(frozen=True)

@@ -26,12 +26,11 @@ from comparison.errors.analysis import analyse
 from comparison.reading.layer_boards import LayerReader, layer_reader
 from comparison.reading.probes import Probes
 from comparison.scoring import records
-from comparison.scoring.bench import Bars
-from comparison.scoring.error_sets import write_who_errs
+from comparison.scoring.bench import Bars, board_of
+from comparison.scoring.error_sets import error_sets, write_who_errs
 from comparison.scoring.recording import PURPOSE, Subject, check_different, record
 from comparison.scoring.records import ErrorsError, Records
 from comparison.training import companions
-from comparison.training.models import board_of
 from extracted_rules import catalogue
 from extracted_rules.catalogue import Catalogue
 from extracted_rules.othello.game import random_games
@@ -86,8 +85,7 @@ def errors_command(
     say(*answers_in_words(found.pairs))
     captions = figures.draw(found, out)
     write_report(found, captions, typed(), out / "report.md")
-    error_sets = [(a.model, found.records.error_set(a)) for a in answers]
-    write_who_errs(error_sets, out / "who_errs.csv")
+    write_who_errs(error_sets(found.records), out / "who_errs.csv")
     for path in (out / "errors.json", *([json] if json else [])):
         write_json({"command": typed(), **found.as_dict()}, path)
     wrote(f"{out}/: report.md, errors.json, who_errs.csv, figures and answers")
@@ -97,9 +95,9 @@ def _bench(asked: Bench, board: int) -> records.Bench:
     """The bench, on the CPU: answers of any device are to the same games."""
     if asked.file is None:
         games = random_games(asked.games, asked.seed, board=board, purpose=PURPOSE)
-        return records.Bench.of(torch.cat(list(games)), f"random, seed {asked.seed}")
+        return records.Bench.of(torch.cat(list(games)), f"random, seed {asked.seed}", board)
     played, source = replace(asked, device="cpu").recorded(asked.file, board)
-    return records.Bench.of(torch.cat(played), source)
+    return records.Bench.of(torch.cat(played), source, board)
 
 
 def _catalogues(subjects: list[Subject], path: Path | None) -> dict[str, Catalogue]:

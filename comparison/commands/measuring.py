@@ -24,11 +24,11 @@ from comparison.commands.shared import (
 )
 from comparison.reading.boards import BOARD_GAMES, BoardAccuracy, board_accuracy
 from comparison.reading.probes import PROBE_GAMES, fit_probes, probe_accuracy
-from comparison.scoring.bench import Bars, Result, evaluate
+from comparison.scoring.bench import Bars, Result, board_of, evaluate
 from comparison.scoring.error_sets import write_who_errs
 from comparison.scoring.precision import Operands, products_of
 from comparison.training.companions import probes, threshold
-from comparison.training.models import REFERENCE, board_of
+from comparison.training.models import REFERENCE
 from extracted_rules.othello.game import random_games
 from handbuilt.network.transformer import OthelloGPT
 
@@ -116,7 +116,7 @@ def compare_command(
         result.boards = boards_of(result.model, model, games[0][:BOARD_GAMES])
         drawn += _drawn_alone(result, model, stem, games[0], out)
         result.errors.write(out / f"errors-{stem}.csv")
-    write_who_errs([(r.model, r.errors) for r in results], out / "who_errs.csv")
+    write_who_errs({r.model: r.errors for r in results}, out / "who_errs.csv")
     write_json([result.as_dict() for result in results], out / "results.json")
     write_markdown(results, overlaps, drawn, typed(), out / "report.md")
     wrote(f"{out}/: report.md, results.json, figures and error sets")

@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import methodcaller
+
+import msgspec
 
 from comparison.errors.causes import ASKED, CauseShares, cause_shares
 from comparison.errors.layers import LAYER_GAMES, WrongDiscs, wrong_discs
@@ -11,7 +14,7 @@ from comparison.reading.layer_boards import LayerReader
 from comparison.scoring.agreement import Agreement, agreements
 from comparison.scoring.bench import Bars, no_bars
 from comparison.scoring.intervals import resampled_games
-from comparison.scoring.matched import Cells, Pair, pairs
+from comparison.scoring.matched import Matching, Pair, pairs
 from comparison.scoring.near import Alike, NearMisses, alike, near_misses
 from comparison.scoring.records import ALL_KINDS, Records
 from extracted_rules.catalogue import Catalogue
@@ -34,14 +37,14 @@ class Analysis:
     def as_dict(self) -> dict[str, object]:
         """Plain numbers for JSON."""
         at = self.records.positions
-        lists = ("pairs", "near", "alike", "agreements", "causes", "wrong_discs", "rules")
+        found = {name: value for name, value in vars(self).items() if name != "records"}
+        plain: dict[str, object] = msgspec.to_builtins(found, enc_hook=methodcaller("tolist"))
         return {
             "bench": self.records.bench.source,
             "games": at.games,
             "positions": len(at),
             "models": {a.model: {"tau": a.tau, "trained": a.trained} for a in self.records.answers},
-            **{name: [item.as_dict() for item in getattr(self, name)] for name in lists},
-            "telling": [vars(item) for item in self.telling],
+            **plain,
         }
 
 
@@ -56,11 +59,11 @@ def analyse(
     the controls."""
     at = records.positions
     weights = resampled_games(at.games, seed)
-    cells = Cells(at, weights)
+    matching = Matching(at, weights)
     firsts = records.first_of_pairs()
     step = bars("pairs", len(ALL_KINDS) * len(firsts) * (len(records.answers) - 1))
     paired = []
-    for pair in pairs(records, cells, seed):
+    for pair in pairs(records, matching, seed):
         paired.append(pair)
         step(1)
     step = bars("causes", 2 * ASKED * len(readers))
@@ -77,7 +80,7 @@ def analyse(
         records,
         paired,
         near_misses(records),
-        alike(records, cells, seed),
+        alike(records, matching, seed),
         agreements(records),
         caused,
         discs,

@@ -20,7 +20,6 @@ from comparison.reading.layer_boards import LayerReader
 from comparison.scoring.intervals import Estimate
 from comparison.scoring.records import Answers, Array, Records
 from extracted_rules.othello.game import replay
-from extracted_rules.othello.notation import CONTEXT, PLAYABLE
 
 #: Errors, and matched positions, that are asked about, at most.
 ASKED = 400
@@ -33,7 +32,8 @@ Rows = npt.NDArray[np.int64]
 class CauseShares:
     """The causes of a model's illegal likeliest moves. errors, matched: positions asked about;
     shares, elsewhere: by CAUSES, at errors and at matched positions, with the game as the unit;
-    discs: of the errors because of the board, the mean number of discs of the line held wrongly."""
+    discs: of the errors because of the board, the mean number of wrong discs of the
+    line."""
 
     model: str
     errors: int
@@ -41,14 +41,6 @@ class CauseShares:
     shares: dict[str, Estimate]
     elsewhere: dict[str, Estimate]
     discs: float
-
-    def as_dict(self) -> dict[str, object]:
-        """Plain numbers for JSON."""
-        estimates = {
-            name: {cause: vars(e) for cause, e in getattr(self, name).items()}
-            for name in ("shares", "elsewhere")
-        }
-        return {**vars(self), **estimates}
 
 
 @torch.inference_mode()
@@ -118,17 +110,18 @@ def _shares(
 def _asked(records: Records, reader: LayerReader, rows: Rows) -> list[tuple[str, int]]:
     """(cause, wrong discs of the line) about the likeliest illegal square of each position."""
     at, model = records.positions, reader.model
-    device = next(model.parameters()).device
-    tokens = records.bench.tokens[torch.from_numpy(at.game[rows].astype(np.int64))].to(device)
-    boards, played = reader.read(tokens), replay(tokens)
-    logits = model(tokens[:, :CONTEXT].long())
+    tokens = records.bench.tokens[torch.from_numpy(at.game[rows].astype(np.int64))].to(model.device)
+    geometry = at.geometry
+    boards, played = reader.read(tokens), replay(tokens, board=geometry.size)
+    playable = list(geometry.playable)
+    logits = model(tokens[:, : geometry.context].long())
     found = []
     for number, ply in enumerate(at.ply[rows].tolist()):
         position = ply - 2
-        legal = played.legal[number, ply - 1][list(PLAYABLE)]
+        legal = played.legal[number, ply - 1][playable]
         illegal: Tensor = logits[number, position, 1:].masked_fill(legal, -torch.inf)
-        empty = played.boards[number, ply - 1][list(PLAYABLE)] == 0
-        square = PLAYABLE[int(illegal.masked_fill(~empty, -torch.inf).argmax())]
+        empty = played.boards[number, ply - 1][playable] == 0
+        square = geometry.playable[int(illegal.masked_fill(~empty, -torch.inf).argmax())]
         board, mover = played.boards[number, ply - 1].cpu(), int(played.movers[number, ply - 1])
         decoded = boards.held[reader.decisive, number, position].cpu()
         cause = cause_of(

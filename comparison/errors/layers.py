@@ -1,4 +1,4 @@
-"""Where boards part, layer by layer: how many discs models hold wrongly where one of them errs."""
+"""Where boards part, layer by layer: how many discs are decoded wrongly where one of them errs."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,10 +10,9 @@ from torch import Tensor
 
 from comparison.reading.boards import READ_GAMES
 from comparison.reading.layer_boards import LayerReader
-from comparison.scoring.error_sets import KINDS
 from comparison.scoring.intervals import Estimate
-from comparison.scoring.matched import cells_of
-from comparison.scoring.records import Array, Mask, Positions, Records
+from comparison.scoring.matched import matching_strata
+from comparison.scoring.records import KINDS, Array, Mask, Positions, Records
 from extracted_rules.othello.game import replay
 
 #: The first games of the bench are those on which boards are read, layer by layer.
@@ -24,7 +23,7 @@ GROUPS = ("errs", "matched", "all")
 
 @dataclass(frozen=True)
 class WrongDiscs:
-    """The share of discs that ``reader`` holds wrongly, where ``errs`` errs and elsewhere.
+    """The share of discs decoded wrongly from ``reader``, where ``errs`` errs and elsewhere.
 
     errors: those that have matched positions; the others are left out. shares: by GROUPS, by layer.
     """
@@ -34,10 +33,6 @@ class WrongDiscs:
     kind: str
     errors: int
     shares: dict[str, tuple[Estimate, ...]]
-
-    def as_dict(self) -> dict[str, object]:
-        shares = {group: [vars(e) for e in by_layer] for group, by_layer in self.shares.items()}
-        return {**vars(self), "shares": shares}
 
 
 def wrong_discs(
@@ -58,7 +53,7 @@ def wrong_discs(
     }
     found = []
     for name, reader in readers.items():
-        wrong, discs = discs_held(reader, records.bench.tokens[: at.games], at, progress)
+        wrong, discs = discs_decoded(reader, records.bench.tokens[: at.games], at, progress)
         for (errs, kind), by_group in weights.items():
             shares = {
                 group: tuple(at.ratio(w * x, w * discs).share() for x in wrong)
@@ -71,29 +66,29 @@ def wrong_discs(
 
 def weights_of(at: Positions, errs: Mask) -> dict[str, Array]:
     """By GROUPS, float64 [N]: how much each position counts. A matched one counts as many times as
-    there are errors to each position of its cell; errors without a match do not count."""
-    cell, first = cells_of(at)
-    wrong, right = (np.bincount(cell[mask], minlength=len(first)) for mask in (errs, ~errs))
+    there are errors to each position of its matching stratum; errors without a match do not."""
+    stratum, first = matching_strata(at)
+    wrong, right = (np.bincount(stratum[mask], minlength=len(first)) for mask in (errs, ~errs))
     return {
-        "errs": (errs & (right[cell] > 0)).astype(np.float64),
-        "matched": np.where(errs, 0.0, wrong[cell] / np.maximum(right[cell], 1)),
+        "errs": (errs & (right[stratum] > 0)).astype(np.float64),
+        "matched": np.where(errs, 0.0, wrong[stratum] / np.maximum(right[stratum], 1)),
         "all": np.ones(len(at)),
     }
 
 
-def discs_held(
+def discs_decoded(
     reader: LayerReader, tokens: Tensor, at: Positions, progress: Callable[[int], None]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """(int64 [layers, N], discs held wrongly; int64 [N], discs) at the positions of games uint8
-    [games, 60]."""
-    device = next(reader.model.parameters()).device
+    """(int64 [layers, N], discs decoded wrongly; int64 [N], discs) at the positions of games uint8
+    [games, plies]."""
+    device = reader.model.device
     wrong, discs = [], []
     for batch in torch.split(tokens.to(device), READ_GAMES):
-        boards, played = reader.read(batch), replay(batch)
+        boards, played = reader.read(batch), replay(batch, board=at.geometry.size)
         wrong.append(boards.wrong(played).sum(-1).cpu())
         discs.append((boards.truth(played) != 0).sum(-1).cpu())
         progress(len(batch))
     game = torch.from_numpy(at.game.astype(np.int64))
     position = torch.from_numpy(at.ply.astype(np.int64)) - 2
-    held = torch.cat(wrong, 1)[:, game, position]
-    return held.numpy(), torch.cat(discs)[game, position].numpy()
+    decoded = torch.cat(wrong, 1)[:, game, position]
+    return decoded.numpy(), torch.cat(discs)[game, position].numpy()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from comparison.scoring.measures import STAGES
+from comparison.scoring.measures import stages
 from comparison.scoring.records import Array, Mask, Records
 
 #: How many are asked for unless somebody says otherwise.
@@ -43,7 +43,8 @@ def hardest(
     errs = {a.model: a.errs(at, "top-1") for a in chosen}
     margins = {a.model: a.columns.margin.astype(np.float64) for a in chosen}
     first = next((a.model for a in records.first_of_pairs() if a in chosen), None)
-    stage = np.searchsorted([last for _, last in STAGES], at.ply)
+    thirds = [last for _, last in stages(at.geometry)]
+    stage = np.searchsorted(thirds, at.ply)
     queues = [
         (why, np.flatnonzero(mask)[np.argsort(-worst[mask], kind="stable")])
         for why, worst, mask in _wishes(errs, margins, first)
@@ -56,7 +57,7 @@ def hardest(
             if not len(left):
                 queues.remove((why, queue))
                 continue
-            wanted = left[stage[left] == len(STAGES) - 1 - len(found) % len(STAGES)]
+            wanted = left[stage[left] == len(thirds) - 1 - len(found) % len(thirds)]
             row = int((wanted if len(wanted) else left)[0])
             game = int(at.game[row])
             unseen[game] = False

@@ -37,7 +37,7 @@ def together(pairs: Sequence[Pair], path: Path) -> None:
     )
     for axes, kind in zip(panels, ALL_KINDS, strict=True):
         for row, names in enumerate(rows):
-            table = next(p for p in pairs if (p.a, p.b) == names and p.kind == kind).tables["all"]
+            table = next(p for p in pairs if (p.a, p.b) == names and p.kind == kind).strata["all"]
             colour = MODEL_COLOURS[row % len(MODEL_COLOURS)]
             for estimate, shift, style in (
                 (table.matched, 0.0, {"marker": "o", "color": colour}),
@@ -59,7 +59,7 @@ def together(pairs: Sequence[Pair], path: Path) -> None:
     labels = [f"{plain(b)}, where {plain(a)} errs" for a, b in rows]
     panels[0].set_yticks(range(len(rows)), labels)
     panels[0].set_ylim(len(rows) - 0.4, -0.6)
-    figure.suptitle("Do they err together? Hollow: errors dealt anew among matched positions")
+    figure.suptitle("Do they err together? Hollow: the permutation null")
     save_figure(figure, path)
 
 
@@ -124,14 +124,14 @@ def weak_rules(rules: RuleErrors, path: Path) -> None:
     """Each pattern's best F1 against how often squares that need it are left out, and squares that
     it nearly makes legal are taken; colours are lengths."""
     figure, panels = plt.subplots(1, 2, figsize=(10.5, 4.4), layout="constrained")
-    length, best = np.array([p.length for p in PATTERNS]), rules.strength["best F1"]
+    length, best = np.array([p.length for p in PATTERNS]), rules.by_pattern["best F1"]
     drawn = (
         (panels[0], "needed", "left_out", "legal squares that need it, left out %"),
         (panels[1], "tempting", "taken", "illegal squares it nearly makes legal, taken %"),
     )
     for axes, cases, wrong, label in drawn:
-        known = rules.counts[cases] >= LEAST_CASES
-        rate = 100 * rules.counts[wrong][known] / rules.counts[cases][known]
+        known = rules.by_pattern[cases] >= LEAST_CASES
+        rate = 100 * rules.by_pattern[wrong][known] / rules.by_pattern[cases][known]
         dots = axes.scatter(
             best[known], rate, c=length[known], s=10, cmap="viridis", alpha=0.7, vmin=1, vmax=6
         )

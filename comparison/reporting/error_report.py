@@ -65,9 +65,9 @@ def answers_in_words(pairs: Sequence[Pair]) -> list[str]:
     likeliest moves are illegal together often enough to say so."""
     return [
         f"Where {pair.a} makes an illegal move likeliest, {pair.b} does so "
-        f"{_interval(pair.tables['all'].times)} times as often as at matched positions."
+        f"{_interval(pair.strata['all'].times)} times as often as at matched positions."
         for pair in pairs
-        if pair.kind == "top-1" and not isnan(pair.tables["all"].times.low)
+        if pair.kind == "top-1" and not isnan(pair.strata["all"].times.low)
     ]
 
 
@@ -103,7 +103,7 @@ def _together(pairs: Sequence[Pair], *, strata: bool) -> Section:
             *(of_few(e) for e in (table.times, table.matched, table.control, table.raw)),
         ]
         for pair in pairs
-        for name, table in pair.tables.items()
+        for name, table in pair.strata.items()
         if (strata and table.both and name != "all") or (not strata and name == "all")
     ]
     return Section(
@@ -116,13 +116,13 @@ def _together(pairs: Sequence[Pair], *, strata: bool) -> Section:
         "where it does not (same ply, number of legal moves and pass state). Of the positions "
         "where both err so many have matched ones; so many are expected if B errs as it does at "
         "those; *times* is how many times as many they are. The *odds ratio* is that of Mantel "
-        "and Haenszel over matched positions; *dealt anew* is the control, with B's errors dealt "
-        "among those by chance; *unmatched* is the odds ratio of all positions as if they were "
+        "and Haenszel over matched positions; *permutation null* is the control, with B's errors "
+        "permuted among those; *unmatched* is the odds ratio of all positions as if they were "
         "alike. Brackets are 95 % intervals from a bootstrap over games.",
         ("A", "B", "kind", *(["positions"] if strata else [])),
         (
             "A errs", "B errs", "both", "matched", "expected", *([] if strata else ["Jaccard"]),
-            "times", "odds ratio", "dealt anew", "unmatched",
+            "times", "odds ratio", "permutation null", "unmatched",
         ),
         rows,
         "" if strata else TOGETHER,
@@ -135,7 +135,7 @@ def _near(found: Sequence[NearMisses]) -> Section:
             *(near.model, near.stratum, f"{near.positions:,}"),
             *(_interval(e, 100, 2) for e in (near.first, near.second)),
             *(_interval(e, 100, 1) for e in (near.over_some, near.mass)),
-            *(f"{margin:.2f}" for margin in near.margins),
+            *(f"{margin:.2f}" for margin in near.margins.values()),
         ]
         for near in found
     ]
@@ -171,12 +171,12 @@ def _alike(agreements: Sequence[Agreement], alike: Sequence[Alike]) -> Section:
         "Positions with the same likeliest move, and what that share would be if both drew theirs "
         "from the moves they hold for legal; positions where these are the same, and their mean "
         "Jaccard index; of the squares that either has wrong, those that both have; and the rank "
-        "correlation of the two margins among matched positions, beside it with one model's dealt "
-        "anew.",
+        "correlation of the two margins among matched positions, beside it the permutation "
+        "null.",
         ("model", "and"),
         (
             "same top %", "by chance %", "same set %", "sets' Jaccard", "wrong in common %",
-            "margins correlate", "dealt anew",
+            "margins correlate", "permutation null",
         ),
         rows,
     )  # fmt: skip
@@ -258,12 +258,12 @@ def _rules(rules: RuleErrors, number: int) -> Iterator[Section]:
         "not in the predicted set; below 0 if weak rules account for errors. *taken*: illegal "
         "squares where it alone is nearly there (one disc of the wrong colour) and that are in the "
         "set; above 0 if strong rules are over-eager. Patterns are compared with all others, with "
-        "those of one length and border class, and with their mirror images. *dealt anew* is the "
-        "control: strengths dealt among patterns of one length and border class, with 95 % of what "
-        "comes out. *halves of games* is the correlation of the error rates of two halves of the "
-        "games, which chance keeps below 1.",
+        "those of one length and border class, and with their mirror images. The *permutation "
+        "null* has strengths permuted among patterns of one length and border class, with 95 % of "
+        "what comes out. *halves of games* is the correlation of the error rates of two halves of "
+        "the games, which chance keeps below 1.",
         ("error", "strength", "compared with"),
-        ("patterns", "rank correlation", "dealt anew", "halves of games"),
+        ("patterns", "rank correlation", "permutation null", "halves of games"),
         [
             [
                 *(found.error, found.strength, found.among),
@@ -282,11 +282,11 @@ def _rules(rules: RuleErrors, number: int) -> Iterator[Section]:
         f"{_interval(rules.near, 100, 1)} % of the illegal squares chosen, and at "
         f"{_interval(rules.near_elsewhere, 100, 1)} % of the other empty, illegal squares of these "
         "positions. Among those squares: the chance that the strongest of the patterns nearly "
-        "there is stronger at the square chosen than at another. *dealt anew* is the control, with "
-        "strengths dealt among patterns of one length and border class: above it strong rules are "
-        "over-eager, below it weak ones fail to hold back.",
+        "there is stronger at the square chosen than at another. The *permutation null* has "
+        "strengths permuted among patterns of one length and border class: above it strong rules "
+        "are over-eager, below it weak ones fail to hold back.",
         ("strength",),
-        ("illegal moves", "chance", "dealt anew"),
+        ("illegal moves", "chance", "permutation null"),
         [
             [found.strength, f"{found.slips:,}", *(_interval(e, 1, 3) for e in both)]
             for found in rules.eager

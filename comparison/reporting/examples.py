@@ -1,5 +1,6 @@
 """Pictures of single positions, as models hold them."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +11,6 @@ from comparison.drawing.answers import Answer
 from comparison.reading.boards import residuals
 from comparison.reporting import figures
 from comparison.scoring.bench import Result
-from comparison.scoring.error_sets import PLIES
 from extracted_rules.othello.game import replay
 from extracted_rules.othello.notation import (
     CONTEXT,
@@ -53,10 +53,14 @@ def _where_they_differ(results: Sequence[Result]) -> tuple[tuple[int, int], str]
     sets = [result.errors for result in results[:2]]
     names = " and ".join(result.model for result in results[:2])
     for kind, says in (("top-1", "likeliest move is illegal"), ("set", "legal set is wrong")):
-        found = torch.cat([errors.of_kind(kind) for errors in sets])
-        where, times = torch.unique(found, return_counts=True)
-        if bool((times == 1).any()):
-            game, ply = divmod(int(where[times == 1][0]), PLIES)
+        found = Counter(
+            where
+            for at in (errors.of_kind(kind) for errors in sets)
+            for where in zip(at.game.tolist(), at.ply.tolist(), strict=True)
+        )
+        once = [where for where, times in found.items() if times == 1]
+        if once:
+            game, ply = min(once)
             whose = f"exactly one of {names} errs" if len(sets) > 1 else f"{names} errs"
             return (game, ply - 1), f"The first position of the bench where {whose}: the {says}"
     there = sum(len(errors.of_kind("set")) for errors in sets)

@@ -20,7 +20,8 @@ from torch import Tensor
 from comparison.drawing.answers import Answer
 from comparison.drawing.curves import Curve
 from comparison.scoring.bench import Result
-from comparison.scoring.error_sets import KINDS, Overlap
+from comparison.scoring.error_sets import Overlap
+from comparison.scoring.records import KINDS
 from extracted_rules.files import whole_file
 from extracted_rules.othello.notation import COLUMNS, LABELS, N_SQUARES, SQUARE_OF_TOKEN
 

@@ -15,9 +15,10 @@ from rich.table import Table
 
 from comparison.reading.boards import BoardAccuracy
 from comparison.scoring.bench import Result
-from comparison.scoring.error_sets import KINDS, Factor, Overlap, factors, overlap
+from comparison.scoring.error_sets import Factor, Overlap, factors, overlap
 from comparison.scoring.intervals import Estimate
 from comparison.scoring.measures import Measures
+from comparison.scoring.records import KINDS
 from extracted_rules.files import whole_file
 
 HEADINGS = ("count", "top-1 illegal %", "legal-set F1", "illegal mass %", "excess CE, nats")

@@ -4,11 +4,9 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-import numpy.typing as npt
 
 from comparison.scoring.intervals import Estimate
-from comparison.scoring.records import Answers, Positions, Records, how_many
-from extracted_rules.othello.notation import TOKEN_OF_SQUARE
+from comparison.scoring.records import Answers, Positions, Records, bits, how_many
 
 
 @dataclass(frozen=True)
@@ -18,7 +16,7 @@ class Agreement:
     top: positions with the same likeliest move. by_chance: what that share would be if both drew
     theirs uniformly from the moves they hold for legal. sets: positions where those are the same
     moves. jaccard: of these moves, the mean over positions. wrong: of all squares that either model
-    has wrong (legal and left out, or illegal and held for legal), those that both have wrong.
+    has wrong (false negatives and false positives), those that both have wrong.
     """
 
     a: str
@@ -29,10 +27,6 @@ class Agreement:
     jaccard: Estimate
     wrong: Estimate
 
-    def as_dict(self) -> dict[str, object]:
-        names = ("top", "by_chance", "sets", "jaccard", "wrong")
-        return {"a": self.a, "b": self.b, **{name: vars(getattr(self, name)) for name in names}}
-
 
 def agreements(records: Records) -> list[Agreement]:
     """Every two models."""
@@ -41,7 +35,8 @@ def agreements(records: Records) -> list[Agreement]:
 
 def agreement(at: Positions, a: Answers, b: Answers) -> Agreement:
     """Two models' answers to the same positions."""
-    held = [_held(answers) for answers in (a, b)]
+    # The moves that a model holds for legal: at least its likeliest one.
+    held = [x.columns.predicted | bits(at.geometry)[x.columns.top] for x in (a, b)]
     shared, either = (
         how_many(x).astype(np.float64) for x in (held[0] & held[1], held[0] | held[1])
     )
@@ -57,10 +52,3 @@ def agreement(at: Positions, a: Answers, b: Answers) -> Agreement:
         jaccard=at.ratio(shared / either, every).share(),
         wrong=at.ratio(*map(how_many, (wrong[0] & wrong[1], wrong[0] | wrong[1]))).share(),
     )
-
-
-def _held(answers: Answers) -> npt.NDArray[np.int64]:
-    """The moves a model holds for legal: at least its likeliest one."""
-    token = TOKEN_OF_SQUARE.numpy()[answers.columns.top]
-    held: npt.NDArray[np.int64] = answers.columns.predicted | (np.int64(1) << (token - 1))
-    return held

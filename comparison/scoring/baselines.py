@@ -6,33 +6,41 @@ import torch
 from torch import Tensor, nn
 
 from extracted_rules.othello.game import random_games
-from extracted_rules.othello.notation import CENTRE, MAX_PLIES, N_SQUARES, N_TOKENS, SQUARE_OF_TOKEN
-from extracted_rules.othello.patterns import RAYS
+from extracted_rules.othello.geometry import STANDARD, Geometry
 
 NEVER = -30.0
 
 
-def _played(tokens: Tensor) -> Tensor:
-    """bool [B, T, 61]: the tokens played up to and including each position; 0 counts as played."""
-    one_hot = nn.functional.one_hot(tokens, N_TOKENS).bool()
-    seen = one_hot.cummax(1).values
-    seen[..., 0] = True
-    return seen
-
-
 @cache
-def _beside() -> Tensor:
-    """float [61, 61]: 1 where two tokens' squares touch; column 0: where one touches the centre."""
-    touches = torch.zeros(N_SQUARES + 1, N_SQUARES + 1)
-    for square in range(N_SQUARES):
-        touches[square, RAYS[square, :, 0]] = 1
-    squares = SQUARE_OF_TOKEN.clone()
+def _beside(geometry: Geometry) -> Tensor:
+    """float [tokens, tokens]: 1 where two tokens' squares touch; column 0: where one touches the
+    centre."""
+    touches = torch.zeros(geometry.n_squares + 1, geometry.n_squares + 1)
+    for square in range(geometry.n_squares):
+        touches[square, geometry.rays[square, :, 0]] = 1
+    squares = geometry.square_of_token
     table = touches[squares][:, squares]
-    table[:, 0] = touches[squares][:, list(CENTRE)].amax(-1)
+    table[:, 0] = touches[squares][:, list(geometry.centre)].amax(-1)
     return table
 
 
-class UniformEmpty(nn.Module):
+class Baseline(nn.Module):
+    """A predictor for one board, of so many squares a side."""
+
+    def __init__(self, board: int = STANDARD) -> None:
+        super().__init__()
+        self.geometry = Geometry(board)
+
+    def played(self, tokens: Tensor) -> Tensor:
+        """bool [B, T, tokens]: those played up to and including each position; 0 counts as
+        played."""
+        one_hot = nn.functional.one_hot(tokens, self.geometry.n_tokens).bool()
+        seen = one_hot.cummax(1).values
+        seen[..., 0] = True
+        return seen
+
+
+class UniformEmpty(Baseline):
     """Every empty square is as good as any other.
 
     Ties for the most likely move are broken by a fixed shuffle, different at every position.
@@ -40,30 +48,31 @@ class UniformEmpty(nn.Module):
 
     shuffle: Tensor
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, board: int = STANDARD) -> None:
+        super().__init__(board)
         generator = torch.Generator().manual_seed(0)
-        self.register_buffer("shuffle", 1e-4 * torch.rand(MAX_PLIES, N_TOKENS, generator=generator))
+        shape = (self.geometry.max_plies, self.geometry.n_tokens)
+        self.register_buffer("shuffle", 1e-4 * torch.rand(shape, generator=generator))
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Logits float32 [B, T, 61] of tokens int64 [B, T]."""
+        """Logits float32 [B, T, tokens] of tokens int64 [B, T]."""
         return torch.where(self.possible(tokens), self.shuffle[: tokens.shape[1]], NEVER)
 
     def possible(self, tokens: Tensor) -> Tensor:
-        """bool [B, T, 61]"""
-        return ~_played(tokens)
+        """bool [B, T, tokens]"""
+        return ~self.played(tokens)
 
 
 class UniformBeside(UniformEmpty):
     """Every empty square beside a disc is as good as any other."""
 
     def possible(self, tokens: Tensor) -> Tensor:
-        """bool [B, T, 61]"""
-        played = _played(tokens)
-        return ~played & (played.float() @ _beside().T.to(tokens.device) > 0)
+        """bool [B, T, tokens]"""
+        played = self.played(tokens)
+        return ~played & (played.float() @ _beside(self.geometry).T.to(tokens.device) > 0)
 
 
-class Bigram(nn.Module):
+class Bigram(Baseline):
     """The next move by how often it followed the last one, on empty squares.
 
     Parity-blind: it does not know whose move it is. Its counts come from 8,192 random games of
@@ -72,19 +81,20 @@ class Bigram(nn.Module):
 
     log_counts: Tensor
 
-    def __init__(self) -> None:
-        super().__init__()
-        games = torch.cat(list(random_games(8192, 0, purpose="ngram"))).long()
-        pairs = games[:, :-1] * N_TOKENS + games[:, 1:]
-        counts = torch.bincount(pairs.flatten(), minlength=N_TOKENS**2).view(N_TOKENS, N_TOKENS)
+    def __init__(self, board: int = STANDARD) -> None:
+        super().__init__(board)
+        n = self.geometry.n_tokens
+        games = torch.cat(list(random_games(8192, 0, board=board, purpose="ngram"))).long()
+        pairs = games[:, :-1] * n + games[:, 1:]
+        counts = torch.bincount(pairs.flatten(), minlength=n**2).view(n, n)
         self.register_buffer("log_counts", (counts + 1.0).log())
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Logits float32 [B, T, 61] of tokens int64 [B, T]."""
-        return self.log_counts[tokens].masked_fill(_played(tokens), NEVER)
+        """Logits float32 [B, T, tokens] of tokens int64 [B, T]."""
+        return self.log_counts[tokens].masked_fill(self.played(tokens), NEVER)
 
 
-BASELINES: dict[str, type[nn.Module]] = {
+BASELINES: dict[str, type[Baseline]] = {
     "uniform-empty": UniformEmpty,
     "uniform-beside": UniformBeside,
     "bigram": Bigram,

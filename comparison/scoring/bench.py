@@ -1,6 +1,6 @@
 """Run a model over games and measure it."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import torch
@@ -8,29 +8,21 @@ from torch import Tensor
 
 from comparison.reading.boards import BoardAccuracy
 from comparison.scoring.error_sets import ErrorSet
-from comparison.scoring.measures import (
-    Measures,
-    Scores,
-    ThresholdChooser,
-    add_scores,
-    score,
-    strata,
-)
+from comparison.scoring.measures import Measures, ThresholdChooser, add_scores, score, strata
+from comparison.scoring.records import Choices, ErrorsError, Positions, batches
 from extracted_rules.errors import UserError
-from extracted_rules.othello.game import Replay, random_games, replay
-from extracted_rules.othello.notation import CONTEXT
+from extracted_rules.othello.game import random_games, replay
+from extracted_rules.othello.geometry import STANDARD, Geometry
 
 #: Games of a forward pass; activations of 32 games of Othello-GPT fit a CPU's cache hierarchy.
 FORWARD_GAMES = 32
-#: Games that are replayed and scored at a time: enough to make the engine's overhead small.
-BATCH = 256
 #: tau is chosen on this many games of the purpose "threshold", disjoint from every bench.
 THRESHOLD_GAMES = 1000
 
 Progress = Callable[[int], None]
 #: Starts a bar of a name and a length, and gives back what advances it.
 Bars = Callable[[str, int], Progress]
-#: Tokens int64 [B, T] to logits [B, T, 61]: any module, or plain function.
+#: Tokens int64 [B, T] to logits [B, T, tokens]: any module, or plain function.
 Model = Callable[[Tensor], Tensor]
 
 
@@ -67,8 +59,15 @@ class Result:
     games: int = 0
     source: str = "random"
     strata: dict[str, dict[str, Measures]] = field(default_factory=dict)
-    errors: ErrorSet = field(default_factory=ErrorSet)
+    kept: ErrorSet | None = None
     boards: BoardAccuracy | None = None
+
+    @property
+    def errors(self) -> ErrorSet:
+        """Raises ErrorsError for a model that was measured without keeping them."""
+        if self.kept is None:
+            raise ErrorsError(f"no errors of {self.model} were kept")
+        return self.kept
 
     @property
     def overall(self) -> Measures:
@@ -88,15 +87,14 @@ class Result:
         }
 
 
-def batches(games: Iterable[Tensor]) -> Iterator[Tensor]:
-    """The same games, at most BATCH at a time."""
-    for chunk in games:
-        for start in range(0, len(chunk), BATCH):
-            yield chunk[start : start + BATCH]
+def board_of(model: Model) -> int:
+    """Squares a side of the board that a model plays on; the usual one's for a plain function."""
+    geometry: Geometry | None = getattr(model, "geometry", None)
+    return geometry.size if geometry else STANDARD
 
 
 def _predict(model: Model, tokens: Tensor) -> Tensor:
-    moves = tokens[:, :CONTEXT].long()
+    moves = tokens[:, : Geometry(board_of(model)).context].long()
     parts = [
         model(moves[start : start + FORWARD_GAMES]) for start in range(0, len(moves), FORWARD_GAMES)
     ]
@@ -112,9 +110,10 @@ def choose_threshold(
     progress: Progress = lambda _: None,
 ) -> float:
     """The probability above which a move counts as predicted legal: best F1 on separate games."""
-    chooser = ThresholdChooser()
-    for tokens in batches(random_games(games, seed, purpose="threshold", device=device)):
-        chooser.add(_predict(model, tokens), replay(tokens))
+    chooser, board = ThresholdChooser(), board_of(model)
+    drawn = random_games(games, seed, board=board, purpose="threshold", device=device)
+    for tokens in batches(drawn):
+        chooser.add(_predict(model, tokens), replay(tokens, board=board))
         progress(len(tokens))
     return chooser.best()
 
@@ -130,27 +129,26 @@ def evaluate(
     *,
     keep_errors: bool = True,
 ) -> Result:
-    """Measure a model on games (uint8 [B, 60] batches on the model's device) in one pass.
+    """Measure a model on games (uint8 [B, plies] batches on the model's device) in one pass.
 
-    Without ``keep_errors`` memory does not grow with the games; the error set takes 40 bytes an
+    Without ``keep_errors`` memory does not grow with the games; the error set takes 25 bytes an
     error.
     """
-    result = Result(name, tau, source=source, errors=ErrorSet(source))
+    result, board = Result(name, tau, source=source), board_of(model)
+    kept: list[tuple[Positions, Choices]] = []
     for tokens in batches(games):
-        played = replay(tokens)
+        played = replay(tokens, board=board)
         scores = score(_predict(model, tokens), played, tau)
-        _add(result, scores, played, keep_errors)
+        for group, stratum, mask in strata(played, scores.valid.shape[1]):
+            measures = result.strata.setdefault(group, {}).setdefault(stratum, Measures())
+            add_scores(measures, scores, mask)
+        if keep_errors:
+            at, said = Positions.of(played), Choices.of_scores(scores)
+            errs = said.errs(at, "top-1") | said.errs(at, "set")
+            kept.append((at[errs], said[errs]))
         result.games += len(tokens)
         progress(len(tokens))
+    if kept:
+        positions, choices = zip(*kept, strict=True)
+        result.kept = ErrorSet(source, Positions.join(positions), Choices.join(choices))
     return result
-
-
-def _add(result: Result, scores: Scores, played: Replay, keep_errors: bool) -> None:
-    pass_state = {}
-    for group, name, mask in strata(played, scores.valid.shape[1]):
-        measures = result.strata.setdefault(group, {}).setdefault(name, Measures())
-        add_scores(measures, scores, mask)
-        if group == "pass":
-            pass_state[name] = mask
-    if keep_errors:
-        result.errors.add(scores, played, pass_state)

@@ -5,52 +5,52 @@ A position is named by its game on the bench (from 0) and the ply to predict (fr
 """
 
 import csv
-import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from html import escape
 from itertools import islice
 from math import inf, isnan
 from pathlib import Path
 
+import msgspec
+import numpy as np
 import torch
 from torch import Tensor
 
 from comparison.scoring.intervals import Estimate, Ratio, bootstrap
-from comparison.scoring.measures import STAGES, Scores, legal_tokens
+from comparison.scoring.measures import PASS_STATES
+from comparison.scoring.records import KINDS, Choices, ErrorsError, Longs, Positions, Records, bits
 from extracted_rules.errors import UserError
 from extracted_rules.files import whole_file
-from extracted_rules.othello.game import Replay
-from extracted_rules.othello.notation import LABELS, PLAYABLE
+from extracted_rules.othello.geometry import STANDARD, Geometry, NotationError
 
-KINDS = ("top-1", "set")
 COLUMNS = ("game", "ply", "kind", "predicted", "legal", "missing", "extra", "stratum")
 #: Beside the error sets of one bench: its name and the positions that each game offers.
 BENCH_FILE = "bench.json"
 #: Errors that a notebook shows.
 FIRST_SHOWN = 5
-#: A position's number is game * PLIES + ply.
-PLIES = 64
-
-_BIT = torch.ones((), dtype=torch.int64) << torch.arange(len(PLAYABLE))
 
 
 class BenchMismatchError(UserError):
     """Error sets of different benches cannot be compared; the message is one sentence."""
 
 
-def _pack(moves: Tensor) -> Tensor:
-    """int64 [...] with bit k for bool [..., k], k = token - 1."""
-    return (moves * _BIT.to(moves.device)).sum(-1)
+@dataclass(frozen=True)
+class _About:
+    """What BENCH_FILE says."""
+
+    bench: str
+    positions: list[int]
+    board: int = STANDARD
 
 
-def _labels(packed: int) -> str:
-    labels = []
-    while packed:
-        lowest = packed & -packed
-        labels.append(LABELS[PLAYABLE[lowest.bit_length() - 1]])
-        packed ^= lowest
-    return " ".join(labels)
+def _labels(moves: int, geometry: Geometry) -> str:
+    playable = enumerate(geometry.playable)
+    return " ".join(geometry.labels[square] for bit, square in playable if moves >> bit & 1)
+
+
+def _unpack(labels: str, geometry: Geometry) -> int:
+    return sum(int(bits(geometry)[geometry.square_of(label)]) for label in labels.split())
 
 
 def _html_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -62,60 +62,45 @@ def _html_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return f"<table>{''.join(cells)}</table>"
 
 
-@dataclass
+@dataclass(frozen=True)
 class ErrorSet:
-    """The errors of one model on one bench, in the order of the games.
+    """The errors of one model on one bench. at, said: positions of the bench, those where the model
+    errs among them, and what it chooses there."""
 
-    bench: what was played. positions: int64 [games], how many positions each offers to predict.
-    rows: per kind int64 [errors, 5]: position number, predicted square, legal and predicted moves
-    as packed bits, number of the stratum in ``strata``.
-    """
+    bench: str
+    at: Positions
+    said: Choices
 
-    bench: str = ""
-    positions: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
-    rows: dict[str, Tensor] = field(
-        default_factory=lambda: {kind: torch.zeros(0, 5, dtype=torch.int64) for kind in KINDS}
-    )
-    strata: list[str] = field(default_factory=list)
-
-    def add(self, scores: Scores, played: Replay, pass_state: dict[str, Tensor]) -> None:
-        """Add the errors of the bench's next games. pass_state: a mask [B, T] by name."""
-        first_game = len(self.positions)
-        self.positions = torch.cat([self.positions, scores.valid.sum(-1).cpu()])
-        self.strata = list(pass_state)
-        state = torch.stack(list(pass_state.values())).int().argmax(0)
-        legal, predicted = _pack(legal_tokens(played, state.shape[1])), _pack(scores.predicted)
-        for kind, wrong in zip(KINDS, (scores.wrong, scores.set_wrong), strict=True):
-            game, column = wrong.nonzero(as_tuple=True)
-            where = (game + first_game) * PLIES + column + 2
-            facts = (scores.top[wrong], legal[wrong], predicted[wrong], state[wrong])
-            self.rows[kind] = torch.cat([self.rows[kind], torch.stack([where, *facts], 1).cpu()])
-
-    def of_kind(self, kind: str) -> Tensor:
-        """int64 [errors]: the numbers game * PLIES + ply of a kind's errors, ascending."""
-        return self.rows[kind][:, 0]
+    def of_kind(self, kind: str) -> Positions:
+        """The positions of a kind's errors, in their order."""
+        return self.at[self.said.errs(self.at, kind)]
 
     def _table(self) -> Iterator[list[str | int]]:
+        geometry = self.at.geometry
         for kind in KINDS:
-            for where, top, legal, predicted, stratum in self.rows[kind].tolist():
-                missing, extra = _labels(legal & ~predicted), _labels(predicted & ~legal)
-                game, ply = divmod(where, PLIES)
-                name = self.strata[stratum]
-                yield [game, ply, kind, LABELS[top], _labels(legal), missing, extra, name]
+            errs = self.said.errs(self.at, kind)
+            at, said = self.at[errs], self.said[errs]
+            columns = (at.game, at.ply, said.top, at.legal, said.predicted, at.state)
+            for game, ply, top, legal, predicted, state in zip(
+                *(column.tolist() for column in columns), strict=True
+            ):
+                sets = (legal, legal & ~predicted, predicted & ~legal)
+                words = [_labels(moves, geometry) for moves in sets]
+                yield [game, ply, kind, geometry.labels[top], *words, PASS_STATES[state]]
 
     def _repr_html_(self) -> str:
         """For notebooks: how many errors of which kind, by pass state, and the first ones."""
-        strata = range(len(self.strata))
-        counts = [
-            [kind, f"{len(rows):,}", *(f"{int((rows[:, 4] == n).sum()):,}" for n in strata)]
-            for kind, rows in self.rows.items()
-        ]
+        counts = []
+        for kind in KINDS:
+            state = self.of_kind(kind).state
+            by_state = np.bincount(state, minlength=len(PASS_STATES)).tolist()
+            counts.append([kind, *(f"{n:,}" for n in (len(state), *by_state))])
         first = [list(map(str, row)) for row in islice(self._table(), FIRST_SHOWN)]
-        positions = int(self.positions.sum())
-        about = f"{positions:,} positions of {len(self.positions):,} games ({escape(self.bench)})"
+        positions = int(self.at.offered.sum())
+        about = f"{positions:,} positions of {self.at.games:,} games ({escape(self.bench)})"
         return (
             f"<p>errors at {about}</p>"
-            + _html_table(["kind", "errors", *self.strata], counts)
+            + _html_table(["kind", "errors", *PASS_STATES], counts)
             + _html_table(list(COLUMNS), first)
         )
 
@@ -125,43 +110,66 @@ class ErrorSet:
             writer = csv.writer(file)
             writer.writerow(COLUMNS)
             writer.writerows(self._table())
+        about = _About(self.bench, self.at.offered.tolist(), self.at.geometry.size)
         with whole_file(path.parent / BENCH_FILE) as partial:
-            text = json.dumps({"bench": self.bench, "positions": self.positions.tolist()})
-            partial.write_text(text, encoding="utf-8")
+            partial.write_bytes(msgspec.json.encode(about))
 
     @classmethod
     def read(cls, path: Path) -> "ErrorSet":
-        """Read what :meth:`write` wrote. Raises ValueError or OSError for anything else."""
-        about = json.loads((path.parent / BENCH_FILE).read_text(encoding="utf-8"))
-        errors = cls(about["bench"], torch.tensor(about["positions"], dtype=torch.int64))
-        found: dict[str, list[list[int]]] = {kind: [] for kind in KINDS}
-        with path.open(newline="", encoding="utf-8") as file:
-            table = csv.DictReader(file)
-            if tuple(table.fieldnames or ()) != COLUMNS:
-                raise ValueError(
-                    f"{path} is no error set: its columns should be {', '.join(COLUMNS)}"
-                )
-            for row in table:
-                if row["stratum"] not in errors.strata:
-                    errors.strata.append(row["stratum"])
-                legal, missing, extra = (_unpack(row[c]) for c in ("legal", "missing", "extra"))
-                found[row["kind"]].append(
-                    [
-                        int(row["game"]) * PLIES + int(row["ply"]),
-                        LABELS.index(row["predicted"]),
-                        legal,
-                        legal & ~missing | extra,
-                        errors.strata.index(row["stratum"]),
-                    ]
-                )
-        errors.rows = {
-            kind: torch.tensor(rows, dtype=torch.int64).view(-1, 5) for kind, rows in found.items()
-        }
-        return errors
+        """Read what :meth:`write` wrote. Raises ErrorsError for anything else, and OSError."""
+        try:
+            about = msgspec.json.decode((path.parent / BENCH_FILE).read_bytes(), type=_About)
+            geometry = Geometry(about.board)
+            with path.open(newline="", encoding="utf-8") as file:
+                table = csv.DictReader(file)
+                if tuple(table.fieldnames or ()) != COLUMNS:
+                    raise ErrorsError(
+                        f"{path} is no error set: its columns should be {', '.join(COLUMNS)}"
+                    )
+                # A position is a row a kind.
+                rows = {(int(row["game"]), int(row["ply"])): row for row in table}
+            found = [_facts(rows[where], geometry) for where in sorted(rows)]
+        except (msgspec.DecodeError, NotationError, KeyError, IndexError) as error:
+            raise ErrorsError(f"{path} is no error set of its {BENCH_FILE}: {error}") from None
+        table_of = np.array(found, dtype=np.int64).reshape(-1, 6)
+        game, ply, top, legal, predicted, state = table_of.T
+        at = Positions(
+            geometry,
+            np.array(about.positions, dtype=np.int64),
+            game.astype(np.int32),
+            ply.astype(np.uint8),
+            legal,
+            np.bitwise_count(legal),
+            state.astype(np.uint8),
+        )
+        return cls(about.bench, at, Choices(top.astype(np.uint8), predicted))
 
 
-def _unpack(labels: str) -> int:
-    return sum(1 << PLAYABLE.index(LABELS.index(label)) for label in labels.split())
+def _facts(row: dict[str, str], geometry: Geometry) -> tuple[int, ...]:
+    """game, ply, top, legal, predicted and pass state of a line of the table. Raises
+    NotationError, KeyError or ValueError."""
+    legal, missing, extra = (_unpack(row[c], geometry) for c in ("legal", "missing", "extra"))
+    return (
+        int(row["game"]),
+        int(row["ply"]),
+        geometry.square_of(row["predicted"]),
+        legal,
+        legal & ~missing | extra,
+        PASS_STATES.index(row["stratum"]),
+    )
+
+
+def error_sets(records: Records) -> dict[str, ErrorSet]:
+    """Every model's, by its name."""
+    return {
+        answers.model: ErrorSet(records.bench.source, records.positions, answers.columns)
+        for answers in records.answers
+    }
+
+
+def _by_game(at: Positions) -> Tensor:
+    """int64 [games]: how many of some positions lie in each game."""
+    return torch.from_numpy(np.bincount(at.game, minlength=at.games))
 
 
 @dataclass(frozen=True)
@@ -169,7 +177,7 @@ class Overlap:
     """How two models' errors of one kind on one bench relate.
 
     ``odds_ratio``: odds that B errs where A does, over the odds where A does not (a half is added
-    to each cell); its interval is a bootstrap over games.
+    to each number); its interval is a bootstrap over games.
     """
 
     kind: str
@@ -186,28 +194,29 @@ class Overlap:
 
 
 def _check_same_bench(a: ErrorSet, b: ErrorSet) -> None:
-    if a.bench != b.bench or not a.positions.equal(b.positions):
+    if (a.bench, a.at.geometry) != (b.bench, b.at.geometry) or not np.array_equal(
+        a.at.offered, b.at.offered
+    ):
         raise BenchMismatchError(f"these errors are of different benches: {a.bench} and {b.bench}")
 
 
 def overlap(a: ErrorSet, b: ErrorSet, kind: str, seed: int = 0) -> Overlap:
     """Compare two error sets of the same bench. Raises BenchMismatchError for different ones."""
     _check_same_bench(a, b)
-    games = len(a.positions)
     in_a, in_b = a.of_kind(kind), b.of_kind(kind)
-    shared = torch.isin(in_a, in_b)
-    groups = (in_a[shared], in_a[~shared], in_b[~torch.isin(in_b, in_a)])
-    counts = [torch.bincount(group // PLIES, minlength=games) for group in groups]
+    shared = np.isin(in_a.key, in_b.key)
+    groups = (in_a[shared], in_a[~shared], in_b[~np.isin(in_b.key, in_a.key)])
+    counts = [_by_game(group) for group in groups]
     # [games, 4]: both, only a, only b, neither
-    cells = torch.stack([*counts, a.positions - sum(counts)], 1).double()
+    neither = torch.from_numpy(a.at.offered) - sum(counts)
+    table = torch.stack([*counts, neither], 1).double()
 
     def odds(sums: Tensor) -> Tensor:
         both, only_a, only_b, neither = (sums + 0.5).unbind(-1)
         return both * neither / (only_a * only_b)
 
-    both, only_a, only_b, neither = (int(n) for n in cells.sum(0))
-    ratio = bootstrap(odds, cells, seed)
-    return Overlap(kind, both, only_a, only_b, neither, ratio)
+    both, only_a, only_b, alone = (int(n) for n in table.sum(0))
+    return Overlap(kind, both, only_a, only_b, alone, bootstrap(odds, table, seed))
 
 
 @dataclass(frozen=True)
@@ -237,20 +246,14 @@ def factors(a: ErrorSet, b: ErrorSet, kind: str) -> list[Factor]:
     errors count as one. The factor is NaN where neither errs.
     """
     _check_same_bench(a, b)
-    by_stratum = [_by_stratum(errors.rows[kind], errors.strata) for errors in (a, b)]
-    names = dict.fromkeys(name for masks in by_stratum for name in masks)
+    in_a, in_b = a.of_kind(kind), b.of_kind(kind)
     found = []
-    for stratum in names:
-        counts = [
-            torch.bincount(where[masks[stratum]] // PLIES, minlength=len(a.positions))
-            if stratum in masks
-            else torch.zeros_like(a.positions)
-            for where, masks in zip((a.of_kind(kind), b.of_kind(kind)), by_stratum, strict=True)
-        ]
+    for (stratum, of_a), (_, of_b) in zip(in_a.strata(), in_b.strata(), strict=True):
+        counts = _by_game(in_a[of_a]), _by_game(in_b[of_b])
         share = Ratio.of(counts[1], counts[0] + counts[1])
         estimate = share.rate(_clustering(share))
         times = Estimate(*(_odds(p) for p in vars(estimate).values()))
-        found.append(Factor(stratum, int(counts[0].sum()), int(counts[1].sum()), times))
+        found.append(Factor(stratum, int(of_a.sum()), int(of_b.sum()), times))
     return found
 
 
@@ -266,27 +269,18 @@ def _odds(share: float) -> float:
     return share / (1 - share) if share < 1 else inf
 
 
-def _by_stratum(rows: Tensor, states: Sequence[str]) -> dict[str, Tensor]:
-    """bool [errors] for every stratum, of an error set's rows."""
-    ply = rows[:, 0] % PLIES
-    return {
-        "all": torch.ones_like(ply, dtype=torch.bool),
-        **{name: rows[:, 4] == number for number, name in enumerate(states)},
-        **{f"plies {low}-{high}": (ply >= low) & (ply <= high) for low, high in STAGES},
-    }
-
-
-def write_who_errs(errors: Sequence[tuple[str, ErrorSet]], path: Path) -> None:
+def write_who_errs(errors: dict[str, ErrorSet], path: Path) -> None:
     """A table of every position where some model errs: game, ply, kind, and a 0/1 column a model.
 
     "Both", "only A" and "only B" are filters on it. Raises OSError.
     """
     with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["game", "ply", "kind", *(name for name, _ in errors)])
+        writer.writerow(["game", "ply", "kind", *errors])
         for kind in KINDS:
-            sets = [found.of_kind(kind) for _, found in errors]
-            where = torch.unique(torch.cat(sets))
-            members = [torch.isin(where, found).long() for found in sets]
-            columns = torch.stack([where // PLIES, where % PLIES, *members], 1)
-            writer.writerows([game, ply, kind, *rest] for game, ply, *rest in columns.tolist())
+            keys: list[Longs] = [found.of_kind(kind).key for found in errors.values()]
+            where = np.unique(np.concatenate(keys))
+            members = [np.isin(where, found).astype(np.int64) for found in keys]
+            stride = next(iter(errors.values())).at.geometry.n_tokens
+            for at, *rest in np.stack([where, *members], 1).tolist():
+                writer.writerow([*divmod(at, stride), kind, *rest])

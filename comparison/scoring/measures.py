@@ -12,10 +12,10 @@ from torch import Tensor
 
 from comparison.scoring.intervals import Ratio
 from extracted_rules.othello.game import Replay
-from extracted_rules.othello.notation import SQUARE_OF_TOKEN
+from extracted_rules.othello.geometry import Geometry
 
-#: The thirds of a game, by the ply to predict.
-STAGES = ((2, 20), (21, 40), (41, 60))
+#: Has alternation held so far? At a pass the side that it names has to pass right now.
+PASS_STATES = ("pass-free", "at a pass", "after a pass")
 
 
 @dataclass
@@ -48,7 +48,7 @@ class Scores:
 
     ``valid``: there is a move to predict. ``top``: predicted square. ``wrong``: it is illegal.
     ``set_wrong``: the predicted legal set is not the legal set. ``hits``, ``extra``, ``missing``:
-    squares of the predicted set that are legal, that are not, legal squares left out.
+    true positives, false positives and false negatives of the predicted set.
     ``illegal_mass``: probability on illegal moves; ``excess``: cross-entropy against the uniform
     distribution over legal moves minus its floor, nats.
     """
@@ -65,13 +65,29 @@ class Scores:
     excess: Tensor
 
 
+def stages(geometry: Geometry) -> tuple[tuple[int, int], ...]:
+    """The thirds of a game, by the first and last ply to predict."""
+    plies = geometry.max_plies
+    ends = [plies * third // 3 for third in (1, 2, 3)]
+    return (2, ends[0]), (ends[0] + 1, ends[1]), (ends[1] + 1, ends[2])
+
+
 def legal_tokens(replay: Replay, positions: int) -> Tensor:
-    """bool [B, positions, 60]: the legal moves after each context position, by token - 1."""
-    return replay.legal[:, 1 : positions + 1, SQUARE_OF_TOKEN[1:].to(replay.legal.device)]
+    """bool [B, positions, moves]: the legal moves after each context position, by token - 1."""
+    return replay.legal[:, 1 : positions + 1, list(replay.geometry.playable)]
+
+
+def pass_states(replay: Replay, positions: int) -> dict[str, Tensor]:
+    """bool [B, positions] by PASS_STATES: where there is a move to predict."""
+    passes = replay.passes[:, 1 : positions + 1]
+    here = replay.legal[:, 1 : positions + 1].any(-1)
+    before = passes.cumsum(-1) - passes.long()
+    masks = (here & ~passes & (before == 0), here & passes, here & ~passes & (before > 0))
+    return dict(zip(PASS_STATES, masks, strict=True))
 
 
 def score(logits: Tensor, replay: Replay, tau: float) -> Scores:
-    """logits: float [B, T, 61] for the games of ``replay``; token 0 is no possible answer."""
+    """logits: float [B, T, tokens] for the games of ``replay``; token 0 is no possible answer."""
     legal = legal_tokens(replay, logits.shape[1])
     number = legal.sum(-1)
     valid = number > 0
@@ -84,7 +100,7 @@ def score(logits: Tensor, replay: Replay, tau: float) -> Scores:
     cross_entropy = -(log_p.clamp(min=-50) * legal).sum(-1) / number.clamp(min=1)
     return Scores(
         valid=valid,
-        top=SQUARE_OF_TOKEN.to(top.device)[top + 1],
+        top=replay.geometry.square_of_token.to(top.device)[top + 1],
         wrong=~legal.gather(-1, top.unsqueeze(-1)).squeeze(-1) & valid,
         set_wrong=(predicted != legal).any(-1) & valid,
         hits=hits,
@@ -107,18 +123,18 @@ def strata(replay: Replay, positions: int) -> Iterator[tuple[str, str, Tensor]]:
     number = replay.legal[:, 1 : positions + 1].sum(-1)
     here = number > 0
     yield "all", "all", here
+    for name, mask in pass_states(replay, positions).items():
+        yield "pass", name, mask
     before = passes.cumsum(-1) - passes.long()
-    yield "pass", "pass-free", here & ~passes & (before == 0)
-    yield "pass", "at a pass", here & passes
-    yield "pass", "after a pass", here & ~passes & (before > 0)
     yield "passes so far", "0", here & (before == 0)
     yield "passes so far", "1", here & (before == 1)
     yield "passes so far", "2+", here & (before > 1)
-    for low, high in ((1, 1), (2, 3), (4, 7), (8, 12), (13, 60)):
-        name = str(low) if low == high else f"{low}-{high}" if high < 60 else f"{low}+"
+    for low, high in ((1, 1), (2, 3), (4, 7), (8, 12)):
+        name = str(low) if low == high else f"{low}-{high}"
         yield "legal moves", name, here & (number >= low) & (number <= high)
+    yield "legal moves", "13+", here & (number >= 13)
     column = torch.arange(positions, device=here.device)
-    for first, last in STAGES:
+    for first, last in stages(replay.geometry):
         yield "stage", f"plies {first}-{last}", here & (column >= first - 2) & (column <= last - 2)
     for position in range(positions):
         yield "ply", str(position + 2), here & (column == position)

@@ -6,7 +6,7 @@ from itertools import combinations
 import numpy as np
 
 from comparison.scoring.intervals import Estimate
-from comparison.scoring.matched import Cells, dealt, rank_correlation, within_ranks
+from comparison.scoring.matched import Matching, permuted, rank_correlation, within_ranks
 from comparison.scoring.records import Answers, Mask, Positions, Records
 
 #: Of margins; an error has one above 0.
@@ -25,19 +25,11 @@ class NearMisses:
     model: str
     stratum: str
     positions: int
-    margins: tuple[float, ...]
+    margins: dict[str, float]
     first: Estimate
     second: Estimate
     over_some: Estimate
     mass: Estimate
-
-    def as_dict(self) -> dict[str, object]:
-        estimates = {
-            name: vars(getattr(self, name)) for name in ("first", "second", "over_some", "mass")
-        }
-        quantiles = {f"{q:g}": margin for q, margin in zip(QUANTILES, self.margins, strict=True)}
-        about = {"model": self.model, "stratum": self.stratum, "positions": self.positions}
-        return {**about, "margins": quantiles, **estimates}
 
 
 def near_misses(records: Records) -> list[NearMisses]:
@@ -53,11 +45,12 @@ def near_misses(records: Records) -> list[NearMisses]:
 
 def _near_misses(at: Positions, answers: Answers, stratum: str, mask: Mask) -> NearMisses:
     said = answers.columns
+    quantiles = np.quantile(said.margin[mask], QUANTILES)
     return NearMisses(
         answers.model,
         stratum,
         int(mask.sum()),
-        margins=tuple(np.quantile(said.margin[mask], QUANTILES).tolist()),
+        margins=dict(zip(map(str, QUANTILES), quantiles.tolist(), strict=True)),
         first=at.ratio(mask & (said.rank == 1), mask).rate(),
         second=at.ratio(mask & (said.rank == 2), mask).rate(),
         over_some=at.ratio(mask & (said.over_worst > 0), mask).rate(),
@@ -68,28 +61,24 @@ def _near_misses(at: Positions, answers: Answers, stratum: str, mask: Mask) -> N
 @dataclass(frozen=True)
 class Alike:
     """Do two models come near to errors at the same positions? The rank correlation of their
-    margins among matched positions; ``control``: b's margins dealt anew among those."""
+    margins among matched positions; ``control``: the permutation null."""
 
     a: str
     b: str
     correlation: Estimate
     control: Estimate
 
-    def as_dict(self) -> dict[str, object]:
-        estimates = {"correlation": vars(self.correlation), "control": vars(self.control)}
-        return {"a": self.a, "b": self.b, **estimates}
 
-
-def alike(records: Records, cells: Cells, seed: int) -> list[Alike]:
+def alike(records: Records, matching: Matching, seed: int) -> list[Alike]:
     """Every two models."""
     generator = np.random.default_rng(seed)
-    ranks = {a.model: within_ranks(a.columns.margin, cells.cell) for a in records.answers}
+    ranks = {a.model: within_ranks(a.columns.margin, matching.stratum) for a in records.answers}
     return [
         Alike(
             a,
             b,
-            rank_correlation(ranks[a], ranks[b], cells),
-            rank_correlation(ranks[a], dealt(ranks[b], cells.cell, generator), cells),
+            rank_correlation(ranks[a], ranks[b], matching),
+            rank_correlation(ranks[a], permuted(ranks[b], matching.stratum, generator), matching),
         )
         for a, b in combinations(ranks, 2)
     ]

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from comparison.reading.probes import fingerprint
-from comparison.scoring.bench import FORWARD_GAMES, Progress, batches
-from comparison.scoring.records import Answers, Bench, Columns, ErrorsError, digest
+from comparison.scoring.bench import FORWARD_GAMES, Progress, board_of
+from comparison.scoring.records import Answers, Bench, Columns, ErrorsError, batches, digest
 from extracted_rules.files import KeptTensors
 from extracted_rules.othello.game import replay
-from extracted_rules.othello.notation import CONTEXT
+from extracted_rules.othello.geometry import Geometry
 from handbuilt.network.transformer import OthelloGPT
 
 FORMAT, VERSION = "othello errors", "1"
@@ -115,11 +115,13 @@ def record(
 def _answer(model: nn.Module, tokens: Tensor, tau: float, progress: Progress) -> Columns:
     tensor = next(iter([*model.parameters(), *model.buffers()]), None)
     device = tensor.device if tensor is not None else torch.device("cpu")
+    board = board_of(model)
+    context = Geometry(board).context
     found = []
     for batch in batches([tokens.to(device)]):
-        moves = batch[:, :CONTEXT].long()
+        moves = batch[:, :context].long()
         logits = torch.cat([model(some) for some in torch.split(moves, FORWARD_GAMES)])
-        found.append(Columns.of(logits, replay(batch), tau))
+        found.append(Columns.of(logits, replay(batch, board=board), tau))
         progress(len(batch))
     return Columns.join(found)
 

@@ -20,7 +20,8 @@ from rich.progress import track
 from torch import Tensor
 
 from comparison.reporting.report import cells, markdown
-from comparison.scoring.bench import batches, evaluate
+from comparison.scoring.bench import evaluate
+from comparison.scoring.records import batches
 from extracted_rules.files import KeptData, whole_file
 from extracted_rules.othello.game import replay
 from handbuilt.interpreter import Interpreter, Trace

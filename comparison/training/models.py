@@ -6,6 +6,7 @@ from pathlib import Path
 from torch import nn
 
 from comparison.scoring.baselines import BASELINES
+from comparison.scoring.bench import board_of
 from comparison.training import reference
 from extracted_rules.errors import UserError
 from extracted_rules.othello.geometry import STANDARD, BoardError, Geometry
@@ -35,7 +36,7 @@ def load_model(name_or_path: str, board: int | None = None) -> nn.Module:
     if name_or_path in RECIPES:
         return build(name_or_path, board=board or STANDARD)
     if name_or_path in BASELINES:
-        return BASELINES[name_or_path]().eval()
+        return BASELINES[name_or_path](board or STANDARD).eval()
     model = _reference() if name_or_path == REFERENCE else _read(Path(name_or_path))
     if board not in (None, model.geometry.size):
         raise BoardError(
@@ -80,13 +81,6 @@ def load_models(names: Iterable[str], board: int | None = None) -> dict[str, nn.
         found[name] = load_model(name, board)
         board = board_of(found[name])
     return {name: found[name] for name in names}
-
-
-def board_of(model: nn.Module) -> int:
-    """Squares a side of the board whose games a model reads."""
-    geometry = getattr(model, "geometry", Geometry())
-    assert isinstance(geometry, Geometry)
-    return geometry.size
 
 
 def as_gpt(name: str, model: nn.Module, purpose: str) -> OthelloGPT:

@@ -5,8 +5,7 @@ import numpy.typing as npt
 import torch
 
 from comparison.scoring.records import Answers, Bench, Columns, Mask, Positions, Records
-
-STATES = ("pass-free", "at a pass", "after a pass")
+from extracted_rules.othello.geometry import Geometry
 
 
 def positions(games: int, plies: int, kinds: int, seed: int = 0) -> Positions:
@@ -14,13 +13,13 @@ def positions(games: int, plies: int, kinds: int, seed: int = 0) -> Positions:
     generator = np.random.default_rng(seed)
     n = games * plies
     return Positions(
-        games,
+        Geometry(),
+        np.full(games, plies),
         game=np.repeat(np.arange(games), plies).astype(np.int32),
         ply=np.full(n, 30, dtype=np.uint8),
         legal=np.full(n, 0b111, dtype=np.int64),
         number=generator.integers(1, kinds + 1, size=n).astype(np.uint8),
         state=np.zeros(n, dtype=np.uint8),
-        states=STATES,
     )
 
 

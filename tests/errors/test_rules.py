@@ -5,32 +5,29 @@ import numpy.typing as npt
 import pytest
 import torch
 
+from comparison.errors.cases import Cases, Slips, cases, of_start
+from comparison.errors.patterns import BORDER, groups, strengths
 from comparison.errors.rules import (
-    DEALS,
-    OF_START,
-    Cases,
+    PERMUTATIONS,
     Correlation,
-    Slips,
     _correlations,
     _eager,
     _levels,
     _near_rates,
-    cases,
-    groups,
-    strengths,
 )
 from comparison.scoring.intervals import resampled_games
-from comparison.scoring.matched import dealt
+from comparison.scoring.matched import permuted
 from comparison.scoring.records import Bench
 from extracted_rules.catalogue import Catalogue, Games, Header, Neuron, Score
 from extracted_rules.conditions import Boards
 from extracted_rules.othello.game import random_games, replay
-from extracted_rules.othello.notation import CONTEXT, LABELS, N_SQUARES
-from extracted_rules.othello.patterns import PATTERNS, SYMMETRIES
+from extracted_rules.othello.geometry import Geometry
 from tests.errors.made import answers
 
 GAMES = 60
-LENGTH = np.array([pattern.length for pattern in PATTERNS])
+BOARD = Geometry()
+PATTERNS, LABELS, ALIKE, STARTS = BOARD.patterns, BOARD.labels, groups(BOARD), of_start(BOARD)
+LENGTH = np.array([len(pattern.run) for pattern in PATTERNS])
 
 
 def test_what_needs_a_pattern_and_what_it_tempts() -> None:
@@ -40,7 +37,7 @@ def test_what_needs_a_pattern_and_what_it_tempts() -> None:
     wrong = np.arange(len(at)) % 3 == 0
     said = answers("one", at, wrong)  # holds A1, B1, C1 for legal, where it is wrong also D1
     found, slips = cases(bench, said)
-    boards = Boards.of(replay(bench.tokens), CONTEXT)
+    boards = Boards.of(replay(bench.tokens), BOARD.context)
     holds = torch.stack([boards.legal_by(p) for p in PATTERNS]).numpy()
     now = boards.now.numpy()
     near = np.zeros_like(holds)
@@ -49,12 +46,12 @@ def test_what_needs_a_pattern_and_what_it_tempts() -> None:
         wrong_discs = (run == 1).sum(1) + (end == -1)
         full = (run != 0).all(1) & (end != 0) & (now[:, p.start] == 0)
         near[number] = full & (wrong_discs == 1)
-    legal = np.zeros((N_SQUARES, len(at)), dtype=np.bool_)
-    for square, numbers in OF_START.items():
+    legal = np.zeros((BOARD.n_squares, len(at)), dtype=np.bool_)
+    for square, numbers in STARTS.items():
         legal[square] = holds[numbers].any(0)
     for number, p in enumerate(PATTERNS):
         held = np.isin(LABELS[p.start], ("A1", "B1", "C1")) | (wrong & (LABELS[p.start] == "D1"))
-        siblings = OF_START[p.start]
+        siblings = STARTS[p.start]
         needs = holds[number] & (holds[siblings].sum(0) == 1)
         tempts = near[number] & (near[siblings].sum(0) == 1) & ~legal[p.start]
         for counts, mask in (
@@ -97,7 +94,7 @@ def test_strengths() -> None:
 
 
 def test_groups_become_finer() -> None:
-    kinds, mirrored = groups()["length and border"], groups()["symmetry"]
+    kinds, mirrored = ALIKE[BORDER], ALIKE["symmetry"]
     for number in range(mirrored.max() + 1):
         members = np.flatnonzero(mirrored == number)
         assert len(members) in (4, 8)
@@ -105,7 +102,7 @@ def test_groups_become_finer() -> None:
         assert len(set(LENGTH[members])) == 1
     # A symmetry maps a pattern into its own group.
     ends = {(p.start, p.end): i for i, p in enumerate(PATTERNS)}
-    for row in SYMMETRIES.tolist():
+    for row in BOARD.symmetries.tolist():
         for i in range(0, len(PATTERNS), 17):
             image = ends[row.index(PATTERNS[i].start), row.index(PATTERNS[i].end)]
             assert mirrored[image] == mirrored[i]
@@ -121,11 +118,11 @@ def correlated(
     strength: npt.NDArray[np.float64], rate: npt.NDArray[np.float64], seed: int
 ) -> dict[str, Correlation]:
     generator = np.random.default_rng(seed)
-    kinds = groups()["length and border"]
-    deals = np.stack([dealt(strength, kinds, generator) for _ in range(DEALS // 5)])
+    kinds = ALIKE[BORDER]
+    null = np.stack([permuted(strength, kinds, generator) for _ in range(PERMUTATIONS // 5)])
     weights = resampled_games(GAMES, seed, 100)
     made = made_cases(rate, generator)
-    found = _correlations({"made up": strength}, {"made up": deals}, made, weights)
+    found = _correlations({"made up": strength}, {"made up": null}, made, weights, ALIKE)
     return {c.among: c for c in found if c.error == "left out"}
 
 
@@ -148,7 +145,7 @@ def test_intervals_of_correlations_cover_what_such_games_show() -> None:
     for _ in range(40):
         made = made_cases(0.1 - 0.05 * strength, generator)
         weights = resampled_games(GAMES, 12, 60)
-        correlations = _correlations({"": strength}, {"": strength[None]}, made, weights)
+        correlations = _correlations({"": strength}, {"": strength[None]}, made, weights, ALIKE)
         found.append(next(correlations).value)
     truth = np.mean([estimate.value for estimate in found])
     assert sum(estimate.low <= truth <= estimate.high for estimate in found) >= 34
@@ -160,7 +157,7 @@ def test_what_length_explains_is_no_failure_of_rules() -> None:
     strength = 1 - 0.1 * LENGTH + 0.1 * generator.random(len(PATTERNS))
     found = correlated(strength, 0.05 * LENGTH.astype(float), 9)
     assert found["all"].value.high < -0.5
-    # Dealt anew within lengths, it is still there: the control says that length explains it.
+    # Permuted within lengths, it is still there: the control says that length explains it.
     assert found["all"].control.low < found["all"].value.value < found["all"].control.high
     for among in ("length and border", "symmetry"):
         value = found[among].value.value
@@ -173,7 +170,7 @@ def test_levels_count_every_square_once() -> None:
     best = np.where(generator.random(len(PATTERNS)) < 0.2, 0.0, generator.random(len(PATTERNS)))
     rate = np.where(best == 0, 0.2, 0.1)
     made = made_cases(rate, generator)
-    found = list(_levels(best, made, resampled_games(GAMES, 10, 100)))
+    found = list(_levels(best, made, resampled_games(GAMES, 10, 100), ALIKE[BORDER]))
     assert sum(level.patterns for level in found) == len(PATTERNS)
     assert sum(level.needed for level in found) == int(made.needed.sum(dtype=np.int64))
     assert sum(level.left_out for level in found) == int(made.left_out.sum(dtype=np.int64))
@@ -191,10 +188,10 @@ def made_slips(strength: npt.NDArray[np.float64], eager: bool, seed: int) -> Sli
     generator = np.random.default_rng(seed)
     n = 400
     near = np.zeros((n, len(PATTERNS)), dtype=np.bool_)
-    is_open = np.zeros((n, N_SQUARES), dtype=np.bool_)
+    is_open = np.zeros((n, BOARD.n_squares), dtype=np.bool_)
     is_open[:, [0, 63]] = True
     first, last = (
-        generator.choice([i for i in OF_START[s] if LENGTH[i] == 2], size=n) for s in (0, 63)
+        generator.choice([i for i in STARTS[s] if LENGTH[i] == 2], size=n) for s in (0, 63)
     )
     near[np.arange(n), first] = near[np.arange(n), last] = True
     stronger = np.where(strength[first] > strength[last], 0, 63)
@@ -207,13 +204,13 @@ def made_slips(strength: npt.NDArray[np.float64], eager: bool, seed: int) -> Sli
 def test_over_eager_rules(eager: bool) -> None:
     generator = np.random.default_rng(11)
     strength = generator.random(len(PATTERNS))
-    kinds = groups()["length and border"]
-    deals = np.stack([dealt(strength, kinds, generator) for _ in range(50)])
-    found = _eager("made up", strength, deals, made_slips(strength, eager, 11))
+    kinds = ALIKE[BORDER]
+    null = np.stack([permuted(strength, kinds, generator) for _ in range(50)])
+    found = _eager("made up", strength, null, made_slips(strength, eager, 11), STARTS)
     assert found.slips == 400
     if eager:
         assert found.chance.low > 0.8
     else:
         assert found.chance.low < 0.5 < found.chance.high
-    near, elsewhere = _near_rates(made_slips(strength, eager, 11))
+    near, elsewhere = _near_rates(made_slips(strength, eager, 11), STARTS)
     assert (near.value, elsewhere.value) == (1, 1)

@@ -4,6 +4,7 @@ import json
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import comparison
@@ -50,7 +51,7 @@ def test_models_and_error_sets_show_themselves() -> None:
 
 def test_error_sets_of_several_models_are_of_one_bench() -> None:
     found = comparison.error_sets(["uniform-empty", "bigram"], games=4)
-    assert found["uniform-empty"].positions.equal(found["bigram"].positions)
+    assert np.array_equal(found["uniform-empty"].at.offered, found["bigram"].at.offered)
     assert len(found["uniform-empty"].of_kind("top-1"))
 
 

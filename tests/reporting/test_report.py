@@ -2,18 +2,20 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from rich.console import Console
-from torch import Tensor
 
 from comparison.drawing.curves import Curve
 from comparison.reporting.examples import _where_they_differ
 from comparison.reporting.figures import error_by_ply, training_curve
 from comparison.reporting.report import as_table, factor_headings, factor_rows, measured_once
 from comparison.scoring.bench import Result
-from comparison.scoring.error_sets import PLIES, ErrorSet
+from comparison.scoring.error_sets import ErrorSet
 from comparison.scoring.measures import Measures
+from comparison.scoring.records import Choices, Positions
+from extracted_rules.othello.geometry import Geometry
 
 PNG = b"\x89PNG"
 GAMES = 200
@@ -22,16 +24,23 @@ GAMES = 200
 def result(name: str, top: list[tuple[int, int]], legal: list[tuple[int, int]] = ()) -> Result:
     """A model with errors at (game, ply), of the likeliest move and of the legal set."""
 
-    def rows(where: list[tuple[int, int]]) -> Tensor:
-        table = torch.zeros(len(where), 5, dtype=torch.int64)
-        table[:, 0] = torch.tensor([game * PLIES + ply for game, ply in where])
-        return table
-
-    found = Result(name, 0.01, games=GAMES)
-    positions = torch.full((GAMES,), 59)
-    kinds = {"top-1": rows(top), "set": rows(list(legal))}
-    found.errors = ErrorSet("made up", positions, kinds, ["pass-free", "at a pass"])
-    return found
+    where = sorted({*top, *legal})
+    game, ply = np.array(where, dtype=np.int64).reshape(-1, 2).T
+    # The legal moves are B1 and, where that is the likeliest move, A1.
+    errs = np.array([spot in top for spot in where], dtype=np.bool_)
+    set_errs = np.array([spot in legal for spot in where], dtype=np.bool_)
+    moves = np.where(errs, 0b10, 0b11)
+    at = Positions(
+        Geometry(),
+        np.full(GAMES, 59),
+        game.astype(np.int32),
+        ply.astype(np.uint8),
+        moves,
+        np.bitwise_count(moves),
+        np.zeros(len(where), dtype=np.uint8),
+    )
+    choices = Choices(np.zeros(len(where), dtype=np.uint8), np.where(set_errs, 0, moves))
+    return Result(name, 0.01, games=GAMES, kept=ErrorSet("made up", at, choices))
 
 
 def test_the_table_says_who_errs_less_and_by_what_factor() -> None:

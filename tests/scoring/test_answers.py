@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from comparison.errors.layers import discs_held, weights_of, wrong_discs
+from comparison.errors.layers import discs_decoded, weights_of, wrong_discs
 from comparison.errors.telling import hardest
 from comparison.reading.layer_boards import LayerBoards, LayerReader
 from comparison.scoring.agreement import agreement
 from comparison.scoring.intervals import resampled_games
-from comparison.scoring.matched import Cells
+from comparison.scoring.matched import Matching
 from comparison.scoring.near import QUANTILES, alike, near_misses
 from comparison.scoring.records import Answers, Bench, Records
 from extracted_rules.othello.game import Replay, random_games, replay
@@ -59,10 +59,11 @@ def test_near_misses_by_hand() -> None:
     assert found.first.value == pytest.approx(0.1)
     assert found.second.value == 0
     assert found.mass.value == pytest.approx(0.125)
-    assert dict(zip(QUANTILES, found.margins, strict=True))[0.5] == -1
+    assert list(found.margins) == [str(q) for q in QUANTILES]
+    assert found.margins["0.5"] == -1
 
 
-def test_margins_that_go_together_are_found_and_dealt_anew_they_are_not() -> None:
+def test_margins_that_go_together_are_found_and_permuted_they_are_not() -> None:
     generator = np.random.default_rng(1)
     at = positions(80, 20, 3)
     shared = generator.normal(size=len(at))
@@ -71,7 +72,7 @@ def test_margins_that_go_together_are_found_and_dealt_anew_they_are_not() -> Non
         answers(name, at, margin > 3, margin.astype(np.float32))
         for name, margin in zip(("one", "two"), margins, strict=True)
     )
-    found = alike(records(at, *said), Cells(at, resampled_games(80, 1, 200)), 1)[0]
+    found = alike(records(at, *said), Matching(at, resampled_games(80, 1, 200)), 1)[0]
     assert 0.3 < found.correlation.low < found.correlation.high < 0.6
     assert found.control.low < 0 < found.control.high
 
@@ -161,7 +162,7 @@ def test_boards_part_where_they_were_made_to(reader: Knows) -> None:
 def test_discs_are_counted(reader: Knows) -> None:
     tokens = torch.cat(list(random_games(5, 4, purpose="test")))
     at = Bench.of(tokens, "random").positions
-    wrong, discs = discs_held(reader, tokens, at, lambda _: None)
+    wrong, discs = discs_decoded(reader, tokens, at, lambda _: None)
     # The start has four discs, and every move adds one.
     assert np.array_equal(discs, at.ply.astype(int) + 3)
     assert wrong.shape == (2, len(at))

@@ -112,7 +112,7 @@ def _highlights(pairs: Sequence[Pair]) -> list[tuple[str, str]]:
             f"as often as at matched positions does {p.b} err where {p.a} does",
         )
         for p in pairs
-        if p.kind == "top-1" and not isnan((times := p.tables["all"].times).low)
+        if p.kind == "top-1" and not isnan((times := p.strata["all"].times).low)
     ]
 
 
