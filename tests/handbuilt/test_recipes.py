@@ -347,9 +347,9 @@ def test_rule_families_count_their_neurons(recipe: str, layout: Layout) -> None:
         named.append((LOOK_LAYER, "other"))
     for layer, name in named:
         places = layout.neurons[layer][name]
-        assert places.stop - places.start == family(name).instances
+        assert places.stop - places.start == family(name).instances(BOARD)
     around = (BOARD.pair_class > 0) & ~torch.eye(64, dtype=torch.bool)
-    assert int(around.sum()) == family("near").instances
+    assert int(around.sum()) == family("near").instances(BOARD)
 
 
 @pytest.mark.parametrize(("name", "illegal_below", "f1_above"), BARS)
