@@ -5,8 +5,6 @@ from torch import Tensor
 
 from extracted_rules.othello.geometry import NO_MOVE, STANDARD, Geometry, NotationError
 
-__all__ = ["NO_MOVE", "NotationError"]
-
 # The usual board, for what has not yet learnt to ask a geometry.
 _USUAL = Geometry()
 N_SQUARES, N_TOKENS, MAX_PLIES = _USUAL.n_squares, _USUAL.n_tokens, _USUAL.max_plies
