@@ -8,7 +8,7 @@ import torch
 from comparison.explaining.contributions import Attribution
 from comparison.explaining.explainer import Explainer
 from comparison.explaining.names import part_names
-from comparison.reading.layer_boards import layer_reader
+from comparison.reading.board_reader import board_reader
 from comparison.reading.probes import Probes, fingerprint
 from comparison.replacing.replacement import check_fits
 from comparison.scoring.bench import Bars, evaluate, no_bars, resolve_device
@@ -68,7 +68,7 @@ def explainer_of(
     read_by = Probes.load(probes, model) if probes else companions.probes(name, model, bars)
     tau = companions.threshold(name, model, seed, model.device, bars, TAU_GAMES)
     return Explainer(
-        name, Attribution(model), part_names(model, known), layer_reader(model, read_by), tau
+        name, Attribution(model), part_names(model, known), board_reader(model, read_by), tau
     )
 
 

@@ -23,7 +23,7 @@ from comparison.commands.shared import (
     wrote,
 )
 from comparison.errors.analysis import analyse
-from comparison.reading.layer_boards import LayerReader, layer_reader
+from comparison.reading.board_reader import BoardReader, board_reader
 from comparison.reading.probes import Probes
 from comparison.scoring import records
 from comparison.scoring.bench import Bars, board_of
@@ -113,9 +113,9 @@ def _catalogues(subjects: list[Subject], path: Path | None) -> dict[str, Catalog
     return about
 
 
-def _readers(subjects: list[Subject], work: Path, bars: Bars) -> dict[str, LayerReader]:
+def _readers(subjects: list[Subject], work: Path, bars: Bars) -> dict[str, BoardReader]:
     """What reads boards layer by layer, of the models that have any."""
-    readers = {s.name: layer_reader(s.model, _probes(s, work, bars)) for s in subjects}
+    readers = {s.name: board_reader(s.model, _probes(s, work, bars)) for s in subjects}
     return {name: reader for name, reader in readers.items() if reader is not None}
 
 

@@ -22,8 +22,9 @@ from comparison.commands.shared import (
     writable,
     wrote,
 )
+from comparison.reading.board_reader import ProbedReader, board_reader
 from comparison.reading.boards import BOARD_GAMES, BoardAccuracy, board_accuracy
-from comparison.reading.probes import PROBE_GAMES, fit_probes, probe_accuracy
+from comparison.reading.probes import PROBE_GAMES, fit_probes
 from comparison.scoring.bench import Bars, Result, board_of, evaluate
 from comparison.scoring.error_sets import write_who_errs
 from comparison.scoring.precision import Operands, products_of
@@ -54,13 +55,8 @@ def measure(
 
 def boards_of(name: str, model: nn.Module, games: Tensor) -> BoardAccuracy | None:
     """What a model holds of the board, where there is something to read it with."""
-    if not isinstance(model, OthelloGPT):
-        return None
-    if name == REFERENCE:
-        read_by = probes(name, model)
-        assert read_by is not None
-        return probe_accuracy(model, read_by, games)
-    return board_accuracy(model, games) if model.is_handbuilt else None
+    reader = board_reader(model, probes(name, model) if name == REFERENCE else None)
+    return board_accuracy(reader, games) if reader is not None else None
 
 
 @command("evaluate", games=1000)
@@ -228,7 +224,7 @@ def probe_command(
     fitted.save(out)
     board = loaded.geometry.size
     bench = next(random_games(BOARD_GAMES, setup.seed, board=board, device=setup.where))
-    accuracy = probe_accuracy(loaded, fitted, bench)
+    accuracy = board_accuracy(ProbedReader(loaded, fitted), bench)
     title = f"{model}: probes fitted on {games:,} games, measured on {BOARD_GAMES} others"
     console.print(as_table(title, (), board_rows(accuracy), board_headings(accuracy)))
     title = f"{model}: whole boards right, read from linear probes ({BOARD_GAMES} games)"

@@ -19,8 +19,9 @@ from comparison.commands.shared import (
     progress_bars,
     wrote,
 )
-from comparison.reading.boards import BOARD_GAMES
-from comparison.reading.probes import PROBE_GAMES, fit_probes, probe_accuracy
+from comparison.reading.board_reader import ProbedReader
+from comparison.reading.boards import BOARD_GAMES, board_accuracy
+from comparison.reading.probes import PROBE_GAMES, fit_probes
 from comparison.scoring.bench import THRESHOLD_GAMES, choose_threshold, evaluate, resolve_device
 from comparison.training import reference
 from comparison.training.models import REFERENCE, as_gpt, load_model
@@ -230,6 +231,6 @@ def adopt_command(
             command = f"handbuilt evaluate {REFERENCE} {options} --device {where.type}"
             measured.append(Measured(command, result))
         probes = fit_probes(model, probe_games, seed, bar("probes", probe_games))
-        boards = probe_accuracy(model, probes, benches[0][1][0][:BOARD_GAMES])
+        boards = board_accuracy(ProbedReader(model, probes), benches[0][1][0][:BOARD_GAMES])
     write_reference(reference.FOLDER, trained, hardware, note, measured, probes, boards)
     wrote(f"{reference.FOLDER}: evaluate, compare and probe know this model as {REFERENCE}")

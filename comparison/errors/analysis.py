@@ -10,7 +10,7 @@ from comparison.errors.causes import ASKED, CauseShares, cause_shares
 from comparison.errors.layers import LAYER_GAMES, WrongDiscs, wrong_discs
 from comparison.errors.rules import RuleErrors, rule_errors
 from comparison.errors.telling import Telling, hardest
-from comparison.reading.layer_boards import LayerReader
+from comparison.reading.board_reader import BoardReader
 from comparison.scoring.agreement import Agreement, agreements
 from comparison.scoring.bench import Bars, no_bars
 from comparison.scoring.intervals import resampled_games
@@ -50,7 +50,7 @@ class Analysis:
 
 def analyse(
     records: Records,
-    readers: Mapping[str, LayerReader],
+    readers: Mapping[str, BoardReader],
     catalogues: Mapping[str, Catalogue],
     seed: int,
     bars: Bars = no_bars,

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from comparison.errors.layers import weights_of
 from comparison.explaining.causes import BOARD, COUNTING, SIDE, cause_of, lines_of
-from comparison.reading.boards import READ_GAMES
-from comparison.reading.layer_boards import LayerReader
+from comparison.reading.board_reader import BoardReader
+from comparison.reading.streams import READ_GAMES
 from comparison.scoring.intervals import Estimate
 from comparison.scoring.records import Answers, Array, Records
 from extracted_rules.othello.game import replay
@@ -46,7 +46,7 @@ class CauseShares:
 @torch.inference_mode()
 def cause_shares(
     records: Records,
-    readers: Mapping[str, LayerReader],
+    readers: Mapping[str, BoardReader],
     seed: int,
     progress: Callable[[int], None] = lambda _: None,
 ) -> list[CauseShares]:
@@ -63,7 +63,7 @@ def cause_shares(
 def _of_model(
     records: Records,
     answers: Answers,
-    reader: LayerReader,
+    reader: BoardReader,
     generator: np.random.Generator,
     progress: Callable[[int], None],
 ) -> CauseShares:
@@ -88,7 +88,7 @@ def _drawn(weights: Array, generator: np.random.Generator, again: bool) -> Rows:
 
 
 def _shares(
-    records: Records, reader: LayerReader, rows: Rows, progress: Callable[[int], None]
+    records: Records, reader: BoardReader, rows: Rows, progress: Callable[[int], None]
 ) -> tuple[dict[str, Estimate], float]:
     """(by cause, its share of the positions with these numbers; wrong discs of a line)."""
     at = records.positions
@@ -107,7 +107,7 @@ def _shares(
     return shares, float(np.mean(discs)) if discs else float("nan")
 
 
-def _asked(records: Records, reader: LayerReader, rows: Rows) -> list[tuple[str, int]]:
+def _asked(records: Records, reader: BoardReader, rows: Rows) -> list[tuple[str, int]]:
     """(cause, wrong discs of the line) about the likeliest illegal square of each position."""
     at, model = records.positions, reader.model
     tokens = records.bench.tokens[torch.from_numpy(at.game[rows].astype(np.int64))].to(model.device)
@@ -123,7 +123,7 @@ def _asked(records: Records, reader: LayerReader, rows: Rows) -> list[tuple[str,
         empty = played.boards[number, ply - 1][playable] == 0
         square = geometry.playable[int(illegal.masked_fill(~empty, -torch.inf).argmax())]
         board, mover = played.boards[number, ply - 1].cpu(), int(played.movers[number, ply - 1])
-        decoded = boards.held[reader.decisive, number, position].cpu()
+        decoded = boards.values[reader.decisive, number, position].cpu()
         cause = cause_of(
             lines_of(played.geometry, square, board, decoded, mover),
             mover,

@@ -8,8 +8,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from comparison.reading.boards import READ_GAMES
-from comparison.reading.layer_boards import LayerReader
+from comparison.reading.board_reader import BoardReader
+from comparison.reading.streams import READ_GAMES
 from comparison.scoring.intervals import Estimate
 from comparison.scoring.matched import matching_strata
 from comparison.scoring.records import KINDS, Array, Mask, Positions, Records
@@ -37,7 +37,7 @@ class WrongDiscs:
 
 def wrong_discs(
     records: Records,
-    readers: Mapping[str, LayerReader],
+    readers: Mapping[str, BoardReader],
     games: int = LAYER_GAMES,
     progress: Callable[[int], None] = lambda _: None,
 ) -> list[WrongDiscs]:
@@ -77,7 +77,7 @@ def weights_of(at: Positions, errs: Mask) -> dict[str, Array]:
 
 
 def discs_decoded(
-    reader: LayerReader, tokens: Tensor, at: Positions, progress: Callable[[int], None]
+    reader: BoardReader, tokens: Tensor, at: Positions, progress: Callable[[int], None]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """(int64 [layers, N], discs decoded wrongly; int64 [N], discs) at the positions of games uint8
     [games, plies]."""

@@ -10,7 +10,7 @@ from comparison.explaining.contributions import Attribution, Parts, strongest
 from comparison.explaining.explanation import Explanation, SquareReasons
 from comparison.explaining.names import PartNames
 from comparison.explaining.partings import DecodedRun, Parting, parting
-from comparison.reading.layer_boards import LayerReader
+from comparison.reading.board_reader import BoardReader
 from extracted_rules.errors import UserError
 from extracted_rules.othello.game import Replay, replay
 from extracted_rules.othello.geometry import Geometry
@@ -36,7 +36,7 @@ class Explainer:
         name: str,
         attribution: Attribution,
         names: PartNames,
-        reader: LayerReader | None,
+        reader: BoardReader | None,
         tau: float,
     ) -> None:
         self.name, self.attribution, self.names = name, attribution, names
@@ -119,11 +119,11 @@ class Explainer:
         if self.reader is None:
             return None
         streams = [cache[f"blocks.{layer}.hook_resid_post"] for layer in range(layers)]
-        boards = self.reader.of_streams(torch.stack(streams), played)
+        boards = self.reader.decode(torch.stack(streams), played)
         if last < boards.first:
             return None
         mover = int(boards.mover[self.reader.decisive, 0, last])
-        return DecodedRun(cache, played, boards.held[:, 0, last].cpu(), mover)
+        return DecodedRun(cache, played, boards.values[:, 0, last].cpu(), mover)
 
     def _why(
         self, run: DecodedRun, square: int, log_odds: Tensor

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from comparison.explaining.contributions import Attribution, Reason, strongest
 from comparison.explaining.names import PartNames
-from comparison.reading.layer_boards import LayerReader, NamedLayers, ProbedLayers
+from comparison.reading.board_reader import BoardReader, NamedReader, ProbedReader
 from extracted_rules.othello.game import Replay
 
 #: A message that exceeds this claims a flip; one that falls short of it does not.
@@ -73,7 +73,7 @@ class DecodedRun:
 
 
 def parting(
-    attribution: Attribution, reader: LayerReader, names: PartNames, run: DecodedRun, square: int
+    attribution: Attribution, reader: BoardReader, names: PartNames, run: DecodedRun, square: int
 ) -> Parting:
     """How a disc came to be decoded wrong at the end of a run."""
     truth = int(run.played.boards[0, run.position + 1, square])
@@ -82,14 +82,14 @@ def parting(
     since = max((layer + 1 for layer, is_wrong in enumerate(wrong) if not is_wrong), default=0)
     label = run.played.geometry.labels[square]
     found = Parting(label, truth, tuple(by_layer.tolist()), since)
-    if isinstance(reader, NamedLayers):
-        place = reader.directions["message"].start + square
+    if isinstance(reader, NamedReader):
+        place = reader.message.start + square
         told = _told(attribution, names, run, square, since, place)
         return replace(found, told=told)
-    assert isinstance(reader, ProbedLayers)
+    assert isinstance(reader, ProbedReader)
     # Probes speak of the discs of whom the model takes for the next mover; here it is how far from
     # the truth.
-    probe = reader.towards[reader.decisive, :-1, square].to(attribution.bias)
+    probe = reader.towards(reader.decisive)[square].to(attribution.bias)
     away = -truth * run.mover * probe[:, None]
     heads, neurons = (
         written[: reader.decisive + 1, :, 0].clamp(min=0)

@@ -12,7 +12,7 @@ from comparison.findings.definition import MAAR, Finding, Found, Grid, Measure, 
 from comparison.findings.studied import Sample, Studied
 from comparison.scoring.intervals import ratio_by_game
 from extracted_rules.othello.game import stream_seed
-from extracted_rules.othello.notation import N_SQUARES, PLAYABLE
+from extracted_rules.othello.notation import N_SQUARES
 
 #: What is told so much more faintly than the loudest is rounding, and tells nothing.
 ROUNDING = 1e-5
@@ -37,17 +37,9 @@ class Directions:
     def of(cls, studied: Studied, layer: int) -> "Directions":
         """By the names of a hand-built model: messages, settled and placed discs, read into
         beliefs. By probes: mine, theirs and flipped of the layer before, read by this layer's."""
-        if studied.layout is None:
-            assert studied.probes is not None
-            states, flips = studied.probes.states[:, :-1], studied.probes.flips[:, :-1]
-            columns = [states[layer - 1, ..., 0], states[layer - 1, ..., 1], flips[layer - 1]]
-            read = torch.linalg.qr(torch.stack(columns, -1).transpose(0, 1)).Q.transpose(1, 2)
-            return cls(read, (states[layer, ..., 0] - states[layer, ..., 1]).T, False)
-        here, unit = studied.layout.directions, torch.eye(studied.model.shape.d_model)
-        placed = torch.zeros(N_SQUARES, unit.shape[0])
-        placed[list(PLAYABLE)] = unit[here["placed"]]
-        read = torch.stack([unit[here["message"]], unit[here["settled"]], placed], 1)
-        return cls(read, unit[here["belief"]], True)
+        reader = studied.reader
+        assert reader is not None
+        return cls(reader.spans(layer - 1), reader.towards(layer), reader.own_frame)
 
     def told(self, studied: Studied, layer: int, squares: Tensor) -> Tensor:
         """float32 [heads, 64, k]: what each direction read makes of "mine less theirs" through each
@@ -110,7 +102,7 @@ def previous_colour(studied: Studied) -> Found:
     all heads above layer 0 that are one or the other, all positions but the first, and all discs.
     The best head is chosen on other games. The control reads another square instead, by chance.
     """
-    if studied.layout is None and studied.probes is None:
+    if studied.reader is None:
         return Found(note=UNREAD)
     by_layer: dict[int, dict[int, str]] = {}
     for (layer, head), role in one_sided(studied.fit).items():

@@ -1,7 +1,6 @@
 """Findings about interventions: a disc is turned in what a model holds; does its answer follow?"""
 
 from collections.abc import Iterator
-from copy import copy
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,7 +11,6 @@ from comparison.findings.definition import LI, NANDA, Finding, Found, Line, Line
 from comparison.findings.studied import Studied
 from comparison.properties.beliefs import Responds
 from comparison.properties.subjects import Subject
-from comparison.reading.readers import BoardReader, NamedReader, ProbeReader
 from comparison.scoring.bench import FORWARD_GAMES
 from comparison.scoring.intervals import Estimate, Ratio
 from extracted_rules.othello.game import (
@@ -29,29 +27,12 @@ from extracted_rules.othello.notation import (
     N_SQUARES,
     PLAYABLE,
 )
-from handbuilt.network.transformer import Keep, OthelloGPT
 
 #: Cases of the intervention benchmark for each game of a sample, and rollouts for each.
 CASES, ROLLOUTS = 5, 0.3
 #: Moves of a rollout, and the moves played before it: enough for a board, and room for the rollout.
 MOVES, FIRST_CUT, LAST_CUT = 10, 10, 44
 _BIT = torch.ones((), dtype=torch.int64) << torch.arange(N_SQUARES)
-
-
-class Heard:
-    """A reader that remembers the latest edited answers."""
-
-    def __init__(self, reader: BoardReader) -> None:
-        self.reader, self.latest = reader, torch.zeros(0)
-
-    def read(self, tokens: Tensor, played: Replay) -> Tensor:
-        """See :class:`BoardReader`."""
-        return self.reader.read(tokens, played)
-
-    def edited(self, tokens: Tensor, square: Tensor, played: Replay) -> Tensor:
-        """See :class:`BoardReader`."""
-        self.latest = self.reader.edited(tokens, square, played)
-        return self.latest
 
 
 #: Measures of :class:`Responds`, and their nulls: the answers without the edit, against the same.
@@ -78,8 +59,7 @@ def benchmark(studied: Studied) -> Found:
     """
     if studied.reader is None:
         return Found(note=UNREAD)
-    heard = Heard(studied.reader)
-    subject = Subject(studied.model, studied.tau, studied.device, heard)
+    subject = Subject(studied.model, studied.tau, studied.device, studied.reader)
     asked = Responds()
     games = studied.games_for("interventions", CASES * studied.games)
     cases = asked.cases(games, studied.seed)[:, 0]
@@ -92,20 +72,18 @@ def benchmark(studied: Studied) -> Found:
 
     for part in torch.split(cases, FORWARD_GAMES):
         moves = part[:, : min(int((part != 0).sum(-1).max()), CONTEXT)]
-        verdicts = asked.judge(subject, moves[:, None])
+        view = subject.view(moves)
+        turned, edited = asked.answered(subject, view, moves)
+        verdicts = asked.verdicts(subject, view, turned, edited)
         add("set is right", (verdicts.applies & ~verdicts.broken).sum(-1), verdicts.applies.sum(-1))
         for name, (x, y) in verdicts.also.items():
             add(name, x.double().sum(-1), y.double().sum(-1))
-        view = subject.view(moves)
-        last, _, legal, there = asked.choose(view, moves)
-        row = torch.arange(len(moves), device=moves.device)
-        there = there & verdicts.applies[row, last]
-        truth = view.legal[row, last]
-        edited = subject.log_odds(subject.answers(heard.latest[row, last])[0]) > 0
-        wrong = (edited != truth).sum(-1)
+        at, there = (turned.row, turned.last), turned.there
+        truth = view.legal[at]
+        wrong = ((subject.log_odds(edited) > 0) != truth).sum(-1)
         add("against the true board", wrong * there, there.long())
-        add("own errors", view.wrong_set[row, last].sum(-1) * there, there.long())
-        add("stay legal", (truth & legal).sum(-1) * there, truth.sum(-1) * there)
+        add("own errors", view.wrong_set[at].sum(-1) * there, there.long())
+        add("stay legal", (truth & turned.legal).sum(-1) * there, truth.sum(-1) * there)
     null = ratios["set is wrong without the edit (null)"].rate()
     without = Estimate(1 - null.value, 1 - null.high, 1 - null.low)
     values = {
@@ -123,25 +101,6 @@ def benchmark(studied: Studied) -> Found:
 
 
 # --------------------------------------------------------------------------- rollouts
-
-
-class UpTo:
-    """A model whose hooks act at some positions only: what turns a disc everywhere turns it there.
-
-    where: bool [B, T], of the games that it is run on.
-    """
-
-    def __init__(self, model: OthelloGPT, where: Tensor) -> None:
-        self.model, self.where = model, where
-
-    def run_with_hook(self, tokens: Tensor, hook: Keep) -> Tensor:
-        """See :meth:`OthelloGPT.run_with_hook`."""
-
-        def masked(name: str, value: Tensor) -> Tensor:
-            after = hook(name, value)
-            return value if after is value else torch.where(self.where[..., None], after, value)
-
-        return self.model.run_with_hook(tokens, masked)
 
 
 @dataclass
@@ -200,7 +159,7 @@ def roll_out(studied: Studied, games: Tensor, square: Tensor, played: Replay, ed
     The model's likeliest move is played on the edited board until one is illegal there.
     """
     reader = studied.reader
-    assert isinstance(reader, NamedReader | ProbeReader)
+    assert reader is not None
     device, count = games.device, len(games)
     row, length = torch.arange(count, device=device), (games != 0).sum(-1)
     tokens = torch.nn.functional.pad(games, (0, MAX_PLIES - games.shape[1])).clone()
@@ -219,10 +178,8 @@ def roll_out(studied: Studied, games: Tensor, square: Tensor, played: Replay, ed
         at = length + step - 1
         moves = tokens[:, : int(at.max()) + 1]
         where = turn if edit != "none" else torch.zeros_like(turn)
-        editor = copy(reader)
-        editor.model = UpTo(reader.model, where[:, : moves.shape[1]])  # type: ignore[assignment]
         known = replace(played, tokens=tokens, boards=boards, movers=movers)
-        logits = editor.edited(moves, square, known)[row, at]
+        logits = reader.edited(moves, square, known, where[:, : moves.shape[1]])[row, at]
         log_p, _ = subject.answers(logits)
         legal = world.legal()[:, playable]
         # The same board but for the disc; where it has been turned since, they are the same.
@@ -273,8 +230,9 @@ def _starts(studied: Studied) -> Iterator[tuple[Tensor, Tensor, Replay]]:
     for part in torch.split(order, FORWARD_GAMES):
         column = torch.arange(int(kept[part].max()), device=games.device)
         cut = games[part][:, : len(column)].masked_fill(column >= kept[part][:, None], 0)
-        _, square, _, there = Responds.choose(subject.view(cut), cut)
-        yield cut[there], square[there], replay(cut[there])
+        turned = Responds.choose(subject.view(cut), cut)
+        kept_games = cut[turned.there]
+        yield kept_games, turned.square[turned.there], replay(kept_games)
 
 
 def goes_on(studied: Studied) -> Found:

@@ -16,7 +16,7 @@ from comparison.findings.definition import (
 from comparison.findings.neurons import detectors, f1_of, middle_layers
 from comparison.findings.studied import Sample, Studied, as_it_is
 from comparison.properties.positions import TOUCHING
-from comparison.reading.boards import READ_GAMES
+from comparison.reading.streams import READ_GAMES
 from comparison.scoring.intervals import Ratio, ratio_by_game
 from comparison.scoring.measures import ThresholdChooser, score
 from extracted_rules.conditions import Boards

@@ -10,8 +10,8 @@ from functools import cached_property, lru_cache
 import torch
 from torch import Tensor
 
+from comparison.reading.board_reader import BoardReader, board_reader
 from comparison.reading.probes import Probes
-from comparison.reading.readers import BoardReader, board_reader
 from comparison.scoring.intervals import GROUPS, group_of_games
 from extracted_rules.conditions import Boards, there
 from extracted_rules.discovery.candidates import shuffled

@@ -6,6 +6,6 @@
 from comparison.properties.checking import PROPERTIES, Finding, Report, check
 from comparison.properties.definition import PropertyError
 from comparison.properties.games import plans
-from comparison.reading.readers import board_reader
+from comparison.reading.board_reader import board_reader
 
 __all__ = ["PROPERTIES", "Finding", "PropertyError", "Report", "board_reader", "check", "plans"]

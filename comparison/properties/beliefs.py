@@ -1,6 +1,7 @@
 """Properties of the board that is read from a model: is it a legal one, and does it decide?"""
 
 from abc import abstractmethod
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -8,13 +9,11 @@ from torch import Tensor
 from comparison.drawing.answers import Answer
 from comparison.properties.definition import Property, PropertyError, Verdicts, nowhere
 from comparison.properties.subjects import Subject, View
-from comparison.reading.readers import BoardReader
+from comparison.reading.board_reader import BoardReader, DecodedBoards
 from extracted_rules.othello.game import legal_moves, stream_seed, unpack
-from extracted_rules.othello.notation import N_SQUARES, SQUARE_OF_TOKEN
 
 NANDA = "Nanda et al. 2023, arXiv 2309.00941: linear world models, interventions"
 LI = "Li et al. 2022, arXiv 2210.13382: the intervention benchmark"
-_BIT = torch.ones((), dtype=torch.int64) << torch.arange(N_SQUARES)
 
 
 class BeliefProperty(Property):
@@ -33,19 +32,19 @@ class BeliefProperty(Property):
 
 
 class HeldBoard(BeliefProperty):
-    """What may be said of the board without knowing the truth about every disc."""
+    """What may be said of the decisive layer's board without knowing the truth about every disc."""
 
     @abstractmethod
-    def offending(self, view: View, held: Tensor) -> Tensor:
-        """bool [B, T, 64]: squares of the board read, int8 [B, T, 64], that break it."""
+    def offending(self, view: View, read: DecodedBoards) -> Tensor:
+        """bool [B, T, squares]: squares that break it."""
 
     @torch.inference_mode()
     def judge(self, subject: Subject, cases: Tensor) -> Verdicts:
         view = subject.view(cases[:, 0])
-        held = subject.board(cases[:, 0])
+        read = subject.board(cases[:, 0])
         applies = view.asked.clone()
-        applies[:, 0] = False
-        wrong = self.offending(view, held) & applies[..., None]
+        applies[:, 0] = False  # for models by name and by probes alike
+        wrong = self.offending(view, read) & applies[..., None]
         square = torch.where(wrong.any(-1), wrong.float().argmax(-1), nowhere(applies))
         return Verdicts(applies, wrong.any(-1), square, strata=view.strata)
 
@@ -54,19 +53,37 @@ class Occupied(HeldBoard):
     name = "belief-occupied"
     sentence = "The squares that are held to be occupied are those that are, the centre always."
 
-    def offending(self, view: View, held: Tensor) -> Tensor:
-        return (held != 0) != (view.played.boards[:, 1 : held.shape[1] + 1] != 0)
+    def offending(self, view: View, read: DecodedBoards) -> Tensor:
+        blank = read.blank[0]
+        return blank != (view.played.boards[:, 1 : blank.shape[1] + 1] == 0)
 
 
 class LastFlips(HeldBoard):
     name = "belief-flips"
     sentence = "The discs that the last move turned, and its own, are held to be the mover's."
 
-    def offending(self, view: View, held: Tensor) -> Tensor:
-        positions = held.shape[1]
+    def offending(self, view: View, read: DecodedBoards) -> Tensor:
+        decoded = read.signs[0]
+        positions = decoded.shape[1]
         boards = view.played.boards
-        new = (boards[:, 1 : positions + 1] != boards[:, :positions]) & (held != 0)
-        return new & (held != view.played.movers[:, :positions, None])
+        new = boards[:, 1 : positions + 1] != boards[:, :positions]
+        return new & (decoded != view.played.movers[:, :positions, None])
+
+
+@dataclass(frozen=True)
+class Turned:
+    """A disc that is turned at the last move of some games.
+
+    row, last: int64 [B], 0, 1, ... and the position of the last move; square: int64 [B]; legal:
+    bool [B, moves] by token - 1, on the board with the disc turned; there: bool [B], games in which
+    there is a disc to turn, and an answer.
+    """
+
+    row: Tensor
+    last: Tensor
+    square: Tensor
+    legal: Tensor
+    there: Tensor
 
 
 class Responds(BeliefProperty):
@@ -89,51 +106,59 @@ class Responds(BeliefProperty):
         return games.masked_fill(column >= kept[:, None], 0)[:, None]
 
     @staticmethod
-    def choose(view: View, games: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """(last position int64 [B]; square int64 [B]; legal moves of the edited board bool [B, 60];
-        bool [B], there is such a square)."""
-        device = games.device
+    def choose(view: View, games: Tensor) -> Turned:
+        """Which disc is turned in games uint8 [B, T], and what that changes."""
+        device, board = games.device, view.played.geometry
         last = ((games != 0).sum(-1) - 1).clamp(min=0, max=view.asked.shape[1] - 1)
         row = torch.arange(len(games), device=device)
-        board, mover = view.played.boards[row, last + 1], view.played.movers[row, last + 1]
-        bits = _BIT.to(device)
-        mine = ((board == mover[:, None]) * bits).sum(-1)[:, None]
-        theirs = ((board == -mover[:, None]) * bits).sum(-1)[:, None]
-        legal = unpack(legal_moves((mine ^ bits), (theirs ^ bits)))  # [B, 64 turned, 64]
+        discs, mover = view.played.boards[row, last + 1], view.played.movers[row, last + 1]
+        bits = torch.ones((), dtype=torch.int64) << torch.arange(board.n_squares, device=device)
+        mine = ((discs == mover[:, None]) * bits).sum(-1)[:, None]
+        theirs = ((discs == -mover[:, None]) * bits).sum(-1)[:, None]
+        # [B, squares turned, squares]
+        legal = unpack(legal_moves(mine ^ bits, theirs ^ bits, board.size), board.size)
         truly = view.played.legal[row, last + 1]
-        placed = SQUARE_OF_TOKEN.to(device)[games[row, last].long()]
-        fits = (board != 0) & (legal != truly[:, None]).any(-1) & legal.any(-1)
-        fits[row, placed.clamp(max=N_SQUARES - 1)] = False
+        squares = board.square_of_token.to(device)
+        placed = squares[games[row, last].long()]
+        fits = (discs != 0) & (legal != truly[:, None]).any(-1) & legal.any(-1)
+        fits[row, placed.clamp(max=board.n_squares - 1)] = False
         # The same game always gets the same square, whatever games stand beside it.
         mixed = (games.long() * torch.arange(1, games.shape[1] + 1, device=device)).sum(-1)
-        chance = (mixed[:, None] * 7919 + torch.arange(N_SQUARES, device=device) * 104729) % 10007
+        spread = torch.arange(board.n_squares, device=device) * 104729
+        chance = (mixed[:, None] * 7919 + spread) % 10007
         square = (chance * fits - (~fits).long()).argmax(-1)
-        moves = SQUARE_OF_TOKEN[1:].to(device)
         there = fits.any(-1) & view.asked[row, last] & (last > 0)
-        return last, square, legal[row, square][:, moves], there
+        return Turned(row, last, square, legal[row, square][:, squares[1:]], there)
+
+    def answered(self, subject: Subject, view: View, games: Tensor) -> tuple[Turned, Tensor]:
+        """(what is turned; float64 [B, moves]: the answers with it, as :attr:`View.log_p`)."""
+        turned = self.choose(view, games)
+        logits = self.reader(subject).edited(games, turned.square, view.played)
+        log_p, defined = subject.answers(logits[turned.row, turned.last])
+        return replace(turned, there=turned.there & defined), log_p
 
     @torch.inference_mode()
     def judge(self, subject: Subject, cases: Tensor) -> Verdicts:
-        games = cases[:, 0].to(subject.device)
         view = subject.view(cases[:, 0])
-        last, square, legal, there = self.choose(view, games)
-        row = torch.arange(len(games), device=games.device)
-        answers = self.reader(subject).edited(games, square, view.played)[row, last]
-        log_p, defined = subject.answers(answers)
-        edited, unedited = log_p, view.log_p[row, last]
+        games = cases[:, 0].to(subject.device)
+        return self.verdicts(subject, view, *self.answered(subject, view, games))
+
+    def verdicts(self, subject: Subject, view: View, turned: Turned, edited: Tensor) -> Verdicts:
+        """On the answers that :meth:`answered` gives."""
+        at, legal = (turned.row, turned.last), turned.legal
+        unedited = view.log_p[at]
         applies = torch.zeros_like(view.asked)
-        applies[row, last] = there & defined
+        applies[at] = turned.there
 
         def spread(values: Tensor) -> tuple[Tensor, Tensor]:
-            by_position = torch.zeros(applies.shape, dtype=torch.float64, device=games.device)
-            by_position[row, last] = values.double()
-            return by_position * applies, applies
+            by_position = applies.double()
+            by_position[at] *= values.double()
+            return by_position, applies
 
-        wrong = (subject.log_odds(edited) > 0) != legal
-        null = (subject.log_odds(unedited) > 0) != legal
+        wrong, null = ((subject.log_odds(log_p) > 0) != legal for log_p in (edited, unedited))
         broken, squares = applies.clone(), nowhere(applies)
-        broken[row, last] = wrong.any(-1)
-        squares[row, last] = square
+        broken[at] = wrong.any(-1)
+        squares[at] = turned.square
         also = {
             "set is wrong without the edit (null)": spread(null.any(-1)),
             "wrong moves a case": spread(wrong.sum(-1)),
@@ -145,17 +170,14 @@ class Responds(BeliefProperty):
 
     def answers(self, subject: Subject, case: Tensor, square: int) -> list[Answer]:
         shown = super().answers(subject, case, square)
-        games = case.to(subject.device)
         view = subject.view(case)
-        last, chosen, legal, _ = self.choose(view, games)
-        answers = self.reader(subject).edited(games, chosen, view.played)[0, int(last)]
-        board = view.played.boards[0, int(last) + 1].clone()
-        board[chosen] *= -1
-        on_board = torch.zeros(N_SQUARES, dtype=torch.bool)
-        on_board[SQUARE_OF_TOKEN[1:]] = legal[0].cpu()
-        log_odds = subject.log_odds(subject.answers(answers)[0])
-        edited = Answer("with the disc turned", board.cpu(), on_board, log_odds.cpu(), square)
-        return [*shown, edited]
+        turned, log_p = self.answered(subject, view, case.to(subject.device))
+        board = view.played.boards[0, int(turned.last) + 1].clone()
+        board[turned.square] *= -1
+        on_board = torch.zeros(len(board), dtype=torch.bool)
+        on_board[list(view.played.geometry.playable)] = turned.legal[0].cpu()
+        log_odds = subject.log_odds(log_p[0]).cpu()
+        return [*shown, Answer("with the disc turned", board.cpu(), on_board, log_odds, square)]
 
 
 def _published(log_p: Tensor, legal: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ from comparison.properties.orders import ORDER_PROPERTIES
 from comparison.properties.positions import POSITION_PROPERTIES, margin
 from comparison.properties.shrinking import TRIED, Failure, reduce, smallest
 from comparison.properties.subjects import Subject
-from comparison.reading.readers import BoardReader
+from comparison.reading.board_reader import BoardReader
 from comparison.scoring.bench import Model, choose_threshold
 from comparison.scoring.intervals import Estimate, Ratio
 from extracted_rules.othello.game import random_games, stream_seed

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor
 
-from comparison.reading.readers import BoardReader
+from comparison.reading.board_reader import BoardReader, DecodedBoards
 from comparison.scoring.bench import FORWARD_GAMES, Model
 from comparison.scoring.measures import legal_tokens, strata
 from extracted_rules.othello.game import Replay, replay
@@ -101,9 +101,8 @@ class Subject:
         """The answers to legal games uint8 [B, T]."""
         return self._views(games)
 
-    def board(self, games: Tensor) -> Tensor:
-        """int8 [B, T, 64]: the boards that the model's reader reads, as
-        :meth:`BoardReader.read` gives them."""
+    def board(self, games: Tensor) -> DecodedBoards:
+        """What the model's reader reads behind the decisive layer alone."""
         return self._boards(games)
 
     @torch.inference_mode()
@@ -123,6 +122,6 @@ class Subject:
         )
 
     @torch.inference_mode()
-    def _board(self, games: Tensor) -> Tensor:
+    def _board(self, games: Tensor) -> DecodedBoards:
         assert self.reader is not None
-        return self.reader.read(games.to(self.device), self.view(games).played)
+        return self.reader.read(games.to(self.device), layers=(self.reader.decisive,))

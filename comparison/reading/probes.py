@@ -8,21 +8,22 @@ Positions after which the game is over have no such side and are left out.
 
 Probes are fitted by ridge regression on one-hot targets instead of logistic loss: the solution is
 exact, the same on every run, and needs no learning rate, no stopping rule and one pass over the
-games. A state is read as the largest of a square's three numbers, a flip as a number above 0.5.
+games. Whose a disc is, is read from "mine" less "theirs"; a square is blank if that is the largest
+of its three numbers; a flip is a number above FLIPPED.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from comparison.reading.boards import BoardAccuracy, mover_frame, residuals
+from comparison.reading.streams import BEHIND, mover_frame, residuals
 from extracted_rules.files import read_tensors, write_tensors
 from extracted_rules.othello.game import Replay, random_games
-from extracted_rules.othello.notation import CONTEXT, N_SQUARES
 from handbuilt.network.shape import CheckpointError
 from handbuilt.network.transformer import OthelloGPT
 
@@ -32,10 +33,10 @@ DISC_GAMES = 300
 #: The penalty, as a share of the mean square of an activation: enough to make directions that
 #: never vary harmless, and too little to show where there is something to read.
 RIDGE = 1e-5
-#: A trained model's board is read behind this layer, where probes read most discs right.
-PROBED_LAYER = 4
 #: What the three numbers of a square stand for in :func:`mover_frame`'s terms.
 STATES = (1, -1, 0)
+#: Above it, a square's flip is read as one.
+FLIPPED = 0.5
 
 
 def fingerprint(model: OthelloGPT) -> str:
@@ -47,12 +48,18 @@ def fingerprint(model: OthelloGPT) -> str:
     return digest.hexdigest()
 
 
+def _linear(weights: Tensor, x: Tensor) -> Tensor:
+    weights = weights.to(x)
+    return x @ weights[:-1] + weights[-1]
+
+
 @dataclass(frozen=True)
 class Probes:
     """The probes of one model; the last row of each matrix is the bias.
 
-    states: float32 [layers, d_model + 1, 64, 3] for mine, theirs, empty; flips: float32
-    [layers, d_model + 1, 64]. Both hold float16 values, so that a file loses nothing.
+    states: float32 [layers, d_model + 1, squares, 3] for mine, theirs, empty; flips: float32
+    [layers, d_model + 1, squares]. Both hold float16 values, so that a file loses nothing. A *row*
+    below is a layer's, or a place's where probes were fitted on several in each layer.
     """
 
     model: str  # fingerprint
@@ -61,14 +68,25 @@ class Probes:
     states: Tensor
     flips: Tensor
 
-    def read(self, layer: int, stream: Tensor) -> tuple[Tensor, Tensor]:
-        """(boards int8 [..., 64]: +1 mine, -1 theirs, 0 empty; flips bool [..., 64]) that a
-        layer's residual stream [..., d_model] holds."""
-        states, flips = (w[layer].to(stream.device) for w in (self.states, self.flips))
-        scores = stream @ states[:-1].flatten(1) + states[-1].flatten()
-        best = scores.view(*scores.shape[:-1], N_SQUARES, len(STATES)).argmax(-1)
-        held = torch.tensor(STATES, dtype=torch.int8, device=stream.device)[best]
-        return held, stream @ flips[:-1] + flips[-1] > 0.5
+    @cached_property
+    def towards(self) -> Tensor:
+        """float32 [rows, d_model + 1, squares]: mine less theirs."""
+        mine, theirs = (self.states[..., STATES.index(state)] for state in (1, -1))
+        return mine - theirs
+
+    def discs(self, row: int, stream: Tensor) -> Tensor:
+        """float [..., squares]: how much more a disc is mine than theirs, 1 and -1 where that is
+        sure, by a residual stream [..., d_model]."""
+        return _linear(self.towards[row], stream)
+
+    def turned(self, row: int, stream: Tensor) -> Tensor:
+        """float [..., squares]: whether the last move flipped a disc, 1 where that is sure."""
+        return _linear(self.flips[row], stream)
+
+    def blank(self, row: int, stream: Tensor) -> Tensor:
+        """bool [..., squares]: no disc is read there."""
+        scores = torch.stack([_linear(of, stream) for of in self.states[row].unbind(-1)])
+        return scores.argmax(0) == STATES.index(0)
 
     def save(self, path: Path) -> None:
         """Write a safetensors file of float16, whole or not at all. Raises OSError."""
@@ -83,7 +101,7 @@ class Probes:
             weights, metadata = read_tensors(path)
         except OSError as error:
             raise CheckpointError(f"{path} is not a readable safetensors file: {error}") from None
-        rows = (model.shape.n_layers, model.shape.d_model + 1, N_SQUARES)
+        rows = (model.shape.n_layers, model.shape.d_model + 1, model.geometry.n_squares)
         expected = {"states": (*rows, len(STATES)), "flips": rows}
         if {name: tuple(weight.shape) for name, weight in weights.items()} != expected:
             raise CheckpointError(f"{path} holds no probes of a model of this shape")
@@ -97,13 +115,13 @@ class Probes:
         return cls(metadata["model"], games, seed, states, flips)
 
 
-def _targets(played: Replay) -> tuple[Tensor, Tensor]:
-    """(float64 [n, 256] of 0 and 1: mine, theirs and empty of every square, then flips; the
-    positions bool [B, 59] that have a side to move, n in all)."""
-    board = mover_frame(played)[:, 1 : CONTEXT + 1]
-    there = played.movers[:, 1 : CONTEXT + 1] != 0
+def _targets(played: Replay, moves: int) -> tuple[Tensor, Tensor]:
+    """(float64 [n, 4 * squares] of 0 and 1: mine, theirs and empty of every square, then flips; the
+    positions bool [B, moves] that have a side to move, n in all)."""
+    board = mover_frame(played)[:, 1 : moves + 1]
+    there = played.movers[:, 1 : moves + 1] != 0
     states = torch.stack([board == state for state in STATES], -1).flatten(-2)
-    return torch.cat([states, played.flips[:, :CONTEXT]], -1)[there].double(), there
+    return torch.cat([states, played.flips[:, :moves]], -1)[there].double(), there
 
 
 class _Regression:
@@ -139,67 +157,50 @@ def fit_probes(
     games: int = PROBE_GAMES,
     seed: int = 1,
     progress: Callable[[int], None] = lambda _: None,
-    place: str | tuple[str, ...] = "hook_resid_post",
+    places: Sequence[str] = (BEHIND,),
 ) -> Probes:
     """Fit the probes of every layer on random games of the purpose "probes", disjoint from every
     bench and from the threshold games.
 
-    place: where in a layer the residual stream is read; several places make as many probes of every
-    layer, in the order in which the model comes to them.
+    places: where in a layer the residual stream is read; several make as many probes of each layer.
     """
-    device = next(model.parameters()).device
+    board = model.geometry
     regressions: list[_Regression] = []
-    for batch in random_games(games, seed, purpose="probes", device=device):
-        for streams, played in residuals(model, batch, place):
-            targets, there = _targets(played)
+    for batch in random_games(games, seed, board=board.size, purpose="probes", device=model.device):
+        for streams, played in residuals(model, batch, places):
+            targets, there = _targets(played, board.context)
             activations = [stream[there].double() for stream in streams]
             regressions = regressions or [_Regression(x) for x in activations]
             for regression, x in zip(regressions, activations, strict=True):
                 regression.add(x, targets)
             progress(len(there))
     weights = torch.stack([regression.solve() for regression in regressions])
-    states = weights[..., :-N_SQUARES].reshape(*weights.shape[:2], N_SQUARES, len(STATES))
-    flips = weights[..., -N_SQUARES:].contiguous()
-    return Probes(fingerprint(model), games, seed, states, flips)
+    states, flips = weights.tensor_split([-board.n_squares], -1)
+    states = states.reshape(*weights.shape[:2], board.n_squares, len(STATES))
+    return Probes(fingerprint(model), games, seed, states, flips.contiguous())
 
 
 @torch.inference_mode()
 def disc_directions(model: OthelloGPT, games: int = DISC_GAMES, seed: int = 1) -> Tensor:
-    """float32 [layers, 64, d_model]: by what the residual stream behind each layer changes when a
-    disc becomes mine instead of theirs, all other squares and the ply as they are.
+    """float32 [layers, squares, d_model]: by what the stream behind each layer changes when a disc
+    becomes mine instead of theirs, all other squares and the ply as they are.
 
     The other way around than a probe: the stream is regressed on the board, not the board on the
     stream. A probe's weights are where to read a disc, not what it is written as. On random games
     of the purpose "probes".
     """
-    device = next(model.parameters()).device
+    geometry, device = model.geometry, model.device
     xx, xy = torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
-    plies = torch.eye(CONTEXT, dtype=torch.float64, device=device)
-    for batch in random_games(games, seed, purpose="probes", device=device):
+    plies = torch.eye(geometry.context, dtype=torch.float64, device=device)
+    for batch in random_games(games, seed, board=geometry.size, purpose="probes", device=device):
         for streams, played in residuals(model, batch):
-            board = mover_frame(played)[:, 1 : CONTEXT + 1]
-            there = played.movers[:, 1 : CONTEXT + 1] != 0
+            board = mover_frame(played)[:, 1 : geometry.context + 1]
+            there = played.movers[:, 1 : geometry.context + 1] != 0
             ply = plies.expand(len(board), -1, -1)
             known = torch.cat([board == 1, board == -1, ply], -1)[there].double()
             xx = xx.to(device) + known.T @ known
             xy = xy.to(device) + known.T @ streams[:, there].double()
     # Squares of the centre are never empty, so there is one way too many to say so.
     solved = torch.linalg.solve(xx + torch.eye(len(xx), device=device), xy)
-    mine, theirs = solved[:, :N_SQUARES], solved[:, N_SQUARES : 2 * N_SQUARES]
+    mine, theirs, _ = solved.split([geometry.n_squares, geometry.n_squares, geometry.context], 1)
     return torch.sub(mine, theirs).float()
-
-
-@torch.inference_mode()
-def probe_accuracy(model: OthelloGPT, probes: Probes, games: Tensor) -> BoardAccuracy:
-    """Compare what the probes read with the truth. games: uint8 [B, 60] on the model's device."""
-    accuracy = BoardAccuracy.zeros("linear probes", model.shape.n_layers, CONTEXT, flips=True)
-    assert accuracy.flips_right is not None
-    for streams, played in residuals(model, games):
-        truth = mover_frame(played)[:, 1 : CONTEXT + 1]
-        flipped, there = played.flips[:, :CONTEXT], truth.any(-1)
-        for layer, stream in enumerate(streams):
-            held, flips = probes.read(layer, stream)
-            accuracy.add(layer, held, truth)
-            accuracy.flips_right[layer] += ((flips == flipped).all(-1) & there).sum(0).cpu()
-        accuracy.games += len(played.tokens)
-    return accuracy

@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from comparison.reading.boards import READ_GAMES
 from comparison.reading.probes import Probes
+from comparison.reading.streams import READ_GAMES
 from comparison.scoring.bench import Bars, no_bars
 from extracted_rules.catalogue import (
     Catalogue,
@@ -189,14 +189,13 @@ def _run_layer(
 
 def surroundings(model: OthelloGPT, probes: Probes, layer: int, to_logits: Tensor) -> Surroundings:
     """What a write in a layer means; ``to_logits`` as :func:`logit_directions` gives it."""
-    states = probes.states[layer, :-1]
     prefix = f"blocks.{layer}."
     weights = {
         name.removeprefix(prefix): tensor
         for name, tensor in model.state_dict().items()
         if name.startswith(prefix)
     }
-    return Surroundings(layer, weights, states[..., 0] - states[..., 1], to_logits)
+    return Surroundings(layer, weights, probes.towards[layer, :-1], to_logits)
 
 
 def logit_directions(model: OthelloGPT, seed: int) -> Tensor:

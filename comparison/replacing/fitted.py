@@ -7,8 +7,8 @@ import torch
 from msgspec import structs
 from torch import Tensor
 
-from comparison.reading.boards import READ_GAMES
-from comparison.reading.probes import STATES, Probes, fit_probes
+from comparison.reading.probes import FLIPPED, Probes, fit_probes
+from comparison.reading.streams import READ_GAMES
 from extracted_rules.catalogue import Catalogue, Neuron
 from extracted_rules.conditions import Boards, there
 from extracted_rules.discovery.grading import Reads
@@ -100,16 +100,12 @@ class Readings:
         """What the stream [N, d_model] before a part holds. Which squares are taken, and the move,
         is exact."""
         row = 2 * layer + PARTS.index(part)
-        states, flips = (w[row].to(stream.device) for w in (self.probes.states, self.probes.flips))
-        mine, theirs = (states[..., STATES.index(state)] for state in (1, -1))
-        towards = mine - theirs
-        colours = stream @ towards[:-1] + towards[-1]
-        flipped = stream @ flips[:-1] + flips[-1]
+        colours, flipped = self.probes.discs(row, stream), self.probes.turned(row, stream)
         taken = truth.now != 0
         now = torch.where(colours > 0, 1, -1).to(torch.int8) * taken
         squares = torch.arange(N_SQUARES, device=stream.device)
         placed = truth.played.unsqueeze(-1) == squares
-        turned = (flipped > 0.5) & taken & ~placed
+        turned = (flipped > FLIPPED) & taken & ~placed
         before = torch.where(turned, -now, now) * ~placed
         boards = replace(truth, now=now, before=before, turned=turned)
         numbers = [board_numbers(boards, colours, flipped), stream[:, self.named.to(stream.device)]]

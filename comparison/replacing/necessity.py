@@ -13,7 +13,7 @@ from math import inf
 import torch
 from torch import Tensor
 
-from comparison.reading.boards import READ_GAMES
+from comparison.reading.streams import READ_GAMES
 from comparison.replacing.fitted import Fitted
 from comparison.replacing.replacement import finish, streams_of
 from comparison.scoring.intervals import Estimate, Ratio

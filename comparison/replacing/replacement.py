@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from comparison.reading.boards import READ_GAMES
+from comparison.reading.streams import READ_GAMES
 from comparison.replacing.fitted import OUTPUTS, PARTS, PLACES, Fitted, Truth
 from comparison.scoring.intervals import Estimate, Ratio
 from comparison.scoring.measures import score

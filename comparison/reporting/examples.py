@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from comparison.drawing.answers import Answer
-from comparison.reading.boards import residuals
+from comparison.reading.board_reader import board_reader
 from comparison.reporting import figures
 from comparison.scoring.bench import Result
 from extracted_rules.othello.game import replay
@@ -70,21 +70,21 @@ def _where_they_differ(results: Sequence[Result]) -> tuple[tuple[int, int], str]
 
 @torch.inference_mode()
 def draw_worked(games: Tensor, model: OthelloGPT, path: Path) -> bool:
-    """The first long game of the bench, as a hand-built model holds it before move 40; False if
+    """The first long game of the bench, as a hand-built model holds it after move 40; False if
     no game has two moves."""
     lengths = (games != 0).sum(-1)
     game = games[int(lengths.clamp(max=41).argmax())][None]
     seen = min(39, int((game != 0).sum()) - 1)
     if seen < 1:
         return False
-    played = replay(game)
-    stream, _ = next(residuals(model, game, "hook_resid_mid"))
-    where = model.layout.directions["belief"]
+    played, reader = replay(game), board_reader(model)
+    assert reader is not None
+    mover = played.movers[0, seen + 1]
     figures.worked_position(
-        (played.boards[0, seen] * played.movers[0, seen]).cpu(),
-        stream[:-1, 0, seen, where].cpu(),
+        (played.boards[0, seen + 1] * mover).cpu(),
+        (reader.read(game).values[:, 0, seen] * mover).cpu(),
         played.legal[0, seen + 1].cpu(),
-        f"The board before move {seen + 1}, as that move's position holds it; gold: the replies",
+        f"The board after move {seen + 1}, as that move's position holds it; gold: the replies",
         path,
     )
     return True

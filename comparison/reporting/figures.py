@@ -212,8 +212,8 @@ def worked_position(
 ) -> None:
     """What a hand-built model believes of one position, layer by layer, beside the truth.
 
-    board: int8 [64], +1 mine and -1 theirs before the move, in the mover's frame; beliefs: float
-    [layers, 64]; replies: bool [64], squares that are truly legal for the next mover.
+    board: int8 [64], +1 mine and -1 theirs, in the next mover's frame; beliefs: float [layers, 64];
+    replies: bool [64], squares that are truly legal for the next mover.
     """
     count = len(beliefs) + 1
     figure, panels = plt.subplots(2, (count + 1) // 2, figsize=(13, 7.2), layout="constrained")

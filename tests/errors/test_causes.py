@@ -6,7 +6,7 @@ import torch
 
 from comparison.errors.causes import ASKED, CAUSES, _drawn, cause_shares
 from comparison.explaining.causes import BOARD, COUNTING, SIDE
-from comparison.reading.layer_boards import layer_reader
+from comparison.reading.board_reader import board_reader
 from comparison.scoring.records import Answers, Bench, Columns, Records
 from extracted_rules.othello.game import random_games, replay
 from extracted_rules.othello.notation import CONTEXT, square_of, token_of
@@ -61,7 +61,7 @@ def test_a_planted_cause_is_found(planted: str) -> None:
     with torch.inference_mode():
         columns = Columns.of(model(tokens[:, :CONTEXT].long()), played, 0.001)
     records = Records(Bench.of(tokens, "test"), (Answers("planted", 0.001, False, columns),))
-    reader = layer_reader(model)
+    reader = board_reader(model)
     assert reader is not None
     (found,) = cause_shares(records, {"planted": reader}, seed=1)
     assert found.errors > 8
@@ -91,7 +91,7 @@ def test_a_model_without_errors_has_no_causes() -> None:
     with torch.inference_mode():
         columns = Columns.of(model(tokens[:, :CONTEXT].long()), replay(tokens), 0.001)
     records = Records(Bench.of(tokens, "test"), (Answers("right", 0.001, False, columns),))
-    reader = layer_reader(model)
+    reader = board_reader(model)
     assert reader is not None
     (found,) = cause_shares(records, {"right": reader}, seed=1)
     assert (found.errors, found.matched) == (0, 0)

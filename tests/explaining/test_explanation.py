@@ -18,7 +18,7 @@ from comparison.explaining.explainer import Explainer, ExplanationError, most_wr
 from comparison.explaining.explanation import boards, why
 from comparison.explaining.names import FoundNames, part_names
 from comparison.explaining.patching import PatchingError, patch
-from comparison.reading.layer_boards import layer_reader
+from comparison.reading.board_reader import board_reader
 from comparison.reading.probes import fit_probes
 from comparison.reporting.explanations import draw_explanation, draw_patched
 from extracted_rules import catalogue
@@ -60,7 +60,7 @@ def explainers() -> dict[str, Explainer]:
     found = {}
     for name, model in (("logic", logic()), ("trained", trained())):
         probes = None if name == "logic" else fit_probes(model, games=30, seed=3)
-        reader = layer_reader(model, probes)
+        reader = board_reader(model, probes)
         found[name] = Explainer(name, Attribution(model), part_names(model), reader, TAU)
     return found
 
@@ -196,7 +196,7 @@ def test_a_planted_defect_is_named() -> None:
             for voice in ("bracket", "bracket-cap"):
                 if voice in slots.families and f"{voice}.{name}" in slots:
                     model.blocks[layer].mlp.W_out[slots.place(f"{voice}.{name}")] = 0
-    asks = Explainer("lame", Attribution(model), part_names(model), layer_reader(model), TAU)
+    asks = Explainer("lame", Attribution(model), part_names(model), board_reader(model), TAU)
     # Black opens with F5; white D6; black C4 turns D4 by the bracket C4-E4 alone.
     tokens = tokens_from_squares([parse_transcript("f5d6c4")])[0]
     found = asks.explain(tokens, 3)

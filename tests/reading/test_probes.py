@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from comparison.reading.probes import Probes, fingerprint, fit_probes, probe_accuracy
+from comparison.reading.board_reader import ProbedReader
+from comparison.reading.boards import board_accuracy
+from comparison.reading.probes import Probes, fingerprint, fit_probes
 from extracted_rules.othello.game import random_games, replay
 from handbuilt.network.shape import CheckpointError, Shape
 from handbuilt.network.transformer import Keep, OthelloGPT
@@ -45,7 +47,7 @@ def probes(model: OthelloGPT) -> Probes:
 
 def test_probes_recover_what_is_planted(model: OthelloGPT, probes: Probes) -> None:
     games = next(random_games(20, 5, purpose="test"))
-    accuracy = probe_accuracy(model, probes, games)
+    accuracy = board_accuracy(ProbedReader(model, probes), games)
     noise, planted = accuracy.by_layer()
     assert planted == pytest.approx((1, 1, 1), abs=0.02)
     assert noise[0] < 0.8

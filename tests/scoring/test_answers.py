@@ -1,5 +1,6 @@
 """Agreement, near misses, telling errors, boards by layer: counts by hand, and what was planted."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,13 +10,13 @@ from torch import Tensor
 
 from comparison.errors.layers import discs_decoded, weights_of, wrong_discs
 from comparison.errors.telling import hardest
-from comparison.reading.layer_boards import LayerBoards, LayerReader
+from comparison.reading.board_reader import BoardReader, DecodedBoards, ProbedReader
 from comparison.scoring.agreement import agreement
 from comparison.scoring.intervals import resampled_games
 from comparison.scoring.matched import Matching
 from comparison.scoring.near import QUANTILES, alike, near_misses
 from comparison.scoring.records import Answers, Bench, Records
-from extracted_rules.othello.game import Replay, random_games, replay
+from extracted_rules.othello.game import random_games, replay
 from extracted_rules.othello.notation import CONTEXT
 from handbuilt.network.shape import Shape
 from handbuilt.network.transformer import OthelloGPT
@@ -113,23 +114,21 @@ def test_telling_errors_of_all_stages() -> None:
     assert [error.ply for error in hardest(bench, 4)] == [60, 40, 20, 60]
 
 
-class Knows(LayerReader):
+class Knows(ProbedReader):
     """Two layers: one knows the board; the other does not know one of four squares where the model
     errs, which are the positions of odd ply after move 20."""
 
     decisive = 1
 
-    def of_streams(self, streams: Tensor, played: Replay) -> LayerBoards:
-        return self._boards(played)
+    def __init__(self, model: OthelloGPT) -> None:
+        BoardReader.__init__(self, model)
 
-    def read(self, games: Tensor) -> LayerBoards:
-        return self._boards(replay(games))
-
-    def _boards(self, played: Replay) -> LayerBoards:
-        truth = played.boards[:, 1 : CONTEXT + 1].float()
+    def read(self, games: Tensor, layers: Sequence[int] | None = None) -> DecodedBoards:
+        truth = replay(games).boards[:, 1 : CONTEXT + 1].float()
         blurred = truth.clone()
         blurred[:, 21::2, ::4] = 0
-        return LayerBoards(torch.stack([truth, blurred]), None)
+        values = torch.stack([truth, blurred])
+        return DecodedBoards(values, values.sum(-1).sign(), values == 0)
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from comparison import load_model
+from comparison.reading.board_reader import board_reader
 from comparison.reading.boards import board_accuracy
 from comparison.scoring.baselines import BASELINES
 from comparison.scoring.bench import (
@@ -279,9 +280,11 @@ def test_uniform_beside_allows_exactly_the_empty_neighbours(games: Tensor, playe
 
 
 def test_board_accuracy_counts_what_is_there(games: Tensor) -> None:
-    accuracy = board_accuracy(build("logic"), games[:16])
+    reader = board_reader(build("logic"))
+    assert reader is not None
+    accuracy = board_accuracy(reader, games[:16])
     shares = accuracy.by_layer()
-    assert len(shares) == 7
+    assert len(shares) == 8
     assert [discs for discs, _ in shares] == sorted(discs for discs, _ in shares)
     assert int(accuracy.discs[0, 0]) == 16 * 5
     assert accuracy.whole_boards().shape == (7, 58)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from comparison.reading.layer_boards import LayerReader, layer_reader
+from comparison.reading.board_reader import BoardReader, board_reader
 from comparison.reading.probes import Probes, fingerprint
 from comparison.replacing.replacement import digest
 from comparison.reporting.page.section import PageError
@@ -54,9 +54,9 @@ class Exhibit:
         return self.model.is_handbuilt
 
     @property
-    def layer_reader(self) -> LayerReader:
+    def reader(self) -> BoardReader:
         """What reads its board in every layer. Raises PageError."""
-        reader = layer_reader(self.model, self.probes)
+        reader = board_reader(self.model, self.probes)
         if reader is None:
             raise PageError(f"{self.name} has neither names nor probes to read its board by")
         return reader

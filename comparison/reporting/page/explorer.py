@@ -158,7 +158,7 @@ class Seer:
     """What one model makes of a game."""
 
     def __init__(self, exhibit: Exhibit) -> None:
-        self.device, self.reader = exhibit.device, exhibit.layer_reader
+        self.device, self.reader = exhibit.device, exhibit.reader
         self.attribution = Attribution(exhibit.model)
 
     @torch.inference_mode()
@@ -174,7 +174,7 @@ class Seer:
         cache = self.attribution.run(played.tokens[0, :positions])
         layers = range(self.attribution.model.shape.n_layers)
         streams = torch.stack([cache[f"blocks.{layer}.hook_resid_post"] for layer in layers])
-        held = self.reader.of_streams(streams, played).held[:, 0].double().cpu()  # [layers, T, 64]
+        held = self.reader.decode(streams, played).values[:, 0].double().cpu()  # [layers, T, 64]
         away_from_zero = (held.sign() * (held.abs() / STEP).ceil()).to(torch.int64)
         logits, why = [], []
         for position in range(positions):
@@ -225,7 +225,7 @@ def _about(exhibit: Exhibit, seen: Sequence[dict[str, Any]]) -> dict[str, Any]:
         head = place < shape.n_heads
         part = names.head(layer, place) if head else names.neuron(layer, place - shape.n_heads)
         said[number] = [part.place, part.name, part.sentence]
-    reader = exhibit.layer_reader
+    reader = exhibit.reader
     return {
         "name": exhibit.name,
         "log_tau": log(exhibit.tau),

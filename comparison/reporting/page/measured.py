@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from comparison.properties import Report, board_reader, check
+from comparison.properties import Report, check
 from comparison.properties.subjects import Subject
 from comparison.replacing.ablation import ablate, cases
 from comparison.reporting import figures
@@ -135,7 +135,7 @@ def _checked(order: Order, exhibit: Exhibit, size: int) -> tuple[Report, Subject
         advance(done - before)
         before = done
 
-    reader = board_reader(exhibit.model, exhibit.probes)
+    reader = exhibit.reader
     report = check(
         exhibit.model, name=exhibit.name, examples=size, seed=order.seed, tau=exhibit.tau,
         reader=reader, progress=progress,

@@ -74,7 +74,7 @@ def mistakes(order: Order) -> list[Mistake]:
 def errors(order: Order, size: int, folder: Path) -> Section:
     """What ``handbuilt errors`` finds on this bench."""
     records = recorded(order)
-    readers = {e.name: e.layer_reader for e in order.exhibits}
+    readers = {e.name: e.reader for e in order.exhibits}
     known = {e.name: e.catalogue for e in order.exhibits if e.catalogue}
     found = analyse(records, readers, known, order.seed, order.bar)
     captions = figures.draw(found, folder)
@@ -141,7 +141,7 @@ def explained(order: Order, size: int, folder: Path) -> Section | None:
 
 def _explainer(e: Exhibit) -> Explainer:
     names = part_names(e.model, e.catalogue)
-    return Explainer(e.name, Attribution(e.model), names, e.layer_reader, e.tau)
+    return Explainer(e.name, Attribution(e.model), names, e.reader, e.tau)
 
 
 def _explained(mistake: Mistake, explainer: Explainer, number: int, folder: Path) -> Figure:

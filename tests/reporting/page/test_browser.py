@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from comparison.explaining.contributions import Attribution
-from comparison.reading.layer_boards import layer_reader
+from comparison.reading.board_reader import board_reader
 from extracted_rules.othello.game import replay
 from extracted_rules.othello.notation import LABELS, PLAYABLE, TOKEN_OF_SQUARE, square_of
 from tests.reporting.page.conftest import TAU, SmallPage
@@ -61,7 +61,7 @@ def mismatches(page: SmallPage, squares: dict[int, dict[str, str]], ply: int, la
     cache = attribution.run(page.tokens)
     log_p = attribution.parts(cache, position).logits.log_softmax(-1)
     odds = log_p - torch.tensor(TAU).log()
-    held = layer_reader(page.exhibit.model).read(page.tokens[None]).held[layer, 0, position]
+    held = board_reader(page.exhibit.model).read(page.tokens[None]).values[layer, 0, position]
     board, legal = played.boards[0, ply - 1], played.legal[0, ply - 1]
     top = PLAYABLE[int(log_p.argmax())]
     wrong = 0

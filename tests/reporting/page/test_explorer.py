@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from comparison.explaining.contributions import Attribution
 from comparison.explaining.names import part_names
-from comparison.reading.layer_boards import layer_reader
+from comparison.reading.board_reader import board_reader
 from comparison.reading.probes import Probes
 from comparison.reporting.page import explorer
 from comparison.reporting.page.exhibits import Exhibit, Order
@@ -57,7 +57,7 @@ def test_data_decode_to_what_the_model_computes(page: SmallPage) -> None:
     found = STEP * torch.tensor(seen["logits"])
     # A forward pass gives float32, whose steps at 1,000, the logit of a taken square, are 6e-5.
     torch.testing.assert_close(found, logits[: len(found)], atol=STEP / 2 + 1e-3, rtol=0)
-    held = layer_reader(page.exhibit.model).read(tokens[None]).held[:, 0]
+    held = board_reader(page.exhibit.model).read(tokens[None]).values[:, 0]
     kept = STEP * torch.tensor(seen["held"]).transpose(0, 1)
     assert kept.sign().equal(held[:, : kept.shape[1]].sign())
     torch.testing.assert_close(kept, held[:, : kept.shape[1]], atol=STEP + 1e-3, rtol=0)

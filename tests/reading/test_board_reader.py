@@ -1,0 +1,250 @@
+"""The board decoded from a model, by layer, and a disc turned in it."""
+
+import ast
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+import comparison
+from comparison.errors.layers import discs_held
+from comparison.explaining.contributions import Attribution
+from comparison.explaining.explainer import Explainer
+from comparison.explaining.names import part_names
+from comparison.findings.boards import decoded
+from comparison.findings.studied import FEWEST_GAMES, Studied
+from comparison.properties import check
+from comparison.properties.beliefs import LastFlips, Occupied, Responds
+from comparison.properties.subjects import Subject
+from comparison.reading.board_reader import (
+    BoardReader,
+    DecodedBoards,
+    NamedReader,
+    ProbedReader,
+    board_reader,
+)
+from comparison.reading.boards import board_accuracy
+from comparison.reading.probes import Probes, disc_directions, fit_probes
+from comparison.scoring.records import Bench
+from extracted_rules.othello.game import Replay, random_games, replay
+from handbuilt import OthelloGPT, Shape, build
+from handbuilt.network.shape import CheckpointError
+
+GAMES = next(random_games(6, 6, purpose="tests"))
+#: In which discs are turned.
+SHORT = next(random_games(12, 6, purpose="tests"))[:, :24]
+CPU = torch.device("cpu")
+TAU = 0.0011
+
+
+@pytest.fixture(scope="module")
+def named() -> NamedReader:
+    return NamedReader(build("logic"))
+
+
+@pytest.fixture(scope="module")
+def probed() -> ProbedReader:
+    model = OthelloGPT(Shape(n_layers=2, d_model=32, n_heads=2, d_head=16, d_mlp=32)).eval()
+    generator = torch.Generator().manual_seed(1)
+    for weight in model.parameters():
+        weight.data = torch.randn(weight.shape, generator=generator) * 0.3
+    return ProbedReader(model, fit_probes(model, games=40, seed=3))
+
+
+def test_boards_by_name_get_better_layer_by_layer(named: NamedReader) -> None:
+    played, boards = replay(GAMES), named.read(GAMES)
+    truth, wrong = boards.truth(played), boards.wrong(played)
+    assert not bool((boards.values != 0)[:, played.boards[:, 1:60] == 0].any())
+    assert not bool(truth[:, 0].any())
+    rates = [float(layer[truth != 0].float().mean()) for layer in wrong]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[0] > 0.25
+    assert rates[7] < 0.05
+    # After a few moves nothing is left to guess.
+    assert not bool(wrong[7, :, :5].any())
+    there = played.movers[:, 2:59] != 0
+    mover = boards.mover[:, :, 1:58][:, there]
+    assert float((mover == played.movers[:, 2:59][there]).float().mean()) > 0.98
+    assert boards.blank[:, :, 1:].equal((played.boards[:, 2:60] == 0).expand(8, -1, -1, -1))
+
+
+def test_who_moves_next_where_a_pass_is_due_is_who_made_the_last_move() -> None:
+    games = next(random_games(100, 5, purpose="test"))
+    games = games[replay(games).passes[:, 2:60].any(-1)][:24]
+    played = replay(games)
+    reader = NamedReader(build("calibrated"))
+    (mover,) = reader.read(games, (reader.decisive,)).mover
+    due = played.passes[:, 1:60] & (played.passes[:, :60].cumsum(1)[:, 1:60] == 1)
+    assert int(due.sum()) > 10
+    assert float((mover == played.movers[:, 1:60])[due].float().mean()) > 0.8
+
+
+@pytest.mark.parametrize("which", ["named", "probed"])
+def test_one_layer_is_read_as_among_all(which: str, request: pytest.FixtureRequest) -> None:
+    reader: BoardReader = request.getfixturevalue(which)
+    every, one = reader.read(GAMES[:4]), reader.read(GAMES[:4, :30], (1,))
+    assert one.values.equal(every.values[1:2, :, :30])
+    assert one.mover.equal(every.mover[1:2, :, :30])
+    assert one.blank.equal(every.blank[1:2, :, :30])
+
+
+def test_probes_that_say_nothing_are_wrong_about_every_disc(probed: ProbedReader) -> None:
+    probes = probed.probes
+    blind = Probes(probes.model, 0, 0, probes.states * 0, probes.flips * 0)
+    played, boards = replay(GAMES), ProbedReader(probed.model, blind).read(GAMES)
+    assert boards.wrong(played).equal((played.boards[:, 1:60] != 0).expand(2, -1, -1, -1))
+    assert boards.flips is not None
+    assert not bool(boards.flips.any())
+
+
+def test_probes_of_another_model_are_refused(probed: ProbedReader) -> None:
+    with pytest.raises(CheckpointError, match="of another shape"):
+        board_reader(OthelloGPT(Shape(n_layers=1, d_model=8, n_heads=1, d_head=8)), probed.probes)
+
+
+def test_models_without_names_and_probes_are_not_read(probed: ProbedReader) -> None:
+    assert board_reader(probed.model) is None
+    assert board_reader(torch.nn.Identity()) is None
+
+
+# --------------------------------------------------------------------------- who reads
+
+
+def in_findings(reader: BoardReader) -> Tensor:
+    studied = Studied(reader.model, TAU, getattr(reader, "probes", None), FEWEST_GAMES)
+    studied.seen.tokens, studied.seen.played = GAMES, replay(GAMES)
+    return next(decoded(studied, reader))[0].signs[reader.decisive]
+
+
+def in_explanations(reader: BoardReader) -> Tensor:
+    asks = Explainer("it", Attribution(reader.model), part_names(reader.model), reader, TAU)
+    boards = [[asks.explain(game, seen).held for seen in (20, 40)] for game in GAMES[:1]]
+    values = torch.stack([torch.stack(of_game) for of_game in boards])  # type: ignore[arg-type]
+    return values[:, :, reader.decisive].sign().to(torch.int8)
+
+
+@pytest.mark.parametrize("which", ["named", "probed"])
+def test_everybody_reads_the_same_board(which: str, request: pytest.FixtureRequest) -> None:
+    reader: BoardReader = request.getfixturevalue(which)
+    last, played = reader.decisive, replay(GAMES)
+    read = reader.read(GAMES)
+    board, wrong = read.signs[last], read.wrong(played)
+    assert Subject(reader.model, TAU, CPU, reader).board(GAMES).signs[0].equal(board)
+    assert in_findings(reader).equal(board)
+    assert in_explanations(reader).equal(board[:1, [19, 39]])
+    # Positions after which nobody moves are asked about by nobody.
+    goes_on = played.movers[:, 1:60] != 0
+    accuracy = board_accuracy(reader, GAMES)
+    right = (accuracy.discs - accuracy.discs_right).sum(1)
+    assert right.equal((wrong & goes_on[..., None]).sum((1, 2, 3)))
+    at = Bench.of(GAMES, "test").positions
+    of_errors, _ = discs_held(reader, GAMES, at, lambda _: None)
+    assert int(of_errors[last].sum()) == int(wrong[last][goes_on].sum())
+
+
+def reads_directly(path: Path) -> list[str]:
+    """Where a module looks up what boards are decoded from: directions by name, probes' weights."""
+    names, found = ("['belief']", "['message']", "['settled']"), []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        ends = {ast.Subscript: names, ast.Attribute: ("probes.states", "probes.flips")}
+        if ast.unparse(node).endswith(ends.get(type(node), ())):
+            found.append(f"{path.stem}: {ast.unparse(node)}")
+    return found
+
+
+def test_nobody_else_decodes_boards() -> None:
+    folder = Path(comparison.__file__).parent
+    elsewhere = [path for path in folder.rglob("*.py") if path.parent.name != "reading"]
+    found = {name for path in elsewhere for name in reads_directly(path)}
+    # What the heads of layer 0 write is drawn, and probes have a digest: neither is a board's.
+    digested = {"exhibits: self.probes.states", "exhibits: self.probes.flips"}
+    assert found == {"examples: layout.directions['settled']"} | digested
+
+
+# --------------------------------------------------------------------------- turning a disc
+
+
+def test_turning_a_disc_turns_the_answer(named: NamedReader) -> None:
+    games = SHORT
+    subject = Subject(named.model, TAU, CPU, named)
+    cases = Responds().cases(games, 1)
+    verdicts = Responds().judge(subject, cases)
+    asked = int(verdicts.applies.sum())
+    assert asked >= 10
+    assert int(verdicts.broken.sum()) <= asked // 2
+    null, _ = verdicts.also["set is wrong without the edit (null)"]
+    assert int(null.sum()) >= 0.9 * asked
+    edited, unedited = (
+        float(verdicts.also[name][0].sum())
+        for name in ("wrong moves a case", "wrong moves a case without the edit (null)")
+    )
+    assert edited < unedited / 2
+    # Each case for itself: the square and the verdict do not hang on what stands beside it.
+    alone = Responds().judge(subject, cases[3:4])
+    assert torch.equal(alone.square[0], verdicts.square[3])
+    assert torch.equal(alone.broken[0], verdicts.broken[3])
+
+
+@pytest.mark.parametrize("which", ["named", "probed"])
+def test_a_disc_is_turned_only_where_it_should_be(
+    which: str, request: pytest.FixtureRequest
+) -> None:
+    reader: BoardReader = request.getfixturevalue(which)
+    games, square = GAMES[:3, :12], torch.tensor([27, 28, 35])
+    where = torch.zeros(3, 12, dtype=torch.bool)
+    played, answers = replay(games), reader.model(games.long())
+    assert reader.edited(games, square, played, where).equal(answers)
+    where[:, 8:] = True
+    late, everywhere = (reader.edited(games, square, played, w) for w in (where, None))
+    assert late[:, :8].equal(answers[:, :8])
+    assert not late[:, 8:].allclose(answers[:, 8:])
+    assert not everywhere[:, :8].allclose(answers[:, :8])
+
+
+class Upside(BoardReader):
+    """Reads the true board, but all discs the other way, and A1 as taken; turns no disc."""
+
+    decisive = 0
+
+    def read(self, games: Tensor, layers: Sequence[int] | None = None) -> DecodedBoards:
+        boards = -replay(games).boards[None, :, 1 : games.shape[1] + 1]
+        blank = boards == 0
+        blank[..., 0] = False
+        return DecodedBoards(boards.float(), boards.sum(-1), blank)
+
+    def edited(
+        self, games: Tensor, square: Tensor, played: Replay, where: Tensor | None = None
+    ) -> Tensor:
+        answers: Tensor = self.model(games.long())
+        return answers
+
+
+def test_rules_about_the_board_see_a_board_that_is_wrong(
+    named: NamedReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Upside, "__abstractmethods__", frozenset())
+    games = SHORT
+    subject = Subject(named.model, TAU, CPU, Upside(named.model))  # type: ignore[abstract]
+    for prop in (Occupied(), LastFlips()):
+        verdicts = prop.judge(subject, games[:, None])
+        assert bool(verdicts.applies[:, 1:].all())
+        assert float(verdicts.broken.sum() / verdicts.applies.sum()) > 0.9
+    verdicts = Responds().judge(subject, Responds().cases(games, 1))
+    assert int(verdicts.broken.sum()) >= 0.9 * int(verdicts.applies.sum())
+
+
+def test_discs_are_found_where_a_hand_built_model_writes_them(named: NamedReader) -> None:
+    """Layer 6 settles the board after the move: its directions come out, square by square."""
+    written = disc_directions(named.model, games=40)[6]
+    loudest = written[:, named.settled].abs().argmax(-1)
+    assert int((loudest == torch.arange(64)).sum()) >= 60
+
+
+def test_the_board_of_a_trained_model_is_put_to_the_rules(probed: ProbedReader) -> None:
+    asked = ["belief-occupied", "belief-responds"]
+    report = check(probed.model, properties=asked, examples=8, tau=0.01, reader=probed)
+    assert report["belief-occupied"].overall().y > 0
+    assert report["belief-occupied"].smallest is not None
+    assert report["belief-responds"].missing is None
