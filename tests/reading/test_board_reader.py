@@ -120,7 +120,7 @@ def in_findings(reader: BoardReader) -> Tensor:
 
 def in_explanations(reader: BoardReader) -> Tensor:
     asks = Explainer("it", Attribution(reader.model), part_names(reader.model), reader, TAU)
-    boards = [[asks.explain(game, seen).held for seen in (20, 40)] for game in GAMES[:1]]
+    boards = [[asks.explain(game, seen).decoded for seen in (20, 40)] for game in GAMES[:1]]
     values = torch.stack([torch.stack(of_game) for of_game in boards])  # type: ignore[arg-type]
     return values[:, :, reader.decisive].sign().to(torch.int8)
 
