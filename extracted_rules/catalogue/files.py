@@ -33,6 +33,8 @@ from extracted_rules.files import whole_file
 from extracted_rules.othello.geometry import Geometry
 
 FORMAT, VERSION = "othello rules", 1
+#: How much of a line that cannot be read is shown.
+SHOWN = 50
 #: The catalogue of the project's trained model.
 REFERENCE = Path(__file__).parents[1] / "catalogues" / "reference.jsonl"
 
@@ -61,7 +63,7 @@ def of_line(line: str, geometry: Geometry) -> Finding:
         kind = next(iter(data))
         record, place = KINDS[kind], str(data.pop(kind))
     except (ValueError, TypeError, AttributeError, StopIteration, KeyError, RecursionError):
-        raise CatalogueError(f"a line is no finding: {line.strip()[:60]!r}") from None
+        raise CatalogueError(f"a line is no finding: {line.strip()[:SHOWN]!r}") from None
     try:
         layer, _, rest = place.partition(".")
         data["layer"] = int(layer)
@@ -72,7 +74,7 @@ def of_line(line: str, geometry: Geometry) -> Finding:
     except (CatalogueError, ConditionError, msgspec.ValidationError) as error:
         raise CatalogueError(f"{kind} {place[:20]} is broken: {error}") from None
     except (ValueError, TypeError, RecursionError, OverflowError):
-        raise CatalogueError(f"{kind} {place[:20]} is broken: {line.strip()[:60]!r}") from None
+        raise CatalogueError(f"{kind} {place[:20]} is broken: {line.strip()[:SHOWN]!r}") from None
     return finding
 
 

@@ -226,8 +226,7 @@ def replay(
     blacks, whites, movers, legals, passes, flips = [], [], [], [], [], []
     found: dict[int, IllegalGameError] = {} if faults is None else faults
     # Behind the longest game's last move nothing changes any more.
-    some = (padded != 0).any(0).nonzero()
-    plies = int(some[-1]) + 1 if len(some) else 0
+    plies = 1 + max((padded != 0).any(0).nonzero().flatten().tolist(), default=-1)
     for ply in range(plies + 1):
         turn = Turn.resolve(board, mine, theirs)
         mover[turn.exchanged] *= -1
