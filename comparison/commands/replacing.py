@@ -54,11 +54,9 @@ def replace_command(
         step = bar("fit", 2 * fitting)
         fit = fitted.fit_replacements(loaded, known, seed, (fitting, fitting), step)
         step = bar("replace", games)
-        found = replacement.replacement_test(loaded, fit, games, seed, work, step)
+        found = replacement.replacement_test(fit, games, seed, work, step)
         step = bar("take out", NECESSITY_GAMES * NECESSITY_PATTERNS)
-        lost = necessity.necessity_test(
-            loaded, fit, known, NECESSITY_GAMES, seed, NECESSITY_PATTERNS, step
-        )
+        lost = necessity.necessity_test(fit, known, NECESSITY_GAMES, seed, NECESSITY_PATTERNS, step)
     title = f"{model}: parts replaced by rules ({games} random games, seed {seed})"
     text = [title]
     for measure in replacing.MEASURES:
@@ -80,8 +78,8 @@ def replace_command(
         "games": games,
         "seed": seed,
         "neurons with a rule": fit.ruled,
-        "parts": [part.as_dict() for part in found],
-        "necessity": [group.as_dict() for group in lost],
+        "parts": found,
+        "necessity": lost,
     }
     write_json(figures, out / "replacement.json")
     replacing.draw_replacement(

@@ -8,7 +8,7 @@ from msgspec import structs
 from torch import Tensor
 
 from comparison.reading.probes import FLIPPED, Probes, fit_probes
-from comparison.reading.streams import READ_GAMES
+from comparison.replacing.walking import moves_of, random_replays
 from extracted_rules.catalogue import Catalogue, Neuron
 from extracted_rules.conditions import Boards, there
 from extracted_rules.discovery.grading import Reads
@@ -26,18 +26,17 @@ from extracted_rules.discovery.predicting import (
     numbered,
 )
 from extracted_rules.discovery.regression import Regression
-from extracted_rules.othello.game import Replay, random_games, replay
-from extracted_rules.othello.notation import CONTEXT, LABELS, N_SQUARES, square_of
+from extracted_rules.othello.game import Replay
 from handbuilt.network.transformer import MLP, OthelloGPT
 
 PURPOSE = "replacement-fit"
 #: Games for the probes of both places in a layer, and for means and linear maps.
 PROBE_GAMES, FIT_GAMES = 400, 400
-#: Where boards are decoded: before attention and before the MLP.
-PLACES = ("hook_resid_pre", "hook_resid_mid")
 PARTS = ("attention", "mlp")
+#: Where boards are decoded: before attention and before the MLP.
+PLACES = {"attention": "hook_resid_pre", "mlp": "hook_resid_mid"}
 OUTPUTS = {"attention": "hook_attn_out", "mlp": "hook_mlp_out"}
-#: How rules are used: by the board that the model's own stream holds; by the true one; or, as a
+#: How rules are used: by the board decoded from the model's own stream; by the true one; or, as a
 #: control, each dealt to another neuron, and attention's with what happened in another game.
 USES = ("own", "true", "control")
 
@@ -46,9 +45,9 @@ USES = ("own", "true", "control")
 class Truth:
     """Some games as they are: what is exact from the moves, and what is not.
 
-    rows: bool [B, 59], positions after which a side can move, N in all; boards: of those. sides:
-    int8 [B, 59], +1 or -1, the side that moves next if nobody passes. events: int8 [B, 59, events,
-    64] with colours; movers: int8 [B, 59], the side that really moves next.
+    rows: bool [B, T], positions after which a side can move, N in all; boards: of those. sides:
+    int8 [B, T], +1 or -1, the side that moves next if nobody passes. events: int8 [B, T, events,
+    squares] with colours; movers: int8 [B, T], the side that really moves next.
     """
 
     rows: Tensor
@@ -59,14 +58,15 @@ class Truth:
 
     @classmethod
     def of(cls, played: Replay) -> "Truth":
-        rows = there(played, CONTEXT)
-        sides = 2 * (torch.arange(CONTEXT, device=rows.device) % 2) - 1
+        context = played.geometry.context
+        rows = there(played, context)
+        sides = 2 * (torch.arange(context, device=rows.device) % 2) - 1
         return cls(
             rows=rows,
-            boards=Boards.of(played, CONTEXT),
+            boards=Boards.of(played, context),
             sides=sides.to(torch.int8).expand(len(rows), -1),
             events=board_events(played),
-            movers=played.movers[:, 1 : CONTEXT + 1],
+            movers=played.movers[:, 1 : context + 1],
         )
 
 
@@ -75,8 +75,8 @@ class Readings:
     """How a stream's boards are read: through probes, before every part; and where directions have
     names, as in a hand-built model, by those that are about a square or about the whole position.
 
-    named: int64 [K], directions; squares: int64 [256 + K], what each number of a board is about, -1
-    for the whole position.
+    named: int64 [K], directions; squares: int64 [4 * squares + K], what each number of a board is
+    about, -1 for the whole position.
     """
 
     probes: Probes
@@ -87,24 +87,22 @@ class Readings:
     def of(cls, model: OthelloGPT, probes: Probes) -> "Readings":
         named: list[int] = []
         squares = numbered(model.geometry).tolist()
-        if model.is_handbuilt:
-            for family in model.layout.directions.families.values():
-                for place, member in enumerate(family.members, start=family.start):
-                    # The ballast is constant, and so large that all else drowns in it.
-                    if member in ("", *LABELS) and not family.name.startswith("ballast"):
-                        named.append(place)
-                        squares.append(square_of(member) if member else -1)
+        labels = {label: square for square, label in enumerate(model.geometry.labels)} | {"": -1}
+        for family in model.layout.directions.families.values() if model.is_handbuilt else ():
+            for place, member in enumerate(family.members, start=family.start):
+                # The ballast is constant, and so large that all else drowns in it.
+                if member in labels and not family.name.startswith("ballast"):
+                    named.append(place)
+                    squares.append(labels[member])
         return cls(probes, torch.tensor(named).long(), torch.tensor(squares))
 
-    def held(self, part: str, layer: int, stream: Tensor, truth: Boards) -> Held:
-        """What the stream [N, d_model] before a part holds. Which squares are taken, and the move,
-        is exact."""
-        row = 2 * layer + PARTS.index(part)
+    def decoded(self, part: str, layer: int, stream: Tensor, truth: Boards) -> Held:
+        """What is decoded from the stream [N, d_model] before a part. Which squares are taken, and
+        the move, is exact."""
+        row = len(PARTS) * layer + PARTS.index(part)
         colours, flipped = self.probes.discs(row, stream), self.probes.turned(row, stream)
-        taken = truth.now != 0
+        taken, placed = truth.now != 0, truth.here
         now = torch.where(colours > 0, 1, -1).to(torch.int8) * taken
-        squares = torch.arange(N_SQUARES, device=stream.device)
-        placed = truth.played.unsqueeze(-1) == squares
         turned = (flipped > FLIPPED) & taken & ~placed
         before = torch.where(turned, -now, now) * ~placed
         boards = replace(truth, now=now, before=before, turned=turned)
@@ -130,11 +128,12 @@ class AttentionRules:
 class Fitted:
     """All replacements of one model's parts, by layer.
 
-    means: by part, float32 [layers, 59, d_model]; activations: the same of neurons. mlps,
+    means: by part, float32 [layers, T, d_model]; activations: the same of neurons. mlps,
     attentions: what the rules predict; mlps by their USES. maps: by part, linear maps of the own
     decoded board. ruled: how many neurons of each layer have a rule.
     """
 
+    model: OthelloGPT
     readings: Readings
     means: dict[str, Tensor]
     activations: Tensor
@@ -146,12 +145,10 @@ class Fitted:
     def ruled(self) -> list[int]:
         return [len(mlp["true"].rules.neurons) for mlp in self.mlps]
 
-    def output(
-        self, model: OthelloGPT, part: str, layer: int, how: str, stream: Tensor, truth: Truth
-    ) -> Tensor:
+    def output(self, part: str, layer: int, how: str, stream: Tensor, truth: Truth) -> Tensor:
         """float32 [N, d_model]: what stands in for a part's output.
 
-        how: "mean", "linear" or one of USES; stream: [B, 59, d_model] before the part.
+        how: "mean", "linear" or one of USES; stream: [B, T, d_model] before the part.
         """
         ply = truth.boards.ply
         if how == "mean":
@@ -159,11 +156,11 @@ class Fitted:
         if how == "true":
             held = self.readings.true(truth.boards)
         else:
-            held = self.readings.held(part, layer, stream[truth.rows], truth.boards)
+            held = self.readings.decoded(part, layer, stream[truth.rows], truth.boards)
         if how == "linear":
             return self.maps[part][layer](held.numbers, ply)
         if part == "mlp":
-            mlp = model.get_submodule(f"blocks.{layer}.mlp")
+            mlp = self.model.get_submodule(f"blocks.{layer}.mlp")
             assert isinstance(mlp, MLP)
             return self.mlps[layer][how](held) @ mlp.W_out + mlp.b_out
         rules = self.attentions[layer]
@@ -171,7 +168,8 @@ class Fitted:
 
 
 def _kernel_numbers(kernels: KernelReading, how: str, held: Held, truth: Truth) -> Tensor:
-    """float32 [N, 192]: what the kernels read of every square, which are blank, the move."""
+    """float32 [N, 3 * squares]: what the kernels read of every square, which are blank, the
+    move."""
     events, reader = truth.events, truth.movers
     if how != "true":
         events = torch.zeros(truth.events.shape, device=held.numbers.device)
@@ -179,10 +177,8 @@ def _kernel_numbers(kernels: KernelReading, how: str, held: Held, truth: Truth) 
         events, reader = events * truth.sides[..., None, None], truth.sides
     if how == "control":
         events = events.roll(1, 0)
-    read = kernels(events, reader)[truth.rows]
-    squares = torch.arange(N_SQUARES, device=read.device)
-    placed = truth.boards.played.unsqueeze(-1) == squares
-    return torch.cat([read, (truth.boards.now == 0).float(), placed.float()], -1)
+    exact = ((truth.boards.now == 0).float(), truth.boards.here.float())
+    return torch.cat([kernels(events, reader)[truth.rows], *exact], -1)
 
 
 def dealt(neurons: list[Neuron], seed: int) -> list[Neuron]:
@@ -199,31 +195,39 @@ class _Sums:
     def __init__(
         self, model: OthelloGPT, catalogue: Catalogue, readings: Readings, layer: int, seed: int
     ) -> None:
-        d_model, neurons, numbers = model.shape.d_model, model.shape.d_mlp, len(readings.squares)
+        geometry, plies, shape = model.geometry, model.geometry.context, model.shape
         self.layer, self.readings = layer, readings
         known = [n for n in catalogue.neurons if n.layer == layer and about_boards(n)]
-        geometry, plies = model.geometry, model.geometry.context
         rules, others = Rules(known, geometry), Rules(dealt(known, seed), geometry)
         self.rules = {how: others if how == "control" else rules for how in USES}
         kernels = [k for k in catalogue.kernels if k.layer == layer]
         self.kernels = KernelReading(kernels, geometry)
         self.reads = {how: Reads(r.about(readings.squares), plies) for how, r in self.rules.items()}
         self.cases = {how: CaseMeans(len(r.exact), plies) for how, r in self.rules.items()}
-        self.written = {how: Regression.zeros(CONTEXT, 3 * N_SQUARES, d_model) for how in USES}
-        self.maps = {part: Regression.zeros(CONTEXT, numbers, d_model) for part in PARTS}
-        self.total = torch.zeros(CONTEXT, neurons, dtype=torch.float64)
+        read = 3 * geometry.n_squares
+        self.written = {how: Regression.zeros(plies, read, shape.d_model) for how in USES}
+        numbers = len(readings.squares)
+        self.maps = {part: Regression.zeros(plies, numbers, shape.d_model) for part in PARTS}
+        #: Of neurons' activations only the means are wanted.
+        self.active = Regression.zeros(plies, 0, shape.d_mlp)
+        # A linear map may be of the rank that the rules' map can have, and no more.
+        self.ranks = {"attention": read, "mlp": len(rules.neurons)}
 
     def add(self, kept: dict[str, Tensor], truth: Truth) -> None:
-        prefix, rows, ply = f"blocks.{self.layer}.", truth.rows, truth.boards.ply
-        read, active = (kept[f"{prefix}mlp.hook_{name}"][rows] for name in ("pre", "post"))
-        self.total.index_add_(0, ply.cpu(), active.double().cpu())
+        rows, ply = truth.rows, truth.boards.ply
+
+        def here(name: str) -> Tensor:
+            return kept[f"blocks.{self.layer}.{name}"][rows]
+
+        read, active = here("mlp.hook_pre"), here("mlp.hook_post").double()
+        self.active.add(active[:, :0], active, ply)
         true = self.readings.true(truth.boards)
-        for part, place in zip(PARTS, PLACES, strict=True):
-            own = self.readings.held(part, self.layer, kept[prefix + place][rows], truth.boards)
-            out = kept[prefix + OUTPUTS[part]][rows]
+        for part in PARTS:
+            own = self.readings.decoded(part, self.layer, here(PLACES[part]), truth.boards)
+            out = here(OUTPUTS[part])
             self.maps[part].add(own.numbers, out, ply)
-            for how in USES:
-                held, rules = true if how == "true" else own, self.rules[how]
+            for how, rules in self.rules.items():
+                held = true if how == "true" else own
                 if part == "attention":
                     x = _kernel_numbers(self.kernels, how, held, truth)
                     self.written[how].add(x, out, ply)
@@ -232,6 +236,25 @@ class _Sums:
                 holds, says = rules.answers(held.boards)
                 self.cases[how].add(holds, active[:, exact], ply)
                 self.reads[how].add(held.numbers, says, read[:, graded], ply)
+
+    @property
+    def activations(self) -> Tensor:
+        """float32 [T, neurons]: their means by ply."""
+        return self.active.means[1].float()
+
+    def mlps(self) -> dict[str, Predicted]:
+        return {
+            how: Predicted(
+                rules, self.activations, self.cases[how].values(), self.reads[how].solve()
+            )
+            for how, rules in self.rules.items()
+        }
+
+    def attention(self) -> AttentionRules:
+        return AttentionRules(self.kernels, {h: Linear.of(x) for h, x in self.written.items()})
+
+    def linear(self) -> dict[str, Linear]:
+        return {part: Linear.of(self.maps[part], self.ranks[part]) for part in PARTS}
 
 
 @torch.inference_mode()
@@ -246,52 +269,25 @@ def fit_replacements(
 
     games: for the probes, and for the rest; ``progress`` hears of each.
     """
-    device = next(model.parameters()).device
-    readings = Readings.of(model, fit_probes(model, games[0], seed, progress, PLACES))
+    places = tuple(PLACES.values())
+    readings = Readings.of(model, fit_probes(model, games[0], seed, progress, places))
     layers = range(model.shape.n_layers)
     sums = [_Sums(model, catalogue, readings, layer, seed) for layer in layers]
-    wanted = (*PLACES, *OUTPUTS.values(), "mlp.hook_pre", "mlp.hook_post")
-    for chunk in random_games(games[1], seed, purpose=PURPOSE, device=device):
-        for tokens in torch.split(chunk, READ_GAMES):
-            kept: dict[str, Tensor] = {}
-
-            def keep(name: str, value: Tensor, kept: dict[str, Tensor] = kept) -> Tensor:
-                if name.endswith(wanted):
-                    kept[name] = value
-                return value
-
-            model.run_with_hook(tokens[:, :CONTEXT].long(), keep)
-            truth = Truth.of(replay(tokens))
-            for of_layer in sums:
-                of_layer.add(kept, truth)
-            progress(len(tokens))
-    return _solve(readings, sums)
-
-
-def _solve(readings: Readings, sums: list[_Sums]) -> Fitted:
-    mlps, attentions, activations = [], [], []
-    maps: dict[str, list[Linear]] = {part: [] for part in PARTS}
-    for s in sums:
-        n = s.maps["mlp"].n.clamp(min=1)[:, None]
-        mean = (s.total / n).float()
-        activations.append(mean)
-        mlps.append(
-            {
-                how: Predicted(s.rules[how], mean, s.cases[how].values(), s.reads[how].solve())
-                for how in USES
-            }
-        )
-        written = {how: Linear.of(told) for how, told in s.written.items()}
-        attentions.append(AttentionRules(s.kernels, written))
-        # A linear map may be of the rank that the rules' map can have, and no more.
-        ranks = {"attention": 3 * N_SQUARES, "mlp": len(s.rules["own"].neurons)}
-        for part in PARTS:
-            maps[part].append(Linear.of(s.maps[part], ranks[part]))
+    wanted = (*places, *OUTPUTS.values(), "mlp.hook_pre", "mlp.hook_post")
+    for played in random_replays(model, games[1], seed, PURPOSE):
+        _, kept = model.run_with_cache(moves_of(played), lambda name: name.endswith(wanted))
+        truth = Truth.of(played)
+        for of_layer in sums:
+            of_layer.add(kept, truth)
+        progress(len(played.tokens))
+    linear = [of_layer.linear() for of_layer in sums]
+    maps = {part: [maps[part] for maps in linear] for part in PARTS}
     return Fitted(
+        model=model,
         readings=readings,
         means={part: torch.stack([linear.y for linear in maps[part]]) for part in PARTS},
-        activations=torch.stack(activations),
-        mlps=mlps,
-        attentions=attentions,
+        activations=torch.stack([of_layer.activations for of_layer in sums]),
+        mlps=[of_layer.mlps() for of_layer in sums],
+        attentions=[of_layer.attention() for of_layer in sums],
         maps=maps,
     )

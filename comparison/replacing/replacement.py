@@ -2,10 +2,10 @@
 
 A part is an MLP or an attention layer; it is replaced alone, or with all such parts of the layers
 before it. In its place stands (a) its mean at that ply; (b) what the catalogue's rules predict from
-the board that the model itself holds there, or (c) from the true board; (d) a linear map of the
-held board, of the rank that the rules can have at most. What (a) loses is what the part does; the
-share of it that (b), (c) or (d) bring back is what they know of that. As a control, (b) once more
-with the rules dealt to other neurons, and attention's with another game.
+the board decoded from the model there, or (c) from the true board; (d) a linear map of the decoded
+board, of the rank that the rules can have at most. What (a) loses is what the part does; the share
+of it that (b), (c) or (d) bring back is what they know of that. As a control, (b) once more with
+the rules dealt to other neurons, and attention's with another game.
 
 Where several parts are replaced, boards are decoded from what the replaced parts before have left.
 A hand-built model is read by the names of its directions, too, which hold more than a board.
@@ -13,22 +13,21 @@ A hand-built model is read by the names of its directions, too, which hold more 
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
+import msgspec
 import torch
 from torch import Tensor
 
-from comparison.reading.streams import READ_GAMES
 from comparison.replacing.fitted import OUTPUTS, PARTS, PLACES, Fitted, Truth
+from comparison.replacing.walking import Change, finish, random_replays, streams_of, through
 from comparison.scoring.intervals import Estimate, Ratio
 from comparison.scoring.measures import score
 from extracted_rules.catalogue import Catalogue, CatalogueError
-from extracted_rules.files import read_tensors, write_tensors
-from extracted_rules.othello.game import Replay, random_games, replay
-from extracted_rules.othello.notation import CONTEXT
-from handbuilt.network.transformer import OthelloGPT
+from extracted_rules.files import KeptTensors, Tensors
+from extracted_rules.othello.game import Replay
 
 PURPOSE = "replacement"
 #: Counts how rules were put in, so that what was measured in another way is not taken for this.
@@ -36,10 +35,10 @@ METHOD = 2
 #: What may stand in for a part.
 HOW = {
     "mean": "its mean at that ply",
-    "own": "what the rules predict from the board that the model holds",
+    "own": "what the rules predict from the board decoded from the model",
     "true": "what the rules predict from the true board",
     "control": "the same, with rules of other neurons, or events of another game",
-    "linear": "a linear map of the board that the model holds, no higher in rank than the rules'",
+    "linear": "a linear map of the decoded board, no higher in rank than the rules'",
 }
 #: Sets of parts: which are replaced in a layer, and whether in all layers before it, too.
 FAMILIES: dict[str, tuple[tuple[str, ...], bool]] = {
@@ -53,8 +52,7 @@ FAMILIES: dict[str, tuple[tuple[str, ...], bool]] = {
 TOO_LITTLE = 0.001
 
 
-@dataclass(frozen=True)
-class Replaced:
+class Replaced(msgspec.Struct, frozen=True, rename={"family": "parts"}):
     """What one set of parts is worth, and what comes back, over the same games.
 
     layer: the last one whose parts are replaced. excess: cross-entropy above its floor, nats;
@@ -74,17 +72,8 @@ class Replaced:
     def name(self) -> str:
         return f"{self.family} {self.layer}"
 
-    def as_dict(self) -> dict[str, object]:
-        """Plain numbers for JSON."""
-        tables = {
-            name: {how: vars(e) if e else None for how, e in getattr(self, name).items()}
-            for name in ("excess", "illegal", "ce_back", "top1_back")
-        }
-        return {"parts": self.family, "layer": self.layer, **tables}
-
 
 def replacement_test(
-    model: OthelloGPT,
     fitted: Fitted,
     games: int,
     seed: int,
@@ -95,21 +84,24 @@ def replacement_test(
 
     work: a folder that keeps what was measured of each batch of games, so that a test that was
     killed goes on; it must belong to this model, catalogue and seed. ``progress`` hears of games.
+    Raises KeptError.
     """
-    device = next(model.parameters()).device
-    found: list[Tensor] = []
-    tokens = torch.cat(list(random_games(games, seed, purpose=PURPOSE, device=device)))
-    for number, batch in enumerate(torch.split(tokens, READ_GAMES)):
-        path = work / f"batch-{number}-{len(batch)}.safetensors" if work else None
-        if path and path.exists():
-            sums = read_tensors(path)[0]["sums"]
+    found = []
+    for number, played in enumerate(random_replays(fitted.model, games, seed, PURPOSE)):
+        size = len(played.tokens)
+        make = partial(_measured, fitted, played)
+        if work is None:
+            sums, _ = make()
         else:
-            sums = measure(model, fitted, batch)
-            if path:
-                write_tensors(path, {"sums": sums}, {})
-        found.append(sums)
-        progress(len(batch))
-    return summary(torch.cat(found, -1), model.shape.n_layers)
+            path = work / f"batch-{number}-{size}.safetensors"
+            sums, _ = KeptTensors(path, {"method": str(METHOD), "seed": str(seed)}).once(make)
+        found.append(sums["sums"])
+        progress(size)
+    return summary(torch.cat(found, -1), fitted.model.shape.n_layers)
+
+
+def _measured(fitted: Fitted, played: Replay) -> Tensors:
+    return {"sums": measure(fitted, played)}, {}
 
 
 def sets(layers: int) -> list[tuple[str, int]]:
@@ -118,101 +110,54 @@ def sets(layers: int) -> list[tuple[str, int]]:
 
 
 @torch.inference_mode()
-def measure(model: OthelloGPT, fitted: Fitted, tokens: Tensor) -> Tensor:
+def measure(fitted: Fitted, played: Replay) -> Tensor:
     """float64 [1 + sets * hows, 3, games]: excess cross-entropy and illegal choices, summed over a
     game's positions, and their number; first of the whole model."""
-    played = replay(tokens)
-    truth = Truth.of(played)
-    layers = model.shape.n_layers
-    streams = streams_of(model, tokens)
-    rows = [_sums(finish(model, streams[layers]), played)]
-    for parts, growing in FAMILIES.values():
-        for how in HOW:
-            states = _grown if growing else _single
-            for state in states(model, fitted, parts, how, streams, truth):
-                rows.append(_sums(finish(model, *state), played))
-    order = [
-        1 + (f * len(HOW) + h) * layers + layer
-        for f in range(len(FAMILIES))
-        for layer in range(layers)
-        for h in range(len(HOW))
+    model, truth = fitted.model, Truth.of(played)
+    streams = streams_of(model, played)
+    whole = _sums(finish(model, streams[-1], model.shape.n_layers), played)
+    replaced = [
+        _sums(finish(model, stream, layer + 1), played)
+        for parts, growing in FAMILIES.values()
+        for how in HOW
+        for layer, stream in enumerate(_replaced(fitted, parts, growing, how, streams, truth))
     ]
-    return torch.stack([rows[0], *(rows[place] for place in order)])
+    by_family = torch.stack(replaced).view(len(FAMILIES), len(HOW), -1, *whole.shape)
+    return torch.cat([whole[None], by_family.transpose(1, 2).flatten(0, 2)])
 
 
-def streams_of(model: OthelloGPT, tokens: Tensor) -> list[Tensor]:
-    """The residual stream before every layer and behind the last."""
-    kept: list[Tensor] = []
-
-    def keep(name: str, value: Tensor) -> Tensor:
-        last = f"blocks.{model.shape.n_layers - 1}.hook_resid_post"
-        if name.endswith("hook_resid_pre") or name == last:
-            kept.append(value)
-        return value
-
-    model.run_with_hook(tokens[:, :CONTEXT].long(), keep)
-    return kept
-
-
-def finish(model: OthelloGPT, x: Tensor, first: int | None = None) -> Tensor:
-    """Logits from the stream before a layer, or behind the last one."""
-    for block in model.blocks[model.shape.n_layers if first is None else first :]:
-        x = block(x, lambda _, value: value)
-    logits: Tensor = model.unembed(model.ln_final(x, lambda _, value: value))
-    return logits
-
-
-def _layer(
-    model: OthelloGPT,
+def _replaced(
     fitted: Fitted,
     parts: tuple[str, ...],
-    how: str,
-    layer: int,
-    x: Tensor,
-    truth: Truth,
-) -> Tensor:
-    """The stream behind a layer some of whose parts are replaced, from that before it."""
-    before: dict[str, Tensor] = {}
-
-    def hook(name: str, value: Tensor) -> Tensor:
-        if name in PLACES:
-            before[name] = value
-        for part, place in zip(PARTS, PLACES, strict=True):
-            if part in parts and name == OUTPUTS[part]:
-                value = value.clone()
-                value[truth.rows] = fitted.output(model, part, layer, how, before[place], truth)
-        return value
-
-    after: Tensor = model.blocks[layer](x, hook)
-    return after
-
-
-def _single(
-    model: OthelloGPT,
-    fitted: Fitted,
-    parts: tuple[str, ...],
+    growing: bool,
     how: str,
     streams: list[Tensor],
     truth: Truth,
-) -> Iterator[tuple[Tensor, int]]:
-    """(the stream, the layer before which it is), every layer's part replaced alone."""
-    for layer in range(model.shape.n_layers):
-        yield _layer(model, fitted, parts, how, layer, streams[layer], truth), layer + 1
-
-
-def _grown(
-    model: OthelloGPT,
-    fitted: Fitted,
-    parts: tuple[str, ...],
-    how: str,
-    streams: list[Tensor],
-    truth: Truth,
-) -> Iterator[tuple[Tensor, int]]:
-    """The same, with the parts of all layers before it replaced, too."""
+) -> Iterator[Tensor]:
+    """The stream behind every layer, with its parts replaced, and if the set is growing those of
+    all layers before it, too."""
     x = streams[0]
-    for layer in range(model.shape.n_layers):
-        x = _layer(model, fitted, parts, how, layer, x, truth)
-        yield x, layer + 1
+    for layer, whole in enumerate(streams[:-1]):
+        before: dict[str, Tensor] = {}
+        changes: dict[str, Change] = {}
+        for part in parts:
+            stands = partial(fitted.output, part, layer, how)
+            changes[PLACES[part]] = partial(before.__setitem__, part)
+            changes[OUTPUTS[part]] = partial(_put, part, stands, before, truth)
+        x, _ = through(fitted.model, layer, x if growing else whole, changes=changes)
+        yield x
+
+
+def _put(
+    part: str,
+    stands: Callable[[Tensor, Truth], Tensor],
+    before: dict[str, Tensor],
+    truth: Truth,
+    output: Tensor,
+) -> Tensor:
+    output = output.clone()
+    output[truth.rows] = stands(before[part], truth)
+    return output
 
 
 def _sums(logits: Tensor, played: Replay) -> Tensor:
@@ -228,18 +173,15 @@ def summary(sums: Tensor, layers: int) -> list[Replaced]:
     found = []
     for (family, layer), by_how in zip(sets(layers), replaced, strict=True):
         rows = dict(zip(HOW, by_how, strict=True))
+        every = {"nothing": whole, **rows}
         found.append(
             Replaced(
-                family,
-                layer,
-                excess={
-                    h: Ratio.of(r[0], r[2]).mean() for h, r in {"nothing": whole, **rows}.items()
-                },
-                illegal={
-                    h: Ratio.of(r[1], r[2]).rate() for h, r in {"nothing": whole, **rows}.items()
-                },
-                ce_back={h: _back(whole, rows["mean"], r, 0) for h, r in rows.items()},
-                top1_back={h: _back(whole, rows["mean"], r, 1) for h, r in rows.items()},
+                family=family,
+                layer=layer,
+                excess={how: Ratio.of(row[0], row[2]).mean() for how, row in every.items()},
+                illegal={how: Ratio.of(row[1], row[2]).rate() for how, row in every.items()},
+                ce_back={how: _back(whole, rows["mean"], row, 0) for how, row in rows.items()},
+                top1_back={how: _back(whole, rows["mean"], row, 1) for how, row in rows.items()},
             )
         )
     return found

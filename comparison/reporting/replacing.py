@@ -55,9 +55,9 @@ class Lost(Protocol):
     @property
     def neurons(self) -> float: ...
     @property
-    def excess(self) -> tuple[Estimate, Estimate]: ...
+    def excess(self) -> Mapping[str, Estimate]: ...
     @property
-    def illegal(self) -> tuple[Estimate, Estimate]: ...
+    def illegal(self) -> Mapping[str, Estimate]: ...
     @property
     def square(self) -> Estimate: ...
     @property
@@ -106,9 +106,9 @@ def necessity_rows(found: Sequence[Lost]) -> list[list[str]]:
             lost.layers,
             str(lost.patterns),
             f"{lost.neurons:.1f}",
-            *(_cell(e, 1, 4) for e in lost.excess),
+            *(_cell(e, 1, 4) for e in lost.excess.values()),
             f"{lost.times:.1f}" if isfinite(lost.times) else "",
-            *(_cell(e, 100, 2) for e in lost.illegal),
+            *(_cell(e, 100, 2) for e in lost.illegal.values()),
             _cell(lost.square, 1, 2),
         ]
         for lost in found

@@ -97,7 +97,7 @@ def test_extract_goes_on_where_it_was_killed(
         killed.setattr(extraction, "surroundings", killed_in_layer_1)
         assert run("extract", str(model), "--out", str(again), *FEW, monkeypatch=killed) == 2
     work = tmp_path / "again.jsonl.work"
-    assert (work / "layer-0.jsonl").exists()
+    assert (work / "layer-0.msgpack").exists()
     looked = []
 
     class Watched(extraction.NeuronRules):

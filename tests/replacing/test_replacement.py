@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from comparison.reading.probes import Probes
-from comparison.replacing import fitted as fitting
 from comparison.replacing.fitted import Fitted, Readings, fit_replacements
 from comparison.replacing.necessity import necessity_test, neurons_of_patterns
 from comparison.replacing.replacement import (
@@ -110,7 +110,7 @@ def fit(blanks: OthelloGPT, own_rules: Catalogue) -> Fitted:
 
 
 def test_a_layer_by_its_own_rules_loses_nothing(blanks: OthelloGPT, fit: Fitted) -> None:
-    found = replacement_test(blanks, fit, 24, 3)[0]
+    found = replacement_test(fit, 24, 3)[0]
     assert found.name == "MLP 0"
     whole, mean = found.excess["nothing"].value, found.excess["mean"].value
     assert mean > whole + 0.3
@@ -125,7 +125,7 @@ def test_a_layer_by_its_own_rules_loses_nothing(blanks: OthelloGPT, fit: Fitted)
 
 
 def test_by_shuffled_rules_it_loses_all(blanks: OthelloGPT, fit: Fitted) -> None:
-    found = replacement_test(blanks, shuffled(fit), 24, 3)[0]
+    found = replacement_test(shuffled(fit), 24, 3)[0]
     for how in ("own", "true"):
         back = found.ce_back[how]
         assert back is not None
@@ -149,7 +149,7 @@ def test_layers_of_a_recipe_by_their_own_rules_lose_nothing(
     own = as_compiled(model)
     own = replace(own, findings=tuple(f for f in own.findings if f.layer in layers))
     fit = fit_replacements(model, own, 3, (16, 32))
-    found = replacement_test(model, fit, 8, 3)
+    found = replacement_test(fit, 8, 3)
     for of_layer in (found[layer] for layer in layers):
         whole, mean, rules = (of_layer.excess[how].value for how in ("nothing", "mean", "own"))
         assert mean > whole + 0.01
@@ -169,7 +169,7 @@ def test_shuffled_rules_bring_back_nothing_of_a_trained_layer(
     model = reference.load_reference()
     fit = fit_replacements(model, simple_rules(model), 3, (32, 64))
     for rules, least, most in ((fit, 0.2, 1.0), (shuffled(fit), -torch.inf, 0.0)):
-        sums = measure_alone(model, rules)
+        sums = measure_alone(rules)
         lost = sums["mean"] - sums["nothing"]
         for how in ("own", "true"):
             assert least < (sums["mean"] - sums[how]) / lost <= most
@@ -179,28 +179,23 @@ def simple_rules(model: OthelloGPT) -> Catalogue:
     """For each neuron of layer 0 the square whose being played or taken it goes with best."""
     played = replay(next(random_games(64, 3, purpose="replacement-test")))
     boards = Boards.of(played, CONTEXT)
-    kept: list[Tensor] = []
-
-    def keep(name: str, value: Tensor) -> Tensor:
-        if name == "blocks.0.mlp.hook_post":
-            kept.append(value[played.movers[:, 1 : CONTEXT + 1] != 0])
-        return value
-
+    name = "blocks.0.mlp.hook_post"
     with torch.inference_mode():
-        model.run_with_hook(played.tokens[:, :CONTEXT].long(), keep)
+        _, cache = model.run_with_cache(played.tokens[:, :CONTEXT].long(), name)
+    kept = cache[name][played.movers[:, 1 : CONTEXT + 1] != 0]
     held = {"played": boards.played[:, None] == torch.tensor(PLAYABLE)}
     held["occupied"] = boards.now[:, list(PLAYABLE)] != 0
     both = torch.cat(list(held.values()), 1).float()
-    both, activations = (x - x.mean(0) for x in (both, kept[0]))
+    both, activations = (x - x.mean(0) for x in (both, kept))
     likeness = both.T @ activations / (both.norm(dim=0)[:, None] * activations.norm(dim=0))
     best = likeness.abs().argmax(0).tolist()
     names = [(kind, LABELS[square]) for kind in held for square in PLAYABLE]
     return about(model, *(rule(0, n, *names[column]) for n, column in enumerate(best)))
 
 
-def measure_alone(model: OthelloGPT, fit: Fitted) -> dict[str, float]:
+def measure_alone(fit: Fitted) -> dict[str, float]:
     """Excess cross-entropy, summed, with MLP 0 replaced in every way."""
-    sums = measure(model, fit, next(random_games(8, 3, purpose="replacement-test")))
+    sums = measure(fit, replay(next(random_games(8, 3, purpose="replacement-test"))))
     assert sets(8)[0] == ("MLP", 0)
     return dict(zip(("nothing", *HOW), sums[: 1 + len(HOW), 0].sum(-1).tolist(), strict=True))
 
@@ -214,11 +209,11 @@ def test_boards_are_decoded_exactly_where_moves_tell() -> None:
     flips = torch.zeros(2, 193, 64)
     flips[:, 128:192] = torch.eye(64)
     readings = Readings.of(OthelloGPT(), Probes("", 0, 0, states, flips))
-    found = readings.held("mlp", 0, stream, truth)
+    found = readings.decoded("mlp", 0, stream, truth)
     for name in ("now", "before", "turned", "played", "ply"):
         assert getattr(found.boards, name).equal(getattr(truth, name)), name
     assert found.numbers.equal(readings.true(truth).numbers)
-    blind = readings.held("mlp", 0, stream * 0, truth).boards
+    blind = readings.decoded("mlp", 0, stream * 0, truth).boards
     assert (blind.now != 0).equal(truth.now != 0)
     assert not bool(blind.turned.any())
 
@@ -236,7 +231,7 @@ def test_directions_with_names_are_read_as_such() -> None:
     assert (squares["belief.C4"], squares["need"]) == (LABELS.index("C4"), -1)
     truth = Boards.of(replay(next(random_games(2, 4, purpose="replacement-test"))), CONTEXT)
     stream = torch.randn(len(truth), shape.d_model, generator=torch.Generator().manual_seed(0))
-    held = readings.held("attention", 3, stream, truth).numbers
+    held = readings.decoded("attention", 3, stream, truth).numbers
     assert held[:, 256:].equal(stream[:, readings.named])
     assert held.shape == readings.true(truth).numbers.shape
 
@@ -254,7 +249,7 @@ def test_without_its_neurons_a_line_fails_where_it_applies() -> None:
     catalogue = about(model, *lines)
     assert sum(map(len, neurons_of_patterns(catalogue).values())) == 2 * 960
     fit = fit_replacements(model, catalogue, 3, (32, 32))
-    found = necessity_test(model, fit, catalogue, 16, 3, most=3)
+    found = necessity_test(fit, catalogue, 16, 3, most=3)
     assert [group.layers for group in found] == ["all layers", "before the last", "the last"]
     everything = found[0]
     assert (everything.patterns, everything.neurons) == (3, 2)
@@ -262,16 +257,16 @@ def test_without_its_neurons_a_line_fails_where_it_applies() -> None:
     assert everything.square.value > 0.2
     rows = necessity_rows(found)
     assert all(len(row) == len(NECESSITY_HEADINGS) + 1 for row in rows)
-    assert necessity_test(model, fit, about(model), 16, 3) == []
+    assert necessity_test(fit, about(model), 16, 3) == []
 
 
 def test_a_test_that_was_killed_goes_on(
     blanks: OthelloGPT, fit: Fitted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = replacement_test(blanks, fit, 40, 3, tmp_path)
+    found = replacement_test(fit, 40, 3, tmp_path)
     assert len(list(tmp_path.iterdir())) == 2
     monkeypatch.setattr("comparison.replacing.replacement.measure", pytest.fail)
-    assert replacement_test(blanks, fit, 40, 3, tmp_path) == found
+    assert replacement_test(fit, 40, 3, tmp_path) == found
     for measured in MEASURES:
         rows = replacement_rows(found, measured)
         assert len(rows) == 1 + len(FAMILIES)
@@ -285,7 +280,7 @@ def test_what_costs_nothing_has_no_share() -> None:
     found = summary(sums, 1)
     assert all(back is None for row in found for back in (*row.ce_back.values(),))
     assert "nothing lost" in replacement_rows(found, "excess")[1]
-    assert json.loads(json.dumps(found[0].as_dict()))["ce_back"]["own"] is None
+    assert msgspec.to_builtins(found[0])["ce_back"]["own"] is None
 
 
 def test_a_catalogue_belongs_to_its_model(blanks: OthelloGPT, own_rules: Catalogue) -> None:
@@ -302,7 +297,7 @@ def test_the_command_writes_table_picture_and_figures(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(fitting, "READ_GAMES", 16)
+    monkeypatch.setattr("comparison.replacing.walking.READ_GAMES", 16)
     model, rules, out = (str(tmp_path / name) for name in ("model.safetensors", "c.jsonl", "out"))
     blanks.save(Path(model))
     catalogues.write(own_rules, Path(rules))

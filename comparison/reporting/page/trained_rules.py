@@ -61,9 +61,7 @@ def replacement(order: Order, size: int, folder: Path) -> Section | None:
         exhibit.model, known, order.seed, (fitting, fitting),
         order.bar("replace: fit", 2 * fitting),
     )  # fmt: skip
-    found = replacement_test(
-        exhibit.model, fit, size, order.seed, folder, order.bar("replace", size)
-    )
+    found = replacement_test(fit, size, order.seed, folder, order.bar("replace", size))
     title = f"{exhibit.name}: what its rules account for"
     replacing.draw_replacement(found, title, folder / "replacement.png")
     whole = next(r for r in reversed(found) if r.family == "both up to")

@@ -1,0 +1,75 @@
+"""Walks a model layer by layer, over games READ_GAMES at a time.
+
+Whoever looks into layers or replaces what is in them starts with the stream before the first one,
+takes it through layer after layer, and lets the rest of the model finish.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+
+import torch
+from torch import Tensor
+
+from comparison.reading.streams import READ_GAMES
+from extracted_rules.othello.game import Replay, random_games, replay
+from handbuilt.network.transformer import OthelloGPT
+
+#: Gives back what a layer goes on with; None for the value as it was.
+Change = Callable[[Tensor], Tensor | None]
+
+
+def random_replays(model: OthelloGPT, games: int, seed: int, purpose: str) -> Iterator[Replay]:
+    """Random games on the model's board and device, READ_GAMES at a time."""
+    board = model.geometry.size
+    for chunk in random_games(games, seed, board=board, purpose=purpose, device=model.device):
+        for tokens in torch.split(chunk, READ_GAMES):
+            yield replay(tokens, board=board)
+
+
+def moves_of(played: Replay) -> Tensor:
+    """int64 [B, context]: what a model reads of games."""
+    return played.tokens[:, : played.geometry.context].long()
+
+
+def start(model: OthelloGPT, played: Replay) -> Tensor:
+    """float32 [B, context, d_model]: the residual stream before the first layer."""
+    tokens = moves_of(played)
+    stream: Tensor = model.embed(tokens) + model.pos_embed(tokens)
+    return stream
+
+
+def through(
+    model: OthelloGPT,
+    layer: int,
+    stream: Tensor,
+    names: Collection[str] = (),
+    changes: Mapping[str, Change] | None = None,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """(the stream behind a layer, from that before it; activations that are asked for). Names are
+    those within the layer, such as "mlp.hook_post"; ``changes`` come before what is kept."""
+    kept: dict[str, Tensor] = {}
+    changes = changes or {}
+
+    def keep(name: str, value: Tensor) -> Tensor:
+        if name in changes and (changed := changes[name](value)) is not None:
+            value = changed
+        if name in names:
+            kept[name] = value
+        return value
+
+    return model.blocks[layer](stream, keep), kept
+
+
+def streams_of(model: OthelloGPT, played: Replay) -> list[Tensor]:
+    """The stream before every layer and behind the last."""
+    streams = [start(model, played)]
+    for layer in range(model.shape.n_layers):
+        streams.append(through(model, layer, streams[-1])[0])
+    return streams
+
+
+def finish(model: OthelloGPT, stream: Tensor, first: int) -> Tensor:
+    """float32 [B, context, tokens]: logits from the stream before a layer, or behind the last."""
+    for layer in range(first, model.shape.n_layers):
+        stream, _ = through(model, layer, stream)
+    logits: Tensor = model.unembed(model.ln_final(stream, lambda _, value: value))
+    return logits
