@@ -32,8 +32,7 @@ Rows = npt.NDArray[np.int64]
 class CauseShares:
     """The causes of a model's illegal likeliest moves. errors, matched: positions asked about;
     shares, elsewhere: by CAUSES, at errors and at matched positions, with the game as the unit;
-    discs: of the errors because of the board, the mean number of wrong discs of the
-    line."""
+    discs: of the errors because of the board, the mean number of wrong discs of the line."""
 
     model: str
     errors: int
@@ -95,8 +94,9 @@ def _shares(
     kinds = np.zeros((len(CAUSES), len(at)), dtype=np.int64)
     discs = []
     different, times = np.unique(rows, return_counts=True)
-    for first in range(0, len(different), READ_GAMES):
-        some = slice(first, first + READ_GAMES)
+    games = np.unique(at.game[different])
+    for first in range(0, len(games), READ_GAMES):
+        some = np.isin(at.game[different], games[first : first + READ_GAMES])
         asked = _asked(records, reader, different[some])
         for row, drawn, (kind, wrong) in zip(different[some], times[some], asked, strict=True):
             kinds[CAUSES.index(kind), row] = drawn
@@ -109,25 +109,25 @@ def _shares(
 
 def _asked(records: Records, reader: BoardReader, rows: Rows) -> list[tuple[str, int]]:
     """(cause, wrong discs of the line) about the likeliest illegal square of each position."""
-    at, model = records.positions, reader.model
-    tokens = records.bench.tokens[torch.from_numpy(at.game[rows].astype(np.int64))].to(model.device)
-    geometry = at.geometry
-    boards, played = reader.read(tokens), replay(tokens, board=geometry.size)
-    playable = list(geometry.playable)
+    at, model, geometry = records.positions, reader.model, records.positions.geometry
+    games, number = np.unique(at.game[rows], return_inverse=True)
+    tokens = records.bench.tokens[games.tolist()].to(model.device)
+    played = replay(tokens, board=geometry.size)
+    boards = reader.read(tokens, [reader.decisive])
     logits = model(tokens[:, : geometry.context].long())
+    playable = list(geometry.playable)
     found = []
-    for number, ply in enumerate(at.ply[rows].tolist()):
+    for game, ply in zip(number.tolist(), at.ply[rows].tolist(), strict=True):
         position = ply - 2
-        legal = played.legal[number, ply - 1][playable]
-        illegal: Tensor = logits[number, position, 1:].masked_fill(legal, -torch.inf)
-        empty = played.boards[number, ply - 1][playable] == 0
-        square = geometry.playable[int(illegal.masked_fill(~empty, -torch.inf).argmax())]
-        board, mover = played.boards[number, ply - 1].cpu(), int(played.movers[number, ply - 1])
-        decoded = boards.values[reader.decisive, number, position].cpu()
+        board, mover = played.boards[game, ply - 1], int(played.movers[game, ply - 1])
+        possible = ~played.legal[game, ply - 1] & (board == 0)
+        illegal: Tensor = logits[game, position, 1:].masked_fill(~possible[playable], -torch.inf)
+        square = playable[int(illegal.argmax())]
+        decoded = boards.values[0, game, position].cpu()
         cause = cause_of(
-            lines_of(played.geometry, square, board, decoded, mover),
+            lines_of(geometry, square, board.cpu(), decoded, mover),
             mover,
-            int(boards.mover[reader.decisive, number, position]),
+            int(boards.mover[0, game, position]),
         )
         found.append((cause.kind, len(cause.line.wrong) if cause.line else 0))
     return found

@@ -9,16 +9,23 @@ from comparison.explaining.causes import BOARD, COUNTING, SIDE
 from comparison.reading.board_reader import board_reader
 from comparison.scoring.records import Answers, Bench, Columns, Records
 from extracted_rules.othello.game import random_games, replay
-from extracted_rules.othello.notation import CONTEXT, square_of, token_of
+from extracted_rules.othello.geometry import Geometry
 from handbuilt import build
 from handbuilt.network.transformer import OthelloGPT
+
+#: Small, so that these tests are quick.
+BOARD6 = Geometry(6)
+
+
+def logic() -> OthelloGPT:
+    return build("logic", board=BOARD6.size)
 
 
 def with_brackets_of_one_disc_dumb() -> OthelloGPT:
     """Discs that are turned one at a time are held wrong."""
-    model = build("logic")
+    model = logic()
     with torch.no_grad():
-        for layer, slots in enumerate(model.layout.neurons[:7]):
+        for layer, slots in enumerate(model.layout.neurons[:-1]):
             for name in ("bracket", "bracket-cap"):
                 if family := slots.families.get(name):
                     single = [
@@ -33,34 +40,34 @@ def with_brackets_of_one_disc_dumb() -> OthelloGPT:
 
 def loving(square: str) -> OthelloGPT:
     """Whatever the board is, one empty square is likely."""
-    model = build("logic")
+    model = logic()
     count = model.layout.directions.place(f"count.{square}")
     with torch.no_grad():
-        model.blocks[7].mlp.b_out[count] += 4
+        model.blocks[-1].mlp.b_out[count] += 4
     return model
 
 
 @pytest.mark.parametrize("planted", [SIDE, BOARD, COUNTING])
 def test_a_planted_cause_is_found(planted: str) -> None:
-    games = torch.cat(list(random_games(4000, 3, purpose="test")))
-    passes = replay(games).passes
+    games = torch.cat(list(random_games(1500, 3, board=6, purpose="test")))
+    passes = replay(games, board=6).passes
     # With an early pass most errors lie behind it.
-    early, some = passes[:, 1:45].any(-1), passes[:, 1:59].any(-1)
+    early, some = passes[:, 1:24].any(-1), passes[:, 1:31].any(-1)
     tokens = games[early][:80] if planted == SIDE else games[~some][:24]
     model = {
-        SIDE: lambda: build("logic"),
+        SIDE: logic,
         BOARD: with_brackets_of_one_disc_dumb,
-        COUNTING: lambda: loving("H8"),
+        COUNTING: lambda: loving("F6"),
     }[planted]()
     if planted == COUNTING:
-        # H8 itself is often legal in the end.
+        # F6 itself is often legal in the end.
         tokens = tokens.clone()
-        tokens[:, 40:] = 0
-        tokens = tokens[(tokens != token_of(square_of("H8"))).all(-1)]
-    played = replay(tokens)
+        tokens[:, 20:] = 0
+        tokens = tokens[(tokens != BOARD6.token_of(BOARD6.square_of("F6"))).all(-1)]
+    played = replay(tokens, board=6)
     with torch.inference_mode():
-        columns = Columns.of(model(tokens[:, :CONTEXT].long()), played, 0.001)
-    records = Records(Bench.of(tokens, "test"), (Answers("planted", 0.001, False, columns),))
+        columns = Columns.of(model(tokens[:, : BOARD6.context].long()), played, 0.001)
+    records = Records(Bench.of(tokens, "test", 6), (Answers("planted", 0.001, False, columns),))
     reader = board_reader(model)
     assert reader is not None
     (found,) = cause_shares(records, {"planted": reader}, seed=1)
@@ -85,12 +92,13 @@ def test_matched_positions_are_drawn_as_they_weigh() -> None:
 
 
 def test_a_model_without_errors_has_no_causes() -> None:
-    tokens = next(random_games(3, 3, purpose="test"))
+    tokens = next(random_games(3, 3, board=6, purpose="test"))
     tokens[:, 3:] = 0
-    model = build("logic")
+    model = logic()
     with torch.inference_mode():
-        columns = Columns.of(model(tokens[:, :CONTEXT].long()), replay(tokens), 0.001)
-    records = Records(Bench.of(tokens, "test"), (Answers("right", 0.001, False, columns),))
+        logits = model(tokens[:, : BOARD6.context].long())
+        columns = Columns.of(logits, replay(tokens, board=6), 0.001)
+    records = Records(Bench.of(tokens, "test", 6), (Answers("right", 0.001, False, columns),))
     reader = board_reader(model)
     assert reader is not None
     (found,) = cause_shares(records, {"right": reader}, seed=1)

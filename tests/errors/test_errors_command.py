@@ -8,6 +8,7 @@ import pytest
 
 from comparison.commands import erring
 from comparison.commands.shared import app
+from comparison.errors import causes, rules
 from comparison.scoring.baselines import UniformEmpty
 from comparison.scoring.records import ErrorsError
 from comparison.training import companions
@@ -23,6 +24,9 @@ FEW = ("--games", "16", "--device", "cpu")
 @pytest.fixture(autouse=True)
 def _few_games(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(companions, "threshold", lambda *_: 0.05)
+    monkeypatch.setattr(causes, "ASKED", 30)
+    monkeypatch.setattr(rules, "PERMUTATIONS", 50)
+    monkeypatch.setattr(rules, "EAGER_PERMUTATIONS", 20)
 
 
 def test_everything_that_is_named_is_written(
