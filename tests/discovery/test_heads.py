@@ -14,7 +14,7 @@ from extracted_rules.discovery.heads import (
     board_events,
     squares_where,
 )
-from extracted_rules.othello.game import random_games, replay
+from extracted_rules.othello.game import Replay, random_games, replay
 from extracted_rules.othello.geometry import Geometry
 from handbuilt import build
 from handbuilt.interpreter import Interpreter, Layer
@@ -145,38 +145,51 @@ def test_roles_of_named_heads_are_found(games: Tensor) -> None:
             assert found[first].figures["variance across games"] < 1e-6
 
 
-def test_events_have_the_colours_of_the_board(games: Tensor) -> None:
-    played = replay(games)
+@pytest.fixture(params=[4, 6, 8])
+def played(request: pytest.FixtureRequest) -> Replay:
+    """Games without a pass on a board of each size; many of small ones, as they are short."""
+    board = request.param
+    games = next(random_games(1200 // board, 1, board=board, purpose="discovery-test"))
+    whole = replay(games, board=board)
+    return replay(games[~whole.passes.any(-1)], board=board)
+
+
+def test_events_have_the_colours_of_the_board(played: Replay) -> None:
+    g = played.geometry
     events = board_events(played)
-    assert events.shape == (len(games), CONTEXT, len(EVENTS), 64)
+    assert events.shape == (len(played.tokens), g.context, len(EVENTS), g.n_squares)
     # Every disc is exactly one event of its square: put down, turned, or standing for somebody.
-    assert events.sum(2).equal(played.boards[:, 1 : CONTEXT + 1])
+    lasts = played.movers[:, 1 : g.context + 1, None] != 0
+    assert (events.sum(2) * lasts).equal(played.boards[:, 1 : g.context + 1] * lasts)
     assert int(events.abs().sum(2).max()) == 1
-    mover = played.movers[:, :CONTEXT, None]
+    mover = played.movers[:, : g.context, None]
     assert bool((events[:, :, 0] * mover >= 0).all())
-    assert bool((events[:, :, 1].abs() == played.flips[:, :CONTEXT]).all())
+    assert bool((events[:, :, 1].abs() == played.flips[:, : g.context]).all())
 
 
-def test_a_kernel_is_found_and_none_in_other_games(games: Tensor) -> None:
+def test_a_kernel_is_found_and_none_in_other_games(played: Replay) -> None:
     """One head hears discs turned, twice as loudly on the rim; and noise."""
+    g, games = played.geometry, len(played.tokens)
     generator = torch.Generator().manual_seed(0)
-    played = replay(games)
     events = board_events(played)
-    lag = torch.arange(CONTEXT)[:, None] - torch.arange(CONTEXT)
+    lag = torch.arange(g.context)[:, None] - torch.arange(g.context)
     kernel = torch.where(lag > 0, 0.9 ** lag.clamp(min=0), 0.0)
-    pattern = torch.stack([kernel, torch.eye(CONTEXT)]).expand(len(games), -1, -1, -1)
-    loud = torch.where(G.rim, 2.0, 1.0)
-    noise = 0.1 * torch.randn(len(games), CONTEXT, 64, generator=generator)
+    pattern = torch.stack([kernel, torch.eye(g.context)]).expand(games, -1, -1, -1)
+    loud = torch.where(g.rim, 2.0, 1.0)
+    noise = 0.1 * torch.randn(games, g.context, g.n_squares, generator=generator)
     told = torch.stack([events[:, :, 1] * loud + noise, noise], 2)
-    kernels = LagKernels(2, G)
-    kernels.add(pattern, told, events, torch.ones(len(games), CONTEXT))  # all read as black
+    kernels = LagKernels(2, g)
+    kernels.add(pattern, told, events, torch.ones(games, g.context))  # all read as black
+    # Later lags are seen too seldom.
+    lags = torch.arange(1, g.context // 3 + 1)
     for finding in kernels.findings(3):
-        expected = kernel[40, 39 - torch.arange(20)] * (2 if finding.where == "rim" else 1)
-        found, control = (torch.tensor(x)[1:21] for x in (finding.by_lag, finding.control))
+        expected = 0.9**lags * (2 if finding.where == "rim" else 1)
+        found, control = (torch.tensor(x)[lags] for x in (finding.by_lag, finding.control))
         if finding.event == "flipped":
             assert float((found - expected).abs().max()) < 0.05
         else:
             assert float(found.abs().max()) < 0.05
-        assert float(control.abs().max()) < 0.1
         assert finding.figures["r2"] > 0.5
-        assert finding.figures["r2 control"] < 0.05
+        if g.size > 4:  # the games of the smallest board are much alike
+            assert float(control.abs().max()) < 0.1
+            assert finding.figures["r2 control"] < 0.1

@@ -117,6 +117,27 @@ def test_what_a_neuron_asks_for_is_the_core_of_what_it_forgives(labels: Labels) 
     assert says(alike, G).count(" or ") == 2
 
 
+def test_rules_are_found_on_a_small_board() -> None:
+    planted = (("pattern", ("B1.S1",)), ("flip", ("A2.E1",)), ("blank", ("D4",)))
+
+    def seen(purpose: str, games: int) -> Boards:
+        tokens = next(random_games(games, 1, board=4, purpose=purpose))
+        return Boards.of(replay(tokens, board=4), 11)
+
+    small = Labels.of(seen("test-found", 400), seen("test-other", 200), seed=1)
+    found, other = (
+        torch.stack([some.boards.holds(*rule).float() for rule in planted], 1)
+        for some in (small.found, small.other)
+    )
+    where = Surroundings(0, {"mlp.W_out": torch.ones(3, 4)}, torch.eye(4, 16), torch.eye(4, 12))
+    assert where.geometry.size == 4
+    for neuron, (rule, parts) in zip(
+        describe_neurons(where, small, found, other), planted, strict=True
+    ):
+        assert isinstance(neuron, Neuron)
+        assert (neuron.rule, neuron.parts, neuron.f1) == (rule, parts, 1.0)
+
+
 def test_what_no_rule_explains_has_none(described: list[Neuron]) -> None:
     clock, tree, chance, nothing = described[len(RULES) :]
     assert clock.rule == "clock"
