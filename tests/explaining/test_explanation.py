@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from comparison.explaining.causes import BOARD, COUNTING, SIDE, cause_of, lines_of
+from comparison.explaining import causes
+from comparison.explaining.causes import cause_of, lines_of
 from comparison.explaining.contributions import Attribution
 from comparison.explaining.explainer import Explainer, ExplanationError, most_wrong
 from comparison.explaining.explanation import boards, why
@@ -27,29 +28,29 @@ from extracted_rules.othello.geometry import Geometry
 from extracted_rules.othello.notation import (
     LABELS,
     PLAYABLE,
-    SQUARE_OF_TOKEN,
-    TOKEN_OF_SQUARE,
-    parse_transcript,
     square_of,
-    tokens_from_squares,
 )
+from extracted_rules.othello.position import Position
 from handbuilt import build
 from handbuilt.network.shape import Shape
 from handbuilt.network.transformer import OthelloGPT
 
 TAU = 0.01
+#: What can be shown on any board is shown on a small one.
+BOARD = Geometry(6)
+SMALL = Shape(d_model=288, d_head=36, d_mlp=704)
 
 
 @cache
 def logic() -> OthelloGPT:
-    return build("logic")
+    return build("logic", board=BOARD.size, shape=SMALL)
 
 
 @cache
 def trained() -> OthelloGPT:
     """A model of no skill whose parts all matter."""
     torch.manual_seed(0)
-    model = OthelloGPT(Shape(n_layers=3, d_model=32, n_heads=2, d_head=16, d_mlp=48))
+    model = OthelloGPT(Shape(n_layers=3, d_model=32, n_heads=2, d_head=16, d_mlp=48).on(BOARD.size))
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.4)
     return model.eval()
@@ -67,15 +68,15 @@ def explainers() -> dict[str, Explainer]:
 
 @cache
 def games() -> Tensor:
-    return next(random_games(60, 7, purpose="test"))
+    return next(random_games(60, 7, board=BOARD.size, purpose="test"))
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.sampled_from(["logic", "trained"]), st.integers(0, 59), st.integers(0, 58))
+@given(st.sampled_from(["logic", "trained"]), st.integers(0, 59), st.integers(0, 30))
 def test_contributions_sum_to_the_logits(name: str, game: int, position: int) -> None:
     asks = explainers()[name]
     tokens = games()[game]
-    position = min(position, int((tokens != 0).sum()) - 1, 58)
+    position = min(position, int((tokens != 0).sum()) - 1)
     parts = asks.attribution.parts(asks.attribution.run(tokens[: position + 1]), position)
     with torch.inference_mode():
         model = logic() if name == "logic" else trained()
@@ -92,10 +93,10 @@ def test_contributions_sum_to_the_logits(name: str, game: int, position: int) ->
 
 
 @settings(max_examples=15, deadline=None)
-@given(st.sampled_from(["logic", "trained"]), st.integers(0, 59), st.integers(1, 59))
+@given(st.sampled_from(["logic", "trained"]), st.integers(0, 59), st.integers(1, 31))
 def test_what_is_told_of_a_square_sums_to_its_logit(name: str, game: int, seen: int) -> None:
     tokens = games()[game]
-    played = replay(tokens[None])
+    played = replay(tokens[None], board=BOARD.size)
     seen = min(seen, int((tokens != 0).sum()) - 1)
     if not int(played.movers[0, seen]):
         return
@@ -113,7 +114,7 @@ def test_what_is_told_of_a_square_sums_to_its_logit(name: str, game: int, seen: 
     json.dumps(found.as_dict())
     assert found.lines()
     for board in boards(found):
-        assert len(ElementTree.fromstring(board.svg())) > 64
+        assert len(ElementTree.fromstring(board.svg())) > BOARD.n_squares
 
 
 def board_of(text: str) -> Tensor:
@@ -139,11 +140,11 @@ ROWS = """
     ("square", "turned", "decoded_mover", "kind", "wrong"),
     [
         # Black may play E3 over D3; a model that takes C3 for white misses it.
-        ("E3", "C3", 1, BOARD, ("C3",)),
+        ("E3", "C3", 1, causes.BOARD, ("C3",)),
         # White may not play G3; nor does the decoded board say so.
-        ("C6", "", 1, COUNTING, ()),
+        ("C6", "", 1, causes.COUNTING, ()),
         # C6 is empty, D5 black, E4 black: white's line if it were white's turn, ending at F3.
-        ("E3", "", -1, SIDE, ()),
+        ("E3", "", -1, causes.SIDE, ()),
     ],
 )
 def test_causes(
@@ -167,15 +168,16 @@ def test_causes(
 
 def test_an_unnoticed_pass_is_the_side() -> None:
     """``logic`` takes parity for the mover, so where it errs behind a pass, this is why."""
-    many = next(random_games(400, 7, purpose="test"))
-    many = many[replay(many).passes[:, 1:59].any(-1)][:40]
-    played = replay(many)
+    context, size = BOARD.context, BOARD.size
+    many = next(random_games(200, 7, board=size, purpose="test"))
+    many = many[replay(many, board=size).passes[:, 1:context].any(-1)][:40]
+    played = replay(many, board=size)
     with torch.inference_mode():
-        logits = torch.cat([logic()(part[:, :59].long()) for part in many.split(32)])
-    passes = played.passes
-    behind = (passes.cumsum(1)[:, :59] == 1) & ~passes[:, 1:60] & (played.movers[:, 1:60] != 0)
-    top = SQUARE_OF_TOKEN[1:][logits[..., 1:].argmax(-1)]
-    wrong = ~played.legal[:, 1:60].gather(-1, top[..., None])[..., 0]
+        logits = logic()(many[:, :context].long())
+    passes, now = played.passes, slice(1, context + 1)
+    behind = (passes.cumsum(1)[:, :context] == 1) & ~passes[:, now] & (played.movers[:, now] != 0)
+    top = BOARD.square_of_token[1:][logits[..., 1:].argmax(-1)]
+    wrong = ~played.legal[:, now].gather(-1, top[..., None])[..., 0]
     found = []
     for game, position in (behind & wrong).nonzero().tolist()[:12]:
         explanation = explainers()["logic"].explain(many[game], position + 1)
@@ -183,34 +185,34 @@ def test_an_unnoticed_pass_is_the_side() -> None:
         assert explanation.decoded_mover == -explanation.mover
         found.append(explanation.cause.kind)
     assert len(found) > 5
-    assert set(found) == {SIDE}
+    assert set(found) == {causes.SIDE}
 
 
 def test_a_planted_defect_is_named() -> None:
     """Brackets that no longer claim: discs that they should turn are decoded wrong, and it is said
     which move turned them."""
-    model = build("logic")
-    layout, name = model.layout, "C4-E4"
+    model = build("logic", board=BOARD.size, shape=SMALL)
+    layout, name = model.layout, "B3-D3"
     with torch.no_grad():
         for layer, slots in enumerate(layout.neurons):
             for voice in ("bracket", "bracket-cap"):
                 if voice in slots.families and f"{voice}.{name}" in slots:
                     model.blocks[layer].mlp.W_out[slots.place(f"{voice}.{name}")] = 0
     asks = Explainer("lame", Attribution(model), part_names(model), board_reader(model), TAU)
-    # Black opens with F5; white D6; black C4 turns D4 by the bracket C4-E4 alone.
-    tokens = tokens_from_squares([parse_transcript("f5d6c4")])[0]
+    # Black opens with E4; white C5; black B3 turns C3 by the bracket B3-D3 alone.
+    tokens = Position.after("e4c5b3", BOARD.size).tokens
     found = asks.explain(tokens, 3)
     assert found.decoded is not None
-    assert LABELS[int((found.decoded[7].sign() != found.board).nonzero()[0])] == "D4"
+    assert BOARD.labels[int((found.decoded[7].sign() != found.board).nonzero()[0])] == "C3"
     assert found.cause is not None
-    assert found.cause.kind == BOARD
+    assert found.cause.kind == causes.BOARD
     (parting,) = found.partings
-    assert parting.square == "D4"
+    assert parting.square == "C3"
     assert parting.since == 0
     assert [(told.ply, told.turned) for told in parting.told] == [(3, True)]
     assert parting.told[0].claimed < 0.5
     text = "\n".join(why(found))
-    assert "move 3, C4, turned D4" in text
+    assert "move 3, B3, turned C3" in text
     # The whole model makes no such mistake.
     assert explainers()["logic"].explain(tokens, 3).cause is None
 
@@ -233,10 +235,10 @@ def two_games(seen: int = 20) -> tuple[Tensor, Tensor]:
     """A game and another that differs in its last move and in what is legal behind it."""
     game = games()[0].clone()
     game[seen:] = 0
-    legal = replay(game[None]).legal[0, seen - 1].nonzero().squeeze(-1).tolist()
+    legal = replay(game[None], board=BOARD.size).legal[0, seen - 1].nonzero().squeeze(-1).tolist()
     others = game.repeat(len(legal), 1)
-    others[:, seen - 1] = TOKEN_OF_SQUARE[legal].to(torch.uint8)
-    replies = replay(torch.cat([game[None], others])).legal[:, seen]
+    others[:, seen - 1] = BOARD.token_of_square[legal].to(torch.uint8)
+    replies = replay(torch.cat([game[None], others]), board=BOARD.size).legal[:, seen]
     differs = (replies[1:] != replies[0]).sum(-1) > 2
     return game, others[int(differs.nonzero()[0])]
 
@@ -266,10 +268,10 @@ def test_neurons_that_carry_the_difference_are_found() -> None:
     post = [run["blocks.7.mlp.hook_post"][0, 19] for run in runs]
     writes = asks.attribution.model.state_dict()["blocks.7.mlp.W_out"]
     towards = asks.attribution.towards / runs[1]["ln_final.hook_scale"][0, 19]
-    weights = torch.zeros(60, dtype=torch.float64)
+    weights = torch.zeros(BOARD.max_plies, dtype=torch.float64)
     for group, sign in ((found.only_here, 1), (found.only_there, -1)):
         for square in group:
-            weights[PLAYABLE.index(square_of(square))] = sign / len(group)
+            weights[BOARD.token_of(BOARD.square_of(square)) - 1] = sign / len(group)
     share = (post[0] - post[1]) * (writes @ towards @ weights) / (found.here - found.there)
     layout = logic().layout.neurons[7]
     last = [neuron for neuron in found.neurons if neuron.layer == 7]
@@ -281,13 +283,15 @@ def test_neurons_that_carry_the_difference_are_found() -> None:
 def test_bad_questions_get_a_sentence(tmp_path: Path) -> None:
     asks = explainers()["logic"]
     game, other = two_games()
-    for seen, square in ((0, None), (21, None), (20, square_of("D4"))):
+    for seen, square in ((0, None), (21, None), (20, BOARD.square_of("D4"))):
         with pytest.raises(ExplanationError):
             asks.explain(game, seen, square)
     for wrong in (game, games()[1], torch.zeros_like(game)):
         with pytest.raises(PatchingError):
             patch(asks.attribution.model, asks.names, game, wrong)
-    draw_explanation(asks.explain(game, 20), tmp_path / "explained.png")
+    model = build("logic")
+    usual = Explainer("logic", Attribution(model), part_names(model), board_reader(model), TAU)
+    draw_explanation(usual.after("f5d6c3"), tmp_path / "explained.png")
     draw_patched(patch(asks.attribution.model, asks.names, game, other), "logic",
                  tmp_path / "patched.png")  # fmt: skip
     assert (tmp_path / "explained.png").stat().st_size > 10_000
