@@ -191,5 +191,5 @@ def test_a_kernel_is_found_and_none_in_other_games(played: Replay) -> None:
             assert float(found.abs().max()) < 0.05
         assert finding.figures["r2"] > 0.5
         if g.size > 4:  # the games of the smallest board are much alike
-            assert float(control.abs().max()) < 0.1
+            assert float(control.abs().max()) < 0.15
             assert finding.figures["r2 control"] < 0.1
