@@ -1,4 +1,4 @@
-"""Shared fixtures: recorded tournament games where they are at hand."""
+"""Shared fixtures: recorded tournament games, some of them here and all where they are at hand."""
 
 from pathlib import Path
 
@@ -9,7 +9,13 @@ TOURNAMENT = Path(__file__).parents[2] / "shared" / "data" / "wthor-2009.txt"
 
 @pytest.fixture(scope="session")
 def tournament_games() -> Path:
-    """4,348 tournament games of 2009, one transcript a line; skips where the file is absent."""
+    """40 tournament games of 2009 (of the WTHOR collection), one transcript a line."""
+    return Path(__file__).parent / "data" / "tournament-2009.txt"
+
+
+@pytest.fixture(scope="session")
+def all_tournament_games() -> Path:
+    """4,348 such games; skips where the file is absent."""
     if not TOURNAMENT.is_file():
-        pytest.skip("no tournament games on this machine")
+        pytest.skip("no collection of tournament games on this machine")
     return TOURNAMENT

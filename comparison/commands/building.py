@@ -16,6 +16,7 @@ from comparison.commands.shared import (
     writable,
     wrote,
 )
+from extracted_rules.othello.geometry import STANDARD
 from handbuilt.network import huggingface
 from handbuilt.network.checkpoints import FORMATS, export
 from handbuilt.network.layout import LayoutError
@@ -26,9 +27,13 @@ from handbuilt.recipes import RECIPES, build
 def build_command(
     recipe: Annotated[str, typer.Option(help=f"One of: {', '.join(RECIPES)}.")],
     out: Annotated[Path, writable(help="Where to write the safetensors file.")],
+    board: Board = None,
+    layers: Annotated[
+        int | None, typer.Option(help="Layers of the model; 8 unless others are asked for.")
+    ] = None,
 ) -> None:
     """Compile a recipe into weights and save them."""
-    model = build(recipe)
+    model = build(recipe, board=STANDARD if board is None else board, layers=layers)
     model.save(out)
     wrote(f"{out}: {model.metadata['description']}")
 

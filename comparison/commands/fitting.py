@@ -20,7 +20,6 @@ from comparison.commands.shared import (
 )
 from comparison.replacing.ablation import ablate, cases
 from extracted_rules.files import whole_file
-from extracted_rules.othello.geometry import STANDARD
 from handbuilt.calibration import CalibrationError, FitSettings, Progress, calibrate, starting_point
 from handbuilt.strengths import AXES, FOLDER, dump
 
@@ -56,6 +55,7 @@ def calibrate_command(
 ) -> None:
     """Fit the strengths of `calibrated` through the rules' interpreter, on random games."""
     plan, where = fit.plan(setup.seed), setup.where
+    start = starting_point(setup.side)
     make_folder(out)
     with progress_bars() as progress:
         task = progress.add_task("calibrating", total=plan.steps)
@@ -64,8 +64,8 @@ def calibrate_command(
             text = f"loss {line.loss:.2f}, excess {line.excess:.3f}"
             progress.update(task, completed=line.step, description=text)
 
-        fitted = calibrate(plan, starting_point(), out, resume=resume, device=where, report=report)
-    numbers = plan.free_scalars(starting_point().axes)
+        fitted = calibrate(plan, start, out, resume=resume, device=where, report=report)
+    numbers = plan.free_scalars(start.axes)
     comment = (
         f"Strengths of the recipe `calibrated`: {numbers:,} numbers fitted on "
         f"{plan.steps * plan.batch:,} random games.\n{plan} on {where.type}"
@@ -89,7 +89,7 @@ def ablate_command(
     from comparison.reporting.report import HEADINGS, as_table, cells, write_json
 
     programs = cases(recipe, rules or ())
-    games, source = bench.played(bench.board or STANDARD)
+    games, source = bench.played(bench.side)
     with bars() as bar:
         found = ablate(programs, games, source, bench.seed, bar, bench.where)
     rows = []

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from comparison.scoring.bench import Bars, resolve_device
 from comparison.training.models import as_gpt, load_models
 from extracted_rules.othello.game import random_games
+from extracted_rules.othello.geometry import STANDARD
 from extracted_rules.othello.game_files import BadGame, load_games
 from handbuilt.network.transformer import OthelloGPT
 
@@ -153,6 +154,11 @@ class Setup:
     def where(self) -> torch.device:
         """Raises MissingDeviceError."""
         return resolve_device(self.device)
+
+    @property
+    def side(self) -> int:
+        """Squares a side of what no model's file decides."""
+        return STANDARD if self.board is None else self.board
 
     def load(self, *names: str) -> dict[str, nn.Module]:
         """Different models by name, all of one board. Raises UnknownModelError, CheckpointError

@@ -11,7 +11,6 @@ from comparison.commands.shared import Bench, app, command, make_folder, picture
 from comparison.drawing.curves import Curve
 from comparison.training.settings import TrainingError
 from comparison.training.states import LOG, Progress, curves, read_log
-from extracted_rules.othello.geometry import STANDARD
 
 study = typer.Typer(
     help="Longer studies; killed, they go on from what was measured.", no_args_is_help=True
@@ -27,7 +26,7 @@ def passes_command(
     """Which unseen passes does `calibrated` notice, and what would true sides be worth?"""
     from comparison.studies import passes
 
-    games, _ = bench.played(bench.board or STANDARD)
+    games, _ = bench.played(bench.side)
     make_folder(out)
     source = bench.file.stem if bench.file else f"random-{bench.games}-{bench.seed}"
     print(passes.report(torch.cat(games).cpu(), source, out))

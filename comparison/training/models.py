@@ -31,10 +31,9 @@ def load_model(name_or_path: str, board: int | None = None) -> nn.Module:
     made for it, others must be of it. By default it is their own, or 8. Raises UnknownModelError,
     CheckpointError or BoardError.
     """
-    if board is not None:
-        Geometry(board)
+    side = STANDARD if board is None else Geometry(board).size
     if name_or_path in RECIPES:
-        return build(name_or_path, board=board or STANDARD)
+        return build(name_or_path, board=side)
     if name_or_path in BASELINES:
         return BASELINES[name_or_path](board or STANDARD).eval()
     model = _reference() if name_or_path == REFERENCE else _read(Path(name_or_path))

@@ -73,8 +73,16 @@ def test_games_with_passes_and_early_ends_agree_too() -> None:
         check_against_creversi(tokens)
 
 
-def test_tournament_games_agree_and_are_all_legal(tournament_games: Path) -> None:
+def test_tournament_games_agree(tournament_games: Path) -> None:
     games = torch.cat(list(load_games(tournament_games)))
+    assert len(games) == 40
+    for tokens in games:
+        check_against_creversi(tokens)
+
+
+@pytest.mark.slow
+def test_a_whole_collection_agrees_and_is_legal(all_tournament_games: Path) -> None:
+    games = torch.cat(list(load_games(all_tournament_games)))
     assert len(games) == 4348
     for tokens in games[::100]:
         check_against_creversi(tokens)

@@ -4,6 +4,7 @@ answers whose truth is known."""
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -45,10 +46,9 @@ def test_swapped_moves_lead_to_the_same_board_or_to_other_colours() -> None:
     assert not bool(verdicts.broken.any())
 
 
-def test_recorded_games_with_the_same_board_are_found(tournament_games: Path) -> None:
-    games = torch.cat(list(load_games(tournament_games)))[:600]
+def check_same_boards(games: Tensor, at_least: int) -> None:
     cases = same_boards(games, 1)
-    assert len(cases) > 20
+    assert len(cases) >= at_least
     for pair in cases:
         played = replay(pair)
         length = int(played.lengths[0])
@@ -56,6 +56,15 @@ def test_recorded_games_with_the_same_board_are_found(tournament_games: Path) ->
         assert torch.equal(*played.boards[:, length])
         assert len(set(played.movers[:, length].tolist())) == 1
         assert not torch.equal(*pair)
+
+
+def test_recorded_games_with_the_same_board_are_found(tournament_games: Path) -> None:
+    check_same_boards(torch.cat(list(load_games(tournament_games))), 1)
+
+
+@pytest.mark.slow
+def test_many_recorded_games_with_the_same_board_are_found(all_tournament_games: Path) -> None:
+    check_same_boards(torch.cat(list(load_games(all_tournament_games)))[:600], 21)
 
 
 def test_two_orders_of_one_board_are_found_once() -> None:
