@@ -45,6 +45,12 @@ class Pretend(Tensor):
         made.raw = raw
         return made
 
+    def __getitem__(self, index: Any) -> Tensor:
+        return super().__getitem__(_indices(index))
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        super().__setitem__(_indices(index), value)
+
     def tolist(self) -> Any:
         return self.raw.tolist()
 
@@ -58,6 +64,13 @@ class Pretend(Tensor):
         # In inference mode composite operations come here whole.
         done = operation.decompose(*args, **kwargs or {})
         return run(operation, *args, **kwargs or {}) if done is NotImplemented else done
+
+
+def _indices(index: Any) -> Any:
+    """Lists as tensors: torch would make them where it cannot."""
+    if isinstance(index, tuple):
+        return tuple(map(_indices, index))
+    return torch.tensor(index) if isinstance(index, list) else index
 
 
 def run(operation: Any, *args: Any, **kwargs: Any) -> Any:
