@@ -25,8 +25,8 @@ from torch import Tensor, nn
 from comparison.scoring.bench import Bars, resolve_device
 from comparison.training.models import as_gpt, load_models
 from extracted_rules.othello.game import random_games
-from extracted_rules.othello.geometry import STANDARD
 from extracted_rules.othello.game_files import BadGame, load_games
+from extracted_rules.othello.geometry import STANDARD
 from handbuilt.network.transformer import OthelloGPT
 
 app = typer.Typer(

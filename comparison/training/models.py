@@ -35,7 +35,7 @@ def load_model(name_or_path: str, board: int | None = None) -> nn.Module:
     if name_or_path in RECIPES:
         return build(name_or_path, board=side)
     if name_or_path in BASELINES:
-        return BASELINES[name_or_path](board or STANDARD).eval()
+        return BASELINES[name_or_path](side).eval()
     model = _reference() if name_or_path == REFERENCE else _read(Path(name_or_path))
     if board not in (None, model.geometry.size):
         raise BoardError(
