@@ -22,7 +22,7 @@ from comparison.scoring.measures import PASS_STATES
 from comparison.scoring.records import KINDS, Choices, ErrorsError, Longs, Positions, Records, bits
 from extracted_rules.errors import UserError
 from extracted_rules.files import whole_file
-from extracted_rules.othello.geometry import STANDARD, Geometry, NotationError
+from extracted_rules.othello.geometry import STANDARD, Geometry
 
 COLUMNS = ("game", "ply", "kind", "predicted", "legal", "missing", "extra", "stratum")
 #: Beside the error sets of one bench: its name and the positions that each game offers.
@@ -123,14 +123,12 @@ class ErrorSet:
             with path.open(newline="", encoding="utf-8") as file:
                 table = csv.DictReader(file)
                 if tuple(table.fieldnames or ()) != COLUMNS:
-                    raise ErrorsError(
-                        f"{path} is no error set: its columns should be {', '.join(COLUMNS)}"
-                    )
+                    raise ValueError(f"its columns should be {', '.join(COLUMNS)}")
                 # A position is a row a kind.
                 rows = {(int(row["game"]), int(row["ply"])): row for row in table}
             found = [_facts(rows[where], geometry) for where in sorted(rows)]
-        except (msgspec.DecodeError, NotationError, KeyError, IndexError) as error:
-            raise ErrorsError(f"{path} is no error set of its {BENCH_FILE}: {error}") from None
+        except (msgspec.DecodeError, ValueError) as error:
+            raise ErrorsError(f"{path} with its {BENCH_FILE} is no error set: {error}") from None
         table_of = np.array(found, dtype=np.int64).reshape(-1, 6)
         game, ply, top, legal, predicted, state = table_of.T
         at = Positions(
@@ -147,7 +145,7 @@ class ErrorSet:
 
 def _facts(row: dict[str, str], geometry: Geometry) -> tuple[int, ...]:
     """game, ply, top, legal, predicted and pass state of a line of the table. Raises
-    NotationError, KeyError or ValueError."""
+    ValueError."""
     legal, missing, extra = (_unpack(row[c], geometry) for c in ("legal", "missing", "extra"))
     return (
         int(row["game"]),

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 import comparison
-from comparison.errors.layers import discs_held
+from comparison.errors.layers import discs_decoded
 from comparison.explaining.contributions import Attribution
 from comparison.explaining.explainer import Explainer
 from comparison.explaining.names import part_names
@@ -140,7 +140,7 @@ def test_everybody_reads_the_same_board(which: str, request: pytest.FixtureReque
     right = (accuracy.discs - accuracy.discs_right).sum(1)
     assert right.equal((wrong & goes_on[..., None]).sum((1, 2, 3)))
     at = Bench.of(GAMES, "test").positions
-    of_errors, _ = discs_held(reader, GAMES, at, lambda _: None)
+    of_errors, _ = discs_decoded(reader, GAMES, at, lambda _: None)
     assert int(of_errors[last].sum()) == int(wrong[last][goes_on].sum())
 
 

@@ -31,6 +31,7 @@ from comparison.scoring.measures import ThresholdChooser, score, strata
 from comparison.scoring.records import Choices, ErrorsError, Positions
 from comparison.training import reference
 from comparison.training.models import UnknownModelError
+from extracted_rules.errors import UserError
 from extracted_rules.othello.game import Replay, random_games, replay
 from extracted_rules.othello.geometry import Geometry
 from handbuilt import build
@@ -186,6 +187,50 @@ def test_error_sets_go_to_disk_and_compare(games: Tensor, tmp_path: Path) -> Non
         ErrorSet.read(path)
 
 
+@pytest.mark.parametrize("board", [4, 6])
+def test_errors_on_other_boards(board: int, tmp_path: Path) -> None:
+    games = next(random_games(24, 5, board=board, purpose="test"))
+    geometry = Geometry(board)
+    found = {}
+    for name, baseline in BASELINES.items():
+        result = evaluate(name, baseline(board), [games], 0.05)
+        found[name] = result.errors
+        assert result.overall.positions == int(result.errors.at.offered.sum())
+        thirds = [m.positions for m in result.strata["stage"].values()]
+        assert sum(thirds) == result.overall.positions
+        assert min(thirds) > 0
+    by_counts, by_empty = found["bigram"], found["uniform-empty"]
+    assert len(by_counts.of_kind("top-1")) < len(by_empty.of_kind("top-1"))
+    assert factors(by_empty, by_counts, "top-1")[0].times.high < 1
+    assert factors(by_empty, by_counts, "top-1")[-1].stratum.endswith(f"-{geometry.max_plies}")
+    by_empty.write(tmp_path / "errors.csv")
+    again = ErrorSet.read(tmp_path / "errors.csv")
+    assert again.at.geometry is geometry
+    assert np.array_equal(again.at.key, by_empty.at.key)
+    assert np.array_equal(again.said.predicted, by_empty.said.predicted)
+    usual = evaluate("usual", BASELINES["uniform-empty"](), [next(random_games(4, 5))], 0.05)
+    with pytest.raises(BenchMismatchError, match="different benches"):
+        overlap(by_empty, usual.errors, "top-1")
+
+
+def test_error_sets_that_cannot_be_read_are_one_sentence(games: Tensor, tmp_path: Path) -> None:
+    path = tmp_path / "errors.csv"
+    evaluate("x", Oracle(0.25), [games[:8]], 0.01).errors.write(path)
+    table, about = path.read_text(), (tmp_path / "bench.json").read_text()
+    for csv_text, bench in (
+        (table, "{"),
+        (table, about.replace('"board":8', '"board":6')),
+        (table, about.replace('"board":8', '"board":7')),
+        (table.replace("pass-free", "sometimes"), about),
+        (table.replace("0,2,top-1", "0,two,top-1"), about),
+    ):
+        path.write_text(csv_text)
+        (tmp_path / "bench.json").write_text(bench)
+        with pytest.raises(UserError) as caught:
+            ErrorSet.read(path)
+        assert "\n" not in str(caught.value)
+
+
 def test_factors_count(games: Tensor) -> None:
     """Counts by hand; a model against itself errs as often; of none there is no telling."""
     bad, worse, none = (evaluate("x", Oracle(b), [games], 0.01).errors for b in (0.25, 0.5, 0.0))
@@ -286,11 +331,9 @@ def test_board_accuracy_counts_what_is_there(games: Tensor) -> None:
     shares = accuracy.by_layer()
     assert len(shares) == 8
     assert [discs for discs, _ in shares] == sorted(discs for discs, _ in shares)
-    assert int(accuracy.discs[0, 0]) == 16 * 5
-    assert accuracy.whole_boards().shape == (7, 58)
-    assert (accuracy.whole_boards()[6, :6] == 1).all()
-    with pytest.raises(CheckpointError, match="not hand-built"):
-        board_accuracy(OthelloGPT(Shape(n_layers=1)), games[:1])
+    assert accuracy.discs[0, :2].tolist() == [0, 16 * 6]  # position 0 holds no board
+    assert accuracy.whole_boards().shape == (8, 59)
+    assert (accuracy.whole_boards()[7, 1:7] == 1).all()
 
 
 def test_models_by_name_and_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
