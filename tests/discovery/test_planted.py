@@ -6,6 +6,7 @@ import pytest
 
 from comparison.replacing import extraction
 from extracted_rules.discovery import neuron_rules
+from handbuilt.network.shape import Shape
 from handbuilt.recipes import build
 from tests.discovery.planted import agreement, catalogue_of
 
@@ -17,8 +18,9 @@ def _neurons_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_layer_of_logic_holds_what_was_compiled(tmp_path: Path) -> None:
-    model = build("logic")
+    model = build("logic", board=6, shape=Shape(d_mlp=700))
     found = catalogue_of(model, tmp_path, 300, 100, range(4, 5))
+    assert found.geometry.size == 6
     families = agreement(model, found.neurons)
     assert families["settle"].share == 1
     # Long brackets close too seldom in so few games.
