@@ -56,7 +56,8 @@ def replace_command(
         step = bar("replace", games)
         found = replacement.replacement_test(fit, games, seed, work, step)
         step = bar("take out", NECESSITY_GAMES * NECESSITY_PATTERNS)
-        lost = necessity.necessity_test(fit, known, NECESSITY_GAMES, seed, NECESSITY_PATTERNS, step)
+        about = loaded, fit.activations, known
+        lost = necessity.necessity_test(*about, NECESSITY_GAMES, seed, NECESSITY_PATTERNS, step)
     title = f"{model}: parts replaced by rules ({games} random games, seed {seed})"
     text = [title]
     for measure in replacing.MEASURES:

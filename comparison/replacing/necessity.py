@@ -14,7 +14,6 @@ import msgspec
 import torch
 from torch import Tensor
 
-from comparison.replacing.fitted import Fitted
 from comparison.replacing.walking import finish, random_replays, streams_of, through
 from comparison.scoring.intervals import Estimate, Ratio
 from comparison.scoring.measures import score
@@ -22,6 +21,7 @@ from extracted_rules.catalogue import Catalogue
 from extracted_rules.conditions import Boards, parse_part, there
 from extracted_rules.othello.game import Replay
 from extracted_rules.othello.geometry import Pattern
+from handbuilt.network.transformer import OthelloGPT
 
 PURPOSE = "necessity"
 #: A neuron counts as there for its rule if it agrees with it this well, on other games.
@@ -79,7 +79,8 @@ def neurons_of_patterns(catalogue: Catalogue, min_f1: float = MIN_F1) -> dict[Pa
 
 @torch.inference_mode()
 def necessity_test(
-    fitted: Fitted,
+    model: OthelloGPT,
+    means: Tensor,
     catalogue: Catalogue,
     games: int,
     seed: int,
@@ -88,10 +89,11 @@ def necessity_test(
 ) -> list[Necessity]:
     """Take out the neurons of the patterns that hold most often, at most so many of them.
 
-    On random games of a purpose of their own. Nothing for layers none of whose neurons has such a
+    means: float32 [layers, T, neurons], those of all neurons by ply. On random games of a purpose
+    of their own. Nothing for layers none of whose neurons has such a
     rule. ``progress`` hears of each pattern in each batch of games, times its games.
     """
-    model, there_for = fitted.model, neurons_of_patterns(catalogue)
+    there_for = neurons_of_patterns(catalogue)
     batches = list(random_replays(model, games, seed, PURPOSE))
     holds = dict.fromkeys(there_for, 0)
     for played in batches:
@@ -118,7 +120,7 @@ def necessity_test(
         for pattern in chosen:
             for name, of_group in gone.items():
                 if pattern in of_group:
-                    without = _without(fitted, of_group[pattern], streams)
+                    without = _without(model, means, of_group[pattern], streams)
                     of_batch[name] += _lost(whole, without, played, pattern)
             progress(len(played.tokens))
         for name, lost in of_batch.items():
@@ -149,7 +151,9 @@ def _necessity(layers: str, sums: Tensor, neurons: list[int]) -> Necessity:
     )
 
 
-def _without(fitted: Fitted, places: list[Place], streams: list[Tensor]) -> Tensor:
+def _without(
+    model: OthelloGPT, means: Tensor, places: list[Place], streams: list[Tensor]
+) -> Tensor:
     """Logits with neurons at their means, from the streams before every layer."""
     by_layer: dict[int, list[int]] = {}
     for layer, neuron in places:
@@ -157,10 +161,9 @@ def _without(fitted: Fitted, places: list[Place], streams: list[Tensor]) -> Tens
     x = streams[min(by_layer)]
     for layer in range(min(by_layer), len(streams) - 1):
         gone = by_layer.get(layer, [])
-        means = fitted.activations[layer, : x.shape[1], gone].to(x)
-        put = partial(_put, gone=gone, means=means)
-        x, _ = through(fitted.model, layer, x, changes={"mlp.hook_post": put} if gone else {})
-    return finish(fitted.model, x, len(streams) - 1)
+        put = partial(_put, gone=gone, means=means[layer, :, gone].to(x))
+        x, _ = through(model, layer, x, changes={"mlp.hook_post": put} if gone else {})
+    return finish(model, x, len(streams) - 1)
 
 
 def _put(activations: Tensor, gone: list[int], means: Tensor) -> Tensor:

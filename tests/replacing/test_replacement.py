@@ -1,8 +1,9 @@
 """Rules in the place of a model's parts: a layer by its own rules loses nothing, by others all."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -50,6 +51,14 @@ from handbuilt.recipes import build
 from tests.command_line import run
 from tests.discovery.planted import about, as_compiled, rule
 
+#: What can be shown on any board is shown on a small one.
+BOARD = Geometry(6)
+SMALL = Shape(d_model=288, d_head=36, d_mlp=704)
+
+
+def small_logic() -> OthelloGPT:
+    return build("logic", board=BOARD.size, shape=SMALL)
+
 
 class Dealt(Predicted):
     """Every prediction goes to another neuron of the layer, around that one's mean."""
@@ -73,12 +82,11 @@ def shuffled(fit: Fitted) -> Fitted:
 @pytest.fixture(scope="module")
 def blanks() -> OthelloGPT:
     """The compiler's exact facts and nothing else: it holds all blank squares for legal."""
-    board = Geometry(8)
-    t = tables(board)
-    of_token = np.zeros((len(board.playable), board.n_tokens))
-    of_token[:, 1:] = 8 * np.eye(len(board.playable))
+    t = tables(BOARD)
+    of_token = np.zeros((BOARD.max_plies, BOARD.n_tokens))
+    of_token[:, 1:] = 8 * np.eye(BOARD.max_plies)
     program = Program(
-        geometry=board,
+        geometry=BOARD,
         layers=1,
         directions=directions(t),
         tokens=(facts.tokens(t),),
@@ -87,7 +95,7 @@ def blanks() -> OthelloGPT:
         neurons=facts.know_the_board(t),
         logits=(Link("blank", of_token),),
     )
-    return compile(program, Shape(n_layers=1, d_mlp=256))
+    return compile(program, replace(SMALL, n_layers=1, d_mlp=96).on(BOARD.size))
 
 
 @pytest.fixture(scope="module")
@@ -133,22 +141,21 @@ def test_by_shuffled_rules_it_loses_all(blanks: OthelloGPT, fit: Fitted) -> None
 
 
 @pytest.mark.parametrize(
-    ("recipe", "layers"),
+    ("model", "layers"),
     [
-        ("logic", (2, 7)),
-        pytest.param("logic", range(8), marks=pytest.mark.slow),
-        pytest.param("calibrated", range(8), marks=pytest.mark.slow),
+        (small_logic, (2, 7)),
+        pytest.param(build, range(8), marks=pytest.mark.slow),
+        pytest.param(partial(build, "calibrated"), range(8), marks=pytest.mark.slow),
     ],
 )
 def test_layers_of_a_recipe_by_their_own_rules_lose_nothing(
-    recipe: str, layers: Sequence[int], monkeypatch: pytest.MonkeyPatch
+    model: Callable[[], OthelloGPT], layers: Sequence[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neurons add up named directions and bend the sum, so what rules must name are the squares."""
     monkeypatch.setattr("comparison.replacing.replacement.FAMILIES", {"MLP": (("mlp",), False)})
-    model = build(recipe)
-    own = as_compiled(model)
+    own = as_compiled(whole := model())
     own = replace(own, findings=tuple(f for f in own.findings if f.layer in layers))
-    fit = fit_replacements(model, own, 3, (16, 32))
+    fit = fit_replacements(whole, own, 3, (16, 32))
     found = replacement_test(fit, 8, 3)
     for of_layer in (found[layer] for layer in layers):
         whole, mean, rules = (of_layer.excess[how].value for how in ("nothing", "mean", "own"))
@@ -200,15 +207,20 @@ def measure_alone(fit: Fitted) -> dict[str, float]:
     return dict(zip(("nothing", *HOW), sums[: 1 + len(HOW), 0].sum(-1).tolist(), strict=True))
 
 
+def boards_of(games: int) -> Boards:
+    tokens = next(random_games(games, 4, board=BOARD.size, purpose="replacement-test"))
+    return Boards.of(replay(tokens, board=BOARD.size), BOARD.context)
+
+
 def test_boards_are_decoded_exactly_where_moves_tell() -> None:
-    truth = Boards.of(replay(next(random_games(8, 4, purpose="replacement-test"))), CONTEXT)
+    truth, n = boards_of(8), BOARD.n_squares
     # A stream that holds the board's states and flips outright, and probes that read them.
     stream = torch.cat([(truth.now == s).float() for s in (1, -1)] + [truth.turned.float()], -1)
-    states = torch.zeros(2, 193, 64, 3)
-    states[:, :64, :, 0], states[:, 64:128, :, 1] = torch.eye(64), torch.eye(64)
-    flips = torch.zeros(2, 193, 64)
-    flips[:, 128:192] = torch.eye(64)
-    readings = Readings.of(OthelloGPT(), Probes("", 0, 0, states, flips))
+    states, flips = torch.zeros(2, 3 * n + 1, n, 3), torch.zeros(2, 3 * n + 1, n)
+    states[:, :n, :, 0], states[:, n : 2 * n, :, 1] = torch.eye(n), torch.eye(n)
+    flips[:, 2 * n : 3 * n] = torch.eye(n)
+    model = OthelloGPT(Shape(n_layers=1).on(BOARD.size))
+    readings = Readings.of(model, Probes("", 0, 0, states, flips))
     found = readings.decoded("mlp", 0, stream, truth)
     for name in ("now", "before", "turned", "played", "ply"):
         assert getattr(found.boards, name).equal(getattr(truth, name)), name
@@ -219,37 +231,41 @@ def test_boards_are_decoded_exactly_where_moves_tell() -> None:
 
 
 def test_directions_with_names_are_read_as_such() -> None:
-    model = build("logic")
-    shape = model.shape
-    probes = Probes("", 0, 0, torch.zeros(16, 513, 64, 3), torch.zeros(16, 513, 64))
-    readings = Readings.of(model, probes)
+    model, n = small_logic(), BOARD.n_squares
+    width = model.shape.d_model
+    states, flips = torch.zeros(16, width + 1, n, 3), torch.zeros(16, width + 1, n)
+    readings = Readings.of(model, Probes("", 0, 0, states, flips))
     names = model.layout.directions
     told = [names.name(int(place)) for place in readings.named]
     assert {"belief.C4", "blank.A1", "need"} <= {*told}
     assert not {"ballast.plus", "position.3"} & {*told}
-    squares = dict(zip(told, readings.squares[256:].tolist(), strict=True))
-    assert (squares["belief.C4"], squares["need"]) == (LABELS.index("C4"), -1)
-    truth = Boards.of(replay(next(random_games(2, 4, purpose="replacement-test"))), CONTEXT)
-    stream = torch.randn(len(truth), shape.d_model, generator=torch.Generator().manual_seed(0))
-    held = readings.decoded("attention", 3, stream, truth).numbers
-    assert held[:, 256:].equal(stream[:, readings.named])
-    assert held.shape == readings.true(truth).numbers.shape
+    squares = dict(zip(told, readings.squares[4 * n :].tolist(), strict=True))
+    assert (squares["belief.C4"], squares["need"]) == (BOARD.square_of("C4"), -1)
+    truth = boards_of(2)
+    stream = torch.randn(len(truth), width, generator=torch.Generator().manual_seed(0))
+    numbers = readings.decoded("attention", 3, stream, truth).numbers
+    assert numbers[:, 4 * n :].equal(stream[:, readings.named])
+    assert numbers.shape == readings.true(truth).numbers.shape
 
 
 def test_without_its_neurons_a_line_fails_where_it_applies() -> None:
     model = build("logic")
-    layout = model.layout
+    board, layout = model.geometry, model.layout
     lines = [
         rule(layer, place, "line", member)
         for layer in (6, 7)
         for family in [layout.neurons[layer].families["line"]]
         for place, member in enumerate(family.members, start=family.start)
-        if Geometry().senses[member]
+        if board.senses[member]
     ]
     catalogue = about(model, *lines)
-    assert sum(map(len, neurons_of_patterns(catalogue).values())) == 2 * 960
-    fit = fit_replacements(model, catalogue, 3, (32, 32))
-    found = necessity_test(fit, catalogue, 16, 3, most=3)
+    assert sum(map(len, neurons_of_patterns(catalogue).values())) == 2 * len(board.patterns)
+    names = [f"blocks.{layer}.mlp.hook_post" for layer in range(model.shape.n_layers)]
+    others = next(random_games(32, 3, purpose="replacement-test"))[:, : board.context].long()
+    with torch.inference_mode():
+        _, cache = model.run_with_cache(others, names)
+    means = torch.stack([cache[name].mean(0) for name in names])
+    found = necessity_test(model, means, catalogue, 16, 3, most=3)
     assert [group.layers for group in found] == ["all layers", "before the last", "the last"]
     everything = found[0]
     assert (everything.patterns, everything.neurons) == (3, 2)
@@ -257,7 +273,7 @@ def test_without_its_neurons_a_line_fails_where_it_applies() -> None:
     assert everything.square.value > 0.2
     rows = necessity_rows(found)
     assert all(len(row) == len(NECESSITY_HEADINGS) + 1 for row in rows)
-    assert necessity_test(fit, about(model), 16, 3) == []
+    assert necessity_test(model, means, about(model), 16, 3) == []
 
 
 def test_a_test_that_was_killed_goes_on(
@@ -306,7 +322,7 @@ def test_the_command_writes_table_picture_and_figures(
     shown = capsys.readouterr().out
     assert "MLP 0" in shown
     figures = json.loads((Path(out) / "replacement.json").read_text())
-    assert figures["neurons with a rule"] == [180]
+    assert figures["neurons with a rule"] == [3 * BOARD.max_plies]
     assert len(figures["parts"]) == len(FAMILIES)
     assert (Path(out) / "replacement.png").is_file()
     assert "| MLP 0 |" in (Path(out) / "replacement.md").read_text()
