@@ -147,7 +147,7 @@ def rule_errors(
 def _totals(
     counts: npt.NDArray[np.uint8], weights: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.float32]:
-    """[960, columns]: sums over the games drawn."""
+    """[patterns, columns]: sums over the games drawn."""
     return counts.astype(np.float32) @ weights
 
 

@@ -270,8 +270,9 @@ def last_mlp(studied: Studied) -> Found:
     for name, logits in _answers(studied, studied.seen).items():
         s = score(logits, studied.seen.played, taus[name])
         illegal = Ratio.of((s.wrong & s.valid).sum(-1), s.valid.sum(-1))
-        hits = 2 * (s.hits * s.valid).sum(-1)
-        f1 = Ratio.of(hits, hits + ((s.extra + s.missing) * s.valid).sum(-1))
+        right = 2 * (s.true_positives * s.valid).sum(-1)
+        wrong = ((s.false_positives + s.false_negatives) * s.valid).sum(-1)
+        f1 = Ratio.of(right, right + wrong)
         measured[name] = illegal.rate(), f1.share()
     values = {}
     for name in ANSWERS:

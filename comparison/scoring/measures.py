@@ -14,7 +14,7 @@ from comparison.scoring.intervals import Ratio
 from extracted_rules.othello.game import Replay
 from extracted_rules.othello.geometry import Geometry
 
-#: Has alternation held so far? At a pass the side that it names has to pass right now.
+#: Have the sides taken turns so far? At a pass the side that it names has to pass right now.
 PASS_STATES = ("pass-free", "at a pass", "after a pass")
 
 
@@ -47,8 +47,9 @@ class Scores:
     """What a model's logits are worth at every position of some games; all [B, T].
 
     ``valid``: there is a move to predict. ``top``: predicted square. ``wrong``: it is illegal.
-    ``set_wrong``: the predicted legal set is not the legal set. ``hits``, ``extra``, ``missing``:
-    true positives, false positives and false negatives of the predicted set.
+    ``set_wrong``: the predicted legal set is not the legal set. ``true_positives``,
+    ``false_positives``, ``false_negatives``: squares of the predicted set that are legal, that are
+    not, and legal squares left out.
     ``illegal_mass``: probability on illegal moves; ``excess``: cross-entropy against the uniform
     distribution over legal moves minus its floor, nats.
     """
@@ -57,9 +58,9 @@ class Scores:
     top: Tensor
     wrong: Tensor
     set_wrong: Tensor
-    hits: Tensor
-    extra: Tensor
-    missing: Tensor
+    true_positives: Tensor
+    false_positives: Tensor
+    false_negatives: Tensor
     predicted: Tensor
     illegal_mass: Tensor
     excess: Tensor
@@ -95,7 +96,7 @@ def score(logits: Tensor, replay: Replay, tau: float) -> Scores:
     p = log_p.exp()
     top = log_p.argmax(-1)
     predicted = p > tau
-    hits = (predicted & legal).sum(-1)
+    right = (predicted & legal).sum(-1)
     # A zero probability on a legal move costs at most 50 nats, so that one cannot drown the rest.
     cross_entropy = -(log_p.clamp(min=-50) * legal).sum(-1) / number.clamp(min=1)
     return Scores(
@@ -103,9 +104,9 @@ def score(logits: Tensor, replay: Replay, tau: float) -> Scores:
         top=replay.geometry.square_of_token.to(top.device)[top + 1],
         wrong=~legal.gather(-1, top.unsqueeze(-1)).squeeze(-1) & valid,
         set_wrong=(predicted != legal).any(-1) & valid,
-        hits=hits,
-        extra=predicted.sum(-1) - hits,
-        missing=number - hits,
+        true_positives=right,
+        false_positives=predicted.sum(-1) - right,
+        false_negatives=number - right,
         predicted=predicted,
         illegal_mass=(p * ~legal).sum(-1),
         excess=cross_entropy - number.clamp(min=1).log(),
@@ -115,9 +116,9 @@ def score(logits: Tensor, replay: Replay, tau: float) -> Scores:
 def strata(replay: Replay, positions: int) -> Iterator[tuple[str, str, Tensor]]:
     """(group, stratum, bool [B, positions]) for every way in which positions are told apart.
 
-    Groups: "all"; "pass" (has alternation held so far?); "passes so far" (one that is due now not
-    counted); "stage" (of the game, by plies); "legal moves"; "ply" (of the move to predict, counted
-    from 1).
+    Groups: "all"; "pass" (have the sides taken turns so far?); "passes so far" (one that is due now
+    not counted); "stage" (of the game, by plies); "legal moves"; "ply" (of the move to predict,
+    counted from 1).
     """
     passes = replay.passes[:, 1 : positions + 1]
     number = replay.legal[:, 1 : positions + 1].sum(-1)
@@ -147,8 +148,9 @@ def add_scores(measures: Measures, scores: Scores, mask: Tensor) -> None:
         return
     positions = m.sum(-1)
     measures.illegal.add((scores.wrong & m).sum(-1), positions)
-    both = ((2 * scores.hits + scores.extra + scores.missing) * m).sum(-1)
-    measures.f1.add((2 * scores.hits * m).sum(-1), both)
+    right = 2 * scores.true_positives
+    both = right + scores.false_positives + scores.false_negatives
+    measures.f1.add((right * m).sum(-1), (both * m).sum(-1))
     measures.illegal_mass.add((scores.illegal_mass * m).sum(-1), positions)
     measures.excess.add((scores.excess * m).sum(-1), positions)
 

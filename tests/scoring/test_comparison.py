@@ -89,9 +89,9 @@ def test_scores_agree_with_a_slow_count(games: Tensor, played: Replay) -> None:
             assert int(scores.top[game, position]) == top
             assert bool(scores.wrong[game, position]) == (top not in legal)
             assert bool(scores.set_wrong[game, position]) == (predicted != legal)
-            assert int(scores.hits[game, position]) == len(predicted & legal)
-            assert int(scores.extra[game, position]) == len(predicted - legal)
-            assert int(scores.missing[game, position]) == len(legal - predicted)
+            assert int(scores.true_positives[game, position]) == len(predicted & legal)
+            assert int(scores.false_positives[game, position]) == len(predicted - legal)
+            assert int(scores.false_negatives[game, position]) == len(legal - predicted)
             mass = sum(value for s, value in by_square.items() if s not in legal)
             assert float(scores.illegal_mass[game, position]) == pytest.approx(mass)
             target = torch.tensor([by_square[s] for s in legal]).log().mean()
@@ -144,8 +144,8 @@ def test_the_threshold_maximises_f1(games: Tensor, played: Replay) -> None:
 
     def f1(tau: float) -> float:
         scores = score(noisy, played, tau)
-        hits = scores.hits[scores.valid].sum()
-        wrong = (scores.extra + scores.missing)[scores.valid].sum()
+        hits = scores.true_positives[scores.valid].sum()
+        wrong = (scores.false_positives + scores.false_negatives)[scores.valid].sum()
         return float(2 * hits / (2 * hits + wrong))
 
     best = f1(chooser.best())
