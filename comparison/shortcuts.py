@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from comparison.explaining.contributions import Attribution
 from comparison.explaining.explainer import Explainer
@@ -11,10 +12,10 @@ from comparison.explaining.names import part_names
 from comparison.reading.board_reader import board_reader
 from comparison.reading.probes import Probes, fingerprint
 from comparison.replacing.replacement import check_fits
-from comparison.scoring.bench import Bars, evaluate, no_bars, resolve_device
+from comparison.scoring.bench import Bars, board_of, evaluate, no_bars, resolve_device
 from comparison.scoring.error_sets import ErrorSet
 from comparison.training import companions
-from comparison.training.models import as_gpt, load_model
+from comparison.training.models import as_gpt, load_model, load_models
 from extracted_rules import catalogue
 from extracted_rules.othello.game import random_games
 from handbuilt.network.transformer import OthelloGPT
@@ -41,9 +42,9 @@ def explainer(
     rules: a catalogue of a trained model, which names its parts; probes: what reads its board; both
     are the project's own where they are of this model, and probes are fitted where there are none.
     seed: of the games for the threshold. board: squares a side of what is built by name, 8 unless
-    said. Raises UnknownModelError for a baseline or a name that is
-    no model, CheckpointError or CatalogueError for files that are not of this model,
-    MissingDeviceError for a device that is not there.
+    said. Raises UnknownModelError for a baseline or a name that is no model, CheckpointError,
+    BoardError or CatalogueError for files that are not of this model, MissingDeviceError for a
+    device that is not there.
     """
     model = as_gpt(
         name_or_path, load_model(name_or_path, board), "it has no parts to explain it by"
@@ -78,17 +79,20 @@ def error_sets(
     games: int = ERROR_GAMES,
     seed: int = 1,
     device: torch.device | str = "cpu",
+    board: int | None = None,
 ) -> dict[str, ErrorSet]:
     """Where models err on the same random games, the bench of `evaluate` and `compare`.
 
-    :func:`comparison.scoring.error_sets.overlap` compares two of them. Raises UnknownModelError,
-    CheckpointError or MissingDeviceError.
+    :func:`comparison.scoring.error_sets.overlap` compares two of them. board: squares a side, by
+    default that of the files among the models, or 8. Raises UnknownModelError, CheckpointError,
+    BoardError or MissingDeviceError.
     """
-    where = resolve_device(str(device))
-    bench = list(random_games(games, seed, device=where))
-    found = {}
-    for name in names:
-        model = load_model(name).to(where)
+    where, models = resolve_device(str(device)), load_models(names, board)
+    found: dict[str, ErrorSet] = {}
+    bench: list[Tensor] = []
+    for name, model in models.items():
+        model = model.to(where)
+        bench = bench or list(random_games(games, seed, board=board_of(model), device=where))
         tau = companions.threshold(name, model, seed, where, games=TAU_GAMES)
         found[name] = evaluate(name, model, bench, tau, f"random, seed {seed}").errors
     return found

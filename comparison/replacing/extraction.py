@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from comparison.reading.probes import Probes
+from comparison.reading.streams import READ_GAMES
 from comparison.replacing.walking import random_replays, start, through
 from comparison.scoring.bench import Bars, no_bars
 from extracted_rules.catalogue import Catalogue, Games, Header, of_line, to_line
@@ -32,7 +33,7 @@ FINDING_GAMES, CHECKING_GAMES = 1500, 1000
 #: Who looks at a layer's heads, and at the layer as a whole; neurons come after them.
 LAYER_COLLECTORS: tuple[CollectorOf, ...] = (HeadCollector, LayerCollector)
 #: Games by which the usual size of the last residual stream is measured.
-SIZE_GAMES = 64
+SIZE_GAMES = 2 * READ_GAMES
 #: The steps of a collector's work, as bars show it.
 WHOLE = 100
 #: Counts how rules were looked for, so that what was found in another way is not taken for this.

@@ -10,6 +10,7 @@ import pytest
 import comparison
 from comparison.scoring.bench import MissingDeviceError, evaluate
 from extracted_rules.othello.game import random_games
+from extracted_rules.othello.geometry import BoardError
 from handbuilt.network.shape import Shape
 from handbuilt.network.transformer import OthelloGPT
 
@@ -53,6 +54,13 @@ def test_error_sets_of_several_models_are_of_one_bench() -> None:
     found = comparison.error_sets(["uniform-empty", "bigram"], games=4)
     assert np.array_equal(found["uniform-empty"].at.offered, found["bigram"].at.offered)
     assert len(found["uniform-empty"].of_kind("top-1"))
+
+
+def test_error_sets_are_of_the_board_that_is_asked_for() -> None:
+    found = comparison.error_sets(["uniform-empty"], games=4, board=4)
+    assert len(found["uniform-empty"].of_kind("top-1"))
+    with pytest.raises(BoardError, match="a board has 4, 6 or 8 squares a side, not 5"):
+        comparison.error_sets(["uniform-empty"], games=4, board=5)
 
 
 def test_a_device_that_is_not_there_is_a_sentence() -> None:
