@@ -1,7 +1,7 @@
 """``handbuilt check``: the rules of the game as properties of any model."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -137,7 +137,6 @@ def _checked(
         task = progress.add_task(escape(f"{name}: games"), total=None)
         report = check(
             model,
-            name=name,
             properties=asked,
             examples=examples,
             seed=setup.seed,
@@ -146,7 +145,7 @@ def _checked(
             played=played,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
-    return report, Subject(model, tau, setup.where, reader)
+    return replace(report, model=name), Subject(model, tau, setup.where, reader)
 
 
 def _write(checked: Sequence[tuple[Report, Subject]], out: Path) -> None:

@@ -15,7 +15,7 @@ from comparison.findings.definition import (
 )
 from comparison.findings.neurons import detectors, f1_of, middle_layers
 from comparison.findings.studied import Sample, Studied, as_it_is
-from comparison.properties.positions import TOUCHING
+from comparison.properties.positions import touching
 from comparison.reading.streams import READ_GAMES
 from comparison.scoring.intervals import Ratio, ratio_by_game
 from comparison.scoring.measures import ThresholdChooser, score
@@ -166,7 +166,7 @@ def _kinds(boards: Boards) -> dict[str, Tensor]:
     """bool [rows, 60] each: playable squares by what makes them legal or not."""
     legal = (legal_patterns(boards).float() @ _START_OF) > 0
     blank = boards.now == 0
-    touched = ((boards.now != 0).float() @ TOUCHING.float()) > 0
+    touched = ((boards.now != 0).float() @ touching(boards.geometry).float()) > 0
     kinds = {
         "legal": legal,
         "accessible": blank & ~legal & touched,

@@ -11,6 +11,7 @@ from comparison.properties.definition import Property, PropertyError, Verdicts, 
 from comparison.properties.subjects import Subject, View
 from comparison.reading.board_reader import BoardReader, DecodedBoards
 from extracted_rules.othello.game import legal_moves, stream_seed, unpack
+from extracted_rules.othello.geometry import STANDARD
 
 NANDA = "Nanda et al. 2023, arXiv 2309.00941: linear world models, interventions"
 LI = "Li et al. 2022, arXiv 2210.13382: the intervention benchmark"
@@ -97,7 +98,7 @@ class Responds(BeliefProperty):
     )
     source = f"{LI}; {NANDA}"
 
-    def cases(self, games: Tensor, seed: int) -> Tensor:
+    def cases(self, games: Tensor, seed: int, board: int = STANDARD) -> Tensor:
         lengths = (games != 0).sum(-1)
         generator = torch.Generator().manual_seed(stream_seed("properties: edits", seed))
         chance = torch.rand(len(games), generator=generator).to(games.device)

@@ -26,10 +26,10 @@ from comparison.properties.positions import POSITION_PROPERTIES, margin
 from comparison.properties.shrinking import TRIED, Failure, reduce, smallest
 from comparison.properties.subjects import Subject
 from comparison.reading.board_reader import BoardReader
-from comparison.scoring.bench import Model, choose_threshold
+from comparison.scoring.bench import Model, board_of, choose_threshold
 from comparison.scoring.intervals import Estimate, Ratio
 from extracted_rules.othello.game import random_games, stream_seed
-from extracted_rules.othello.notation import CONTEXT, LABELS, MAX_PLIES, N_TOKENS
+from extracted_rules.othello.geometry import STANDARD, Geometry
 
 #: Every property, in the order in which a report shows them.
 PROPERTIES: dict[str, Property] = {
@@ -58,7 +58,7 @@ class Finding:
     it applies, with the game as the unit; also[source][measure]: the measures beside it, and
     also_by[source][measure][group][name]. failures: as found, the smallest of each length, with the
     source of the game. smallest: the smallest counterexample that could be made of them; None also
-    where rounding decided, so that no case stands alone.
+    where rounding decided, so that no case stands alone. board: squares a side.
     """
 
     prop: Property
@@ -68,6 +68,7 @@ class Finding:
     also_by: dict[str, dict[str, dict[str, dict[str, Ratio]]]] = field(default_factory=dict)
     failures: list[tuple[Failure, str]] = field(default_factory=list)
     smallest: Failure | None = None
+    board: int = STANDARD
 
     def overall(self, source: str = RANDOM) -> Ratio:
         """Broken positions of a source's games."""
@@ -97,7 +98,14 @@ class Finding:
             return []
         if not self.prop.legal:
             return [" ".join(map(str, row)) for row in self.smallest.case.tolist()]
-        return [transcript(row) for row in self.smallest.case]
+        return [transcript(row, self.board) for row in self.smallest.case]
+
+    @property
+    def square(self) -> str | None:
+        """The label of the smallest counterexample's offending square, if it has one."""
+        if self.smallest is None or self.smallest.square < 0:
+            return None
+        return Geometry(self.board).labels[self.smallest.square]
 
     def add(self, source: str, cases: Tensor, verdicts: Verdicts) -> None:
         """Count some judged cases, and keep the smallest failure."""
@@ -125,11 +133,10 @@ class Finding:
         """Plain numbers for JSON."""
         smallest = None
         if self.smallest is not None:
-            square = self.smallest.square
             smallest = {
                 "games": self.transcripts,
                 "moves": self.smallest.plies,
-                "square": LABELS[square] if square >= 0 else None,
+                "square": self.square,
                 "found_in": self.failures[0][1],
             }
         return {
@@ -168,7 +175,7 @@ class Finding:
 
 @dataclass
 class Report:
-    """All findings about one model, by the property's name."""
+    """All findings about a model, by the property's name. model: what it is called."""
 
     model: str
     tau: float
@@ -201,18 +208,19 @@ def named(names: Iterable[str]) -> list[Property]:
     return found
 
 
-def _checked(model: Model, device: torch.device) -> None:
-    """Raises PropertyError for a model that does not answer games of Othello."""
-    tokens = torch.ones(1, CONTEXT, dtype=torch.int64, device=device)
+def _checked(model: Model, device: torch.device, geometry: Geometry) -> None:
+    """Raises PropertyError for a model that does not answer games of this board."""
+    moves = geometry.context
+    tokens = torch.ones(1, moves, dtype=torch.int64, device=device)
     try:
         with torch.inference_mode():
             shape = tuple(model(tokens).shape)
     except (ValueError, IndexError, RuntimeError) as error:
-        raise PropertyError(f"the model does not read {CONTEXT} moves: {error}") from None
-    if shape != (1, CONTEXT, N_TOKENS):
+        raise PropertyError(f"the model does not read {moves} moves: {error}") from None
+    if shape != (1, moves, geometry.n_tokens):
         raise PropertyError(
-            f"the model gives {list(shape)} for {CONTEXT} moves; a model of Othello games gives "
-            f"logits [games, moves, {N_TOKENS}]"
+            f"the model gives {list(shape)} for {moves} moves; a model of Othello games gives "
+            f"logits [games, moves, {geometry.n_tokens}]"
         )
 
 
@@ -236,11 +244,65 @@ def _some(games: Tensor, count: int, seed: int) -> Tensor:
     return games[torch.randperm(len(games), generator=generator)[:count].sort().values]
 
 
+class _Check:
+    """One model under test: every property is asked about the same games."""
+
+    def __init__(self, subject: Subject, asked: Iterable[Property], examples: int, seed: int):
+        self.subject, self.examples, self.seed = subject, examples, seed
+        self.board = subject.geometry.size
+        self.findings = {p.name: Finding(p, p.missing(subject), board=self.board) for p in asked}
+        #: Random games with their largest margins.
+        self.margins: list[tuple[float, Tensor]] = []
+
+    @property
+    def able(self) -> list[Finding]:
+        """Of the properties that can be asked of this model."""
+        return [finding for finding in self.findings.values() if finding.missing is None]
+
+    def ask(self, source: str, games: Tensor) -> None:
+        """About legal games uint8 [B, T]."""
+        if source == RANDOM:
+            largest = margin(self.subject.view(games)).amax(-1).tolist()
+            self.margins.extend(zip(largest, games, strict=True))
+        for finding in self.able:
+            for part in _batches(finding.prop.cases(games, self.seed, self.board)):
+                finding.add(source, part, finding.prop.judge(self.subject, part))
+
+    def ask_as_they_are(self, source: str, games: Tensor) -> None:
+        """About what lies in recorded games uint8 [B, T] themselves, at each case's last move."""
+        for finding in self.able:
+            cases = finding.prop.collected(games, self.seed, self.board).to(self.subject.device)
+            for part in _batches(cases):
+                verdicts = finding.prop.judge(self.subject, part).at_the_end_of(part)
+                finding.add(f"{source}, as they are", part, verdicts)
+
+    def hunted(self) -> Iterator[tuple[str, Tensor]]:
+        """Games that are likelier to break something, once random games are behind us."""
+        # Errors are all as near as can be.
+        self.margins.sort(key=lambda pair: -min(pair[0], 0.0))
+        share = max(1, int(NEAR_MISS_SHARE * len(self.margins)))
+        nearest = [game for _, game in self.margins[:share]]
+        pool = torch.zeros(share, self.subject.geometry.max_plies, dtype=torch.uint8)
+        for row, game in zip(pool, nearest, strict=True):
+            row[: len(game)] = game
+        plans = draw_plans(self.examples, seed_of("plans", self.seed), self.board)
+        for source in HUNTED:
+            if chosen := [plan for plan in plans if plan.source == source]:
+                yield source, expand(chosen, pool, self.board)
+
+    def sources(self) -> Iterator[tuple[str, Tensor]]:
+        """All games but recorded ones."""
+        board, device = self.board, self.subject.device
+        for games in random_games(self.examples, self.seed, board=board, device=device):
+            yield RANDOM, games
+        yield OPENINGS, openings(board)
+        yield from self.hunted()
+
+
 @torch.inference_mode()
 def check(
     model: Model,
     *,
-    name: str = "model",
     properties: Sequence[str] = tuple(PROPERTIES),
     examples: int = EXAMPLES,
     seed: int = 1,
@@ -249,74 +311,41 @@ def check(
     played: Mapping[str, Tensor] | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Report:
-    """Put a model, tokens int64 [B, T] to logits [B, T, 61], to the rules of the game.
+    """Put a model, tokens int64 [B, T] to logits [B, T, tokens], to the rules of the game.
 
     examples: random games, which give the rates, and as many hunted ones. tau: the probability
-    above which a move counts as held for legal, by default chosen as everywhere. reader: what reads
-    the model's board, for the properties that ask about it. played: recorded games, uint8 [B, 60],
-    by the name of their source: ``examples`` of each, drawn by chance, are asked about, too.
+    above which a move counts as predicted, by default chosen as everywhere. reader: what reads the
+    model's board, for the properties that ask about it. played: recorded games, uint8 [B, P], by
+    the name of their source: ``examples`` of each, drawn by chance, are asked about, too.
 
     Raises PropertyError for a property that is not there, no examples, or a model that is none.
     """
     if examples < 1:
         raise PropertyError("at least one example is needed")
-    asked = named(properties)
-    device = _device_of(model)
-    _checked(model, device)
+    asked, recorded = named(properties), dict(played or {})
+    device, geometry = _device_of(model), Geometry(board_of(model))
+    _checked(model, device, geometry)
     if tau is None:
         tau = choose_threshold(model, seed, device)
-    subject = Subject(model, tau, device, reader)
-    findings = {p.name: Finding(p, p.missing(subject)) for p in asked}
-    recorded = dict(played or {})
-    near: list[tuple[float, Tensor]] = []
-
-    def judge(source: str, prop: Property, cases: Tensor, *, ends_alone: bool = False) -> None:
-        for part in _batches(cases):
-            verdicts = prop.judge(subject, part)
-            verdicts = verdicts.at_the_end_of(part) if ends_alone else verdicts
-            findings[prop.name].add(source, part, verdicts)
-
-    def ask(source: str, games: Tensor) -> None:
-        if source == RANDOM:
-            near.extend(zip(margin(subject.view(games)).amin(-1).tolist(), games, strict=True))
-        for finding in findings.values():
-            if finding.missing is None:
-                judge(source, finding.prop, finding.prop.cases(games, seed))
-
-    def hunted() -> Iterator[tuple[str, Tensor]]:
-        """Once random games are behind us."""
-        near.sort(key=lambda pair: pair[0])
-        nearest = [game for _, game in near[: max(1, int(NEAR_MISS_SHARE * len(near)))]]
-        pool = torch.zeros(len(nearest), MAX_PLIES, dtype=torch.uint8)
-        for row, game in zip(pool, nearest, strict=True):
-            row[: len(game)] = game
-        plans = draw_plans(examples, seed_of("plans", seed))
-        for source in HUNTED:
-            if chosen := [plan for plan in plans if plan.source == source]:
-                yield source, expand(chosen, pool)
-
-    first = [(RANDOM, games) for games in random_games(examples, seed, device=device)]
-    first.append((OPENINGS, openings()))
-    sources = chain(
-        first,
-        hunted(),
-        ((source, _some(games, examples, seed)) for source, games in recorded.items()),
-    )
-    steps = sum(-(-len(games) // BATCH) for _, games in first)
-    steps += len(HUNTED) * -(-examples // BATCH) + len(findings)
-    steps += sum(-(-min(examples, len(games)) // BATCH) for games in recorded.values())
-    done = 0
-    for source, games in sources:
+    run = _Check(Subject(model, tau, device, reader), asked, examples, seed)
+    done, steps = 0, _steps(run, recorded.values())
+    some = ((source, _some(games, examples, seed)) for source, games in recorded.items())
+    for source, games in chain(run.sources(), some):
         for batch in _batches(games.to(device)):
-            ask(source, batch)
+            run.ask(source, batch)
             progress(done := done + 1, steps)
         if source in recorded:
-            for finding in findings.values():
-                if finding.missing is None:
-                    cases = finding.prop.collected(recorded[source], seed).to(device)
-                    judge(f"{source}, as they are", finding.prop, cases, ends_alone=True)
-    for finding in findings.values():
-        finding.smallest = reduce(finding.prop, subject, [f for f, _ in finding.failures])
+            run.ask_as_they_are(source, recorded[source])
+    for finding in run.findings.values():
+        found = [failure for failure, _ in finding.failures]
+        finding.smallest = reduce(finding.prop, run.subject, found)
         progress(done := done + 1, steps)
     progress(steps, steps)
-    return Report(name, tau, examples, seed, findings)
+    return Report("model", tau, examples, seed, run.findings)
+
+
+def _steps(run: _Check, recorded: Iterable[Tensor]) -> int:
+    """Batches of games, at most, and properties whose counterexamples are made smaller."""
+    sizes = [run.examples, len(openings(run.board)), *[run.examples] * len(HUNTED)]
+    sizes += [min(run.examples, len(games)) for games in recorded]
+    return sum(-(-size // BATCH) for size in sizes) + len(run.findings)

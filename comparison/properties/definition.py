@@ -10,6 +10,7 @@ from torch import Tensor
 from comparison.drawing.answers import Answer
 from comparison.properties.subjects import Subject
 from extracted_rules.errors import UserError
+from extracted_rules.othello.geometry import STANDARD
 from extracted_rules.othello.notation import format_transcript, squares_from_tokens
 
 #: A group of strata, the stratum, and which positions it holds: bool [cases, T].
@@ -25,7 +26,7 @@ class Verdicts:
     """What came of some cases, by position: index t is about the answer to moves 0..t.
 
     applies, broken: bool [cases, T]; a case counts at a position where it applies, and ``broken``
-    lies within. square: int64 [cases, T], the offending square 0..63, or -1. also: measures beside
+    lies within. square: int64 [cases, T], the offending square, or -1. also: measures beside
     the verdict by name, each (sums, counts), float or bool [cases, T], the measure being their
     ratio. strata: how positions are told apart, as in :func:`comparison.scoring.measures.strata`.
     """
@@ -62,11 +63,11 @@ class Property(ABC):
         """Why the property cannot be asked of this model; None where it can."""
         return None
 
-    def cases(self, games: Tensor, seed: int) -> Tensor:
+    def cases(self, games: Tensor, seed: int, board: int = STANDARD) -> Tensor:
         """uint8 [cases, rows, T] from legal games uint8 [B, T]; some games may make no case."""
         return games[:, None]
 
-    def collected(self, games: Tensor, seed: int) -> Tensor:
+    def collected(self, games: Tensor, seed: int, board: int = STANDARD) -> Tensor:
         """More cases, uint8 [cases, rows, T], that lie in recorded games uint8 [B, T] as they are;
         most properties know of none."""
         return games.new_zeros(0, self.rows, games.shape[1])
@@ -76,18 +77,18 @@ class Property(ABC):
         """The verdict on cases uint8 [cases, rows, T], each for itself, whatever stands beside it:
         the whole meaning of the property, for measuring and for making a counterexample smaller."""
 
-    def words(self, case: Tensor) -> str:
+    def words(self, case: Tensor, board: int = STANDARD) -> str:
         """A case uint8 [rows, T] for a table: its game, and what the other one is."""
-        return transcript(case[0])
+        return transcript(case[0], board)
 
     def answers(self, subject: Subject, case: Tensor, square: int) -> list[Answer]:
         """What to draw of a case uint8 [rows, T] that is broken at its last move."""
         return [last_answer(subject, case[0], "the answer", square)]
 
 
-def transcript(game: Tensor) -> str:
+def transcript(game: Tensor, board: int = STANDARD) -> str:
     """Of uint8 [T] tokens, as ``"f5d6c3"``."""
-    return format_transcript(squares_from_tokens(game))
+    return format_transcript(squares_from_tokens(game, board), board)
 
 
 def last_answer(subject: Subject, game: Tensor, title: str, square: int = -1) -> Answer:

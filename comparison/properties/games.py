@@ -7,6 +7,7 @@ is ever thrown away and a model answers whole batches.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from hypothesis import HealthCheck, Phase, given, settings
@@ -21,13 +22,7 @@ from extracted_rules.othello.game import (
     stream_seed,
     unpack,
 )
-from extracted_rules.othello.notation import (
-    MAX_PLIES,
-    N_SQUARES,
-    N_TOKENS,
-    SQUARE_OF_TOKEN,
-    TOKEN_OF_SQUARE,
-)
+from extracted_rules.othello.geometry import STANDARD, Geometry
 
 #: Where games come from. ``random``: uniform play, the bench of every other command. ``openings``:
 #: every game of four moves. ``near misses``: random games in which this model most nearly erred.
@@ -86,13 +81,14 @@ def _number(bits: int) -> st.SearchStrategy[int]:
     )
 
 
-def plans() -> st.SearchStrategy[Plan]:
+def plans(board: int = STANDARD) -> st.SearchStrategy[Plan]:
     """A hypothesis strategy of plans, for tests of one's own."""
+    moves = Geometry(board).max_plies
     edits = st.builds(
         Edit,
         kind=_number(3).map(lambda n: ("replace", "swap", "cut")[n % 3]),
-        ply=_number(6).map(lambda n: n % MAX_PLIES),
-        token=_number(6).map(lambda n: 1 + n % (N_TOKENS - 1)),
+        ply=_number(6).map(lambda n: n % moves),
+        token=_number(6).map(lambda n: 1 + n % moves),
     )
     return st.builds(
         Plan,
@@ -102,7 +98,7 @@ def plans() -> st.SearchStrategy[Plan]:
     )
 
 
-def draw_plans(count: int, seed: int) -> list[Plan]:
+def draw_plans(count: int, seed: int, board: int = STANDARD) -> list[Plan]:
     """``count`` plans as hypothesis draws them for a seed."""
     drawn: list[Plan] = []
 
@@ -114,7 +110,7 @@ def draw_plans(count: int, seed: int) -> list[Plan]:
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )
-    @given(st.lists(plans(), min_size=DRAWN, max_size=DRAWN))
+    @given(st.lists(plans(board), min_size=DRAWN, max_size=DRAWN))
     def collect(batch: list[Plan]) -> None:
         drawn.extend(batch)
 
@@ -123,20 +119,20 @@ def draw_plans(count: int, seed: int) -> list[Plan]:
     return [replace(plan, seed=plan.seed + n) for n, plan in enumerate(drawn[:count])]
 
 
-def expand(planned: Sequence[Plan], pool: Tensor) -> Tensor:
-    """uint8 [plans, 60]: the games of some plans, every one of them legal.
+def expand(planned: Sequence[Plan], pool: Tensor, board: int = STANDARD) -> Tensor:
+    """uint8 [plans, max_plies]: the games of some plans, every one of them legal.
 
-    pool: uint8 [games, 60], the near misses to start from; a plan's seed chooses one.
+    pool: uint8 [games, max_plies], the near misses to start from; a plan's seed chooses one.
     """
-    seeds = torch.tensor([plan.seed for plan in planned])
+    seeds, plies = torch.tensor([plan.seed for plan in planned]), Geometry(board).max_plies
     of = {name: torch.tensor([plan.source == name for plan in planned]) for name in HUNTED}
-    wishes = torch.zeros(len(planned), MAX_PLIES, dtype=torch.uint8)
-    for name, cost in ((PASSES, _mobility), (WIPE_OUTS, _discs)):
+    wishes = torch.zeros(len(planned), plies, dtype=torch.uint8)
+    for name, cost in ((PASSES, partial(_mobility, board=board)), (WIPE_OUTS, _discs)):
         if bool(of[name].any()):
-            wishes[of[name]] = play(wishes[of[name]], seeds[of[name]], cost)
+            wishes[of[name]] = play(wishes[of[name]], seeds[of[name]], cost, board)
     if len(pool):
         wishes[of[NEAR_MISSES]] = pool[seeds[of[NEAR_MISSES]] % len(pool)].cpu()
-    ends = torch.full((len(planned),), MAX_PLIES)
+    ends = torch.full((len(planned),), plies)
     for row, plan in enumerate(planned):
         for edit in plan.edits:
             if edit.kind == "cut":
@@ -144,10 +140,10 @@ def expand(planned: Sequence[Plan], pool: Tensor) -> Tensor:
             elif edit.kind == "replace":
                 wishes[row, edit.ply] = edit.token
             else:
-                pair = [edit.ply, min(edit.ply + 2, MAX_PLIES - 1)]
+                pair = [edit.ply, min(edit.ply + 2, plies - 1)]
                 wishes[row, pair] = wishes[row, pair[::-1]]
-    games = play(wishes, seeds)
-    games[torch.arange(MAX_PLIES) >= ends[:, None]] = 0
+    games = play(wishes, seeds, board=board)
+    games[torch.arange(plies) >= ends[:, None]] = 0
     return games
 
 
@@ -158,9 +154,9 @@ def _count(boards: Tensor) -> Tensor:
     return unpack(boards).sum(-1)
 
 
-def _mobility(victim: Tensor, other: Tensor) -> Tensor:
+def _mobility(victim: Tensor, other: Tensor, board: int) -> Tensor:
     """How many moves the victim would have."""
-    return _count(legal_moves(victim, other))
+    return _count(legal_moves(victim, other, board))
 
 
 def _discs(victim: Tensor, other: Tensor) -> Tensor:
@@ -168,25 +164,28 @@ def _discs(victim: Tensor, other: Tensor) -> Tensor:
     return _count(victim)
 
 
-def _chance(seeds: Tensor, ply: int) -> Tensor:
-    """float64 [games, 64] in [0, 1): the same for the same seed and ply, whatever the batch."""
-    x = seeds[:, None] * 0x9E3779B97F4A7C1 + (ply * N_SQUARES + torch.arange(N_SQUARES) + 1)
+def _chance(seeds: Tensor, ply: int, squares: int) -> Tensor:
+    """float64 [games, squares] in 0..1: the same for the same seed and ply, whatever the batch."""
+    x = seeds[:, None] * 0x9E3779B97F4A7C1 + (ply * squares + torch.arange(squares) + 1)
     for shift, factor in ((30, 0x3F58476D1CE4E5B9), (27, 0x14D049BB133111EB)):
         x = (x ^ (x >> shift)) * factor
     return ((x ^ (x >> 31)) & (2**52 - 1)).double() / 2**52
 
 
-def _to_move(mine: Tensor, theirs: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _to_move(mine: Tensor, theirs: Tensor, board: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """(the side that really moves, the other one, its legal moves; bool, whether sides were
     exchanged because the side to move was stuck)."""
-    legal = legal_moves(mine, theirs)
+    legal = legal_moves(mine, theirs, board)
     stuck = legal == 0
     mine, theirs = torch.where(stuck, theirs, mine), torch.where(stuck, mine, theirs)
-    return mine, theirs, torch.where(stuck, legal_moves(mine, theirs), legal), stuck
+    return mine, theirs, torch.where(stuck, legal_moves(mine, theirs, board), legal), stuck
 
 
 def play(
-    wishes: Tensor, seeds: Tensor, cost: Callable[[Tensor, Tensor], Tensor] | None = None
+    wishes: Tensor,
+    seeds: Tensor,
+    cost: Callable[[Tensor, Tensor], Tensor] | None = None,
+    board: int = STANDARD,
 ) -> Tensor:
     """uint8 [games, T]: legal games of T plies, or to their end, that follow wishes (uint8 tokens
     [games, T]) where these are legal and play by chance where they are not, or where one is 0.
@@ -195,44 +194,45 @@ def play(
     both sides lean to moves of low cost; the victim is black in games of even seeds.
     """
     games, plies = wishes.shape
-    mine, theirs = start(games)
-    bit = torch.ones((), dtype=torch.int64) << torch.arange(N_SQUARES)
-    token_of = TOKEN_OF_SQUARE[:N_SQUARES].to(torch.uint8)
+    mine, theirs = start(games, board)
+    squares = Geometry(board).n_squares
+    bit = torch.ones((), dtype=torch.int64) << torch.arange(squares)
+    token_of = Geometry(board).token_of_square[:squares].to(torch.uint8)
     victim_moves = seeds % 2 == 0
     tokens = torch.zeros(games, plies, dtype=torch.uint8)
     for ply in range(plies):
-        mine, theirs, legal, stuck = _to_move(mine, theirs)
+        mine, theirs, legal, stuck = _to_move(mine, theirs, board)
         victim_moves = victim_moves ^ stuck
-        merit = _chance(seeds, ply)
+        merit = _chance(seeds, ply, squares)
         if cost is not None:
-            here, there = (side[:, None].expand(-1, N_SQUARES) for side in (mine, theirs))
-            flips = flipped_by(bit.expand_as(here), here, there)
+            here, there = (side[:, None].expand(-1, squares) for side in (mine, theirs))
+            flips = flipped_by(bit.expand_as(here), here, there, board)
             here, there = here | bit | flips, there & ~flips
             whose = victim_moves[:, None]
             victim, other = torch.where(whose, here, there), torch.where(whose, there, here)
             merit = merit - _STEERING * cost(victim, other)
         merit = merit + _WISHED * (token_of == wishes[:, ply, None])
-        square = merit.masked_fill(~unpack(legal), -torch.inf).argmax(-1)
+        square = merit.masked_fill(~unpack(legal, board), -torch.inf).argmax(-1)
         move = torch.where(legal != 0, bit[square], 0)
         tokens[:, ply] = torch.where(legal != 0, token_of[square], 0)
-        flips = flipped_by(move, mine, theirs)
+        flips = flipped_by(move, mine, theirs, board)
         mine, theirs = theirs & ~flips, mine | move | flips
         victim_moves = ~victim_moves
     return tokens
 
 
-def legal_part(tokens: Tensor) -> Tensor:
+def legal_part(tokens: Tensor, board: int = STANDARD) -> Tensor:
     """uint8 [games, T]: games without the moves (uint8 tokens [games, T]) that are illegal where
     they come; the others move up."""
     games, plies = tokens.shape
-    mine, theirs = start(games)
-    bit = torch.ones((), dtype=torch.int64) << SQUARE_OF_TOKEN
+    mine, theirs = start(games, board)
+    bit = torch.ones((), dtype=torch.int64) << Geometry(board).square_of_token
     kept = torch.zeros(games, plies + 1, dtype=torch.uint8)
     count = torch.zeros(games, 1, dtype=torch.int64)
     for wish in tokens.cpu().T:
-        mine, theirs, legal, _ = _to_move(mine, theirs)
+        mine, theirs, legal, _ = _to_move(mine, theirs, board)
         move = torch.where(wish > 0, bit[wish.long()], 0) & legal
-        flips = flipped_by(move, mine, theirs)
+        flips = flipped_by(move, mine, theirs, board)
         played = move != 0
         after = theirs & ~flips, mine | move | flips
         mine, theirs = (torch.where(played, *x) for x in zip(after, (mine, theirs), strict=True))
@@ -241,16 +241,15 @@ def legal_part(tokens: Tensor) -> Tensor:
     return kept[:, :plies]
 
 
-def openings() -> Tensor:
-    """uint8 [244, 4]: every game of OPENING_PLIES moves, in order."""
+def openings(board: int = STANDARD) -> Tensor:
+    """uint8 [games, 4]: every game of OPENING_PLIES moves, in order; 244 on the usual board."""
     games = torch.zeros(1, 0, dtype=torch.uint8)
-    every = torch.arange(1, N_TOKENS, dtype=torch.uint8)
+    every = torch.arange(1, Geometry(board).n_tokens, dtype=torch.uint8)
     for _ in range(OPENING_PLIES):
         longer = games.repeat_interleave(len(every), 0)
         longer = torch.cat([longer, every.repeat(len(games))[:, None]], 1)
-        games = longer[
-            (play(longer, torch.zeros(len(longer), dtype=torch.int64)) == longer).all(-1)
-        ]
+        seeds = torch.zeros(len(longer), dtype=torch.int64)
+        games = longer[(play(longer, seeds, board=board) == longer).all(-1)]
     return games
 
 

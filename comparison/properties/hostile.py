@@ -7,7 +7,7 @@ from comparison.drawing.answers import Answer
 from comparison.properties.definition import Property, Verdicts, nowhere
 from comparison.properties.subjects import Subject
 from extracted_rules.othello.game import stream_seed
-from extracted_rules.othello.notation import CONTEXT, N_TOKENS
+from extracted_rules.othello.geometry import STANDARD, Geometry
 
 
 class Hostile(Property):
@@ -22,19 +22,20 @@ class Hostile(Property):
     source = "what a program is expected to do with any input"
     legal = False
 
-    def cases(self, games: Tensor, seed: int) -> Tensor:
+    def cases(self, games: Tensor, seed: int, board: int = STANDARD) -> Tensor:
         generator = torch.Generator().manual_seed(stream_seed("properties: hostile", seed))
         shape = games.shape
-        anything = torch.randint(0, N_TOKENS, shape, generator=generator, dtype=torch.uint8)
+        tokens = Geometry(board).n_tokens
+        anything = torch.randint(0, tokens, shape, generator=generator, dtype=torch.uint8)
         chance = torch.rand(shape, generator=generator)
         kind = torch.arange(shape[0])[:, None] % 4
         cut = (torch.arange(shape[1]) >= 1 + chance[:, :1] * shape[1]) & (kind == 1)
         other = ((chance < 0.1) & (kind == 2)) | (kind == 3)
-        tokens = torch.where(other, anything, games.cpu()).masked_fill(cut, 0)
-        return tokens.to(games.device)[:, None]
+        hostile = torch.where(other, anything, games.cpu()).masked_fill(cut, 0)
+        return hostile.to(games.device)[:, None]
 
     def judge(self, subject: Subject, cases: Tensor) -> Verdicts:
-        tokens = cases[:, 0, :CONTEXT]
+        tokens = cases[:, 0, : subject.geometry.context]
         try:
             finite = subject.logits(tokens).isfinite().all(-1)
         except Exception:  # whatever it raises: that is the finding
@@ -57,7 +58,7 @@ class Hostile(Property):
                 finite[row, int(there.max()) if len(there) else 0] = False
         return finite
 
-    def words(self, case: Tensor) -> str:
+    def words(self, case: Tensor, board: int = STANDARD) -> str:
         return "tokens " + " ".join(map(str, case[0].tolist()))
 
     def answers(self, subject: Subject, case: Tensor, square: int) -> list[Answer]:

@@ -13,11 +13,9 @@ from torch import Tensor
 from comparison.drawing.answers import Answer
 from comparison.properties.definition import Property, Verdicts, last_answer, nowhere, transcript
 from comparison.properties.games import play, seed_of
-from comparison.properties.positions import square_of_move
 from comparison.properties.subjects import Subject, View
 from extracted_rules.othello.game import IllegalGameError, random_games, replay, stream_seed
-from extracted_rules.othello.notation import CONTEXT, MAX_PLIES, N_SQUARES, N_TOKENS
-from extracted_rules.othello.patterns import START_SYMMETRIES, transform_tokens
+from extracted_rules.othello.geometry import STANDARD, Geometry
 
 VAFA = "Vafa et al. 2024, Evaluating the World Model Implicit in a Generative Model, NeurIPS"
 #: Answers to mirrored games may differ by this much in the log-probability of a move that either
@@ -30,14 +28,14 @@ FLOAT_DISTANCE = 0.05
 #: each is run alone.
 COMPANIONS, ONE_IN = 7, 4
 #: How far back two orders part, in moves up to and with the last one.
-PARTED = ((3, 4), (5, 8), (9, 16), (17, 60))
+PARTED: tuple[tuple[int, int | None], ...] = ((3, 4), (5, 8), (9, 16), (17, None))
 #: Pairs of recorded games with the same board, at most.
 COLLECTED = 1500
 #: Draws of the tie-breaking null at each position.
 NULL_DRAWS = 8
 
 
-def _swaps(games: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _swaps(games: Tensor, board: int) -> tuple[Tensor, Tensor, Tensor]:
     """All games [B, T] with moves i and i + 2 exchanged: (uint8 [B, T - 2, T], cut before what is
     illegal then; bool [B, T - 2] whether move i + 2 is still legal; bool [B, T - 2] whether the
     board behind it is that of the game)."""
@@ -47,25 +45,24 @@ def _swaps(games: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     order[first, first], order[first, first + 2] = first + 2, first.clone()
     swapped = games[:, order]
     faults: dict[int, IllegalGameError] = {}
-    played = replay(swapped.flatten(0, 1), faults)
-    swapped = played.tokens.view(count, len(first), MAX_PLIES)[..., :plies]
+    played = replay(swapped.flatten(0, 1), faults, board=board)
+    swapped = played.tokens.view(count, len(first), -1)[..., :plies]
     lengths = played.lengths.view(count, len(first))
     home = games.device
     there = (lengths > first.to(home) + 2) & (games[:, None] != swapped).any(-1)
-    boards = played.boards.view(count, len(first), MAX_PLIES + 1, -1)
-    behind = boards[:, first, first + 3]
-    truth = replay(games).boards[:, first + 3]
+    behind = played.boards.view(count, len(first), *played.boards.shape[1:])[:, first, first + 3]
+    truth = replay(games, board=board).boards[:, first + 3]
     return swapped, there, (behind == truth).all(-1)
 
 
-def _pairs(games: Tensor, seed: int, *, same: bool) -> Tensor:
+def _pairs(games: Tensor, seed: int, board: int, *, same: bool) -> Tensor:
     """uint8 [cases, 2, T]: games with one of their swaps, chosen by chance; no case without any.
 
     same: whether the swap leads to the same board.
     """
     found = [games.new_zeros(0, 2, games.shape[1])]
     for part in torch.split(games, 32) if games.shape[1] > 2 else ():
-        swapped, there, equal = _swaps(part)
+        swapped, there, equal = _swaps(part, board)
         fits = there & (equal if same else ~equal)
         generator = torch.Generator().manual_seed(stream_seed("properties: swaps", seed))
         chance = torch.rand(fits.shape, generator=generator).to(fits.device)
@@ -75,31 +72,33 @@ def _pairs(games: Tensor, seed: int, *, same: bool) -> Tensor:
     return torch.cat(found)
 
 
-def same_boards(games: Tensor, seed: int) -> Tensor:
+def same_boards(games: Tensor, seed: int, board: int = STANDARD) -> Tensor:
     """uint8 [at most COLLECTED, 2, T]: pairs of beginnings of recorded games uint8 [B, T] that
     have just reached the same board, with the same side to move, by other orders; one pair a board.
     """
     factor = torch.Generator().manual_seed(stream_seed("properties: hashes", 0))
-    odd = torch.randint(2**62, (N_TOKENS * games.shape[1] + N_SQUARES,), generator=factor)
-    of_move, of_square = odd[:-N_SQUARES].view(games.shape[1], N_TOKENS), odd[-N_SQUARES:]
+    squares, tokens = Geometry(board).n_squares, Geometry(board).n_tokens
+    odd = torch.randint(2**62, (tokens * games.shape[1] + squares,), generator=factor)
+    of_move, of_square = odd[:-squares].view(games.shape[1], tokens), odd[-squares:]
     boards, orders = [], []
     for part in torch.split(games.cpu(), 256):
-        played = replay(part)
+        played = replay(part, board=board)
         plies = slice(1, part.shape[1] + 1)
         sides = (played.movers[:, plies, None] * 3 + played.boards[:, plies]).long()
         # Wrapping sums of random odd multiples: chance collisions are one in 2**62 a pair.
         boards.append((sides * of_square).sum(-1).masked_fill(played.movers[:, plies] == 0, 0))
         orders.append(of_move[torch.arange(part.shape[1]), part.long()].cumsum(-1))
-    board, order = torch.cat(boards).flatten(), torch.cat(orders).flatten()
-    there = torch.from_numpy(np.lexsort((order.numpy(), board.numpy())))
+    hashed, order = torch.cat(boards).flatten(), torch.cat(orders).flatten()
+    there = torch.from_numpy(np.lexsort((order.numpy(), hashed.numpy())))
     before, after = there[:-1], there[1:]
-    pairs = (board[before] == board[after]) & (order[before] != order[after]) & (board[after] != 0)
+    pairs = (hashed[before] == hashed[after]) & (order[before] != order[after])
+    pairs &= hashed[after] != 0
     # Games that have met go on alike; only where they meet do they count.
-    met = (before % games.shape[1] > 0) & (board[before - 1] == board[after - 1])
+    met = (before % games.shape[1] > 0) & (hashed[before - 1] == hashed[after - 1])
     found = (pairs & ~met).nonzero().squeeze(-1)
     if len(found):
         first = torch.ones(len(found), dtype=torch.bool)
-        first[1:] = board[after[found[1:]]] != board[after[found[:-1]]]
+        first[1:] = hashed[after[found[1:]]] != hashed[after[found[:-1]]]
         found = found[first]
     chosen = torch.Generator().manual_seed(stream_seed("properties: collected", seed))
     found = found[torch.randperm(len(found), generator=chosen)[:COLLECTED]]
@@ -111,17 +110,17 @@ def same_boards(games: Tensor, seed: int) -> Tensor:
     return cases.masked_fill(torch.arange(games.shape[1]) > last[:, None, None], 0)
 
 
-def _parted(cases: Tensor) -> Tensor:
-    """int64 [cases, T]: how many moves back the two orders part, 0 where they have not yet."""
+def _parted(cases: Tensor, positions: int) -> Tensor:
+    """int64 [cases, positions]: how many moves back the two orders part; 0 where they have not."""
     differ = (cases[:, 0] != cases[:, 1]).long()
-    return (differ.cumsum(-1) > 0).long().cumsum(-1)[:, :CONTEXT]
+    return (differ.cumsum(-1) > 0).long().cumsum(-1)[:, :positions]
 
 
 def _both(subject: Subject, cases: Tensor) -> tuple[View, View, Tensor, Tensor]:
     """Both views; where both are asked about, having parted, with discs on the same squares; and
     whether their boards and sides to move are the same."""
     a, b = subject.view(cases[:, 0]), subject.view(cases[:, 1])
-    parted = _parted(cases).to(a.asked.device) > 0
+    parted = _parted(cases, a.asked.shape[1]).to(a.asked.device) > 0
     after = slice(1, parted.shape[1] + 1)
     boards, others = a.played.boards[:, after], b.played.boards[:, after]
     alike = ((boards != 0) == (others != 0)).all(-1)
@@ -129,10 +128,10 @@ def _both(subject: Subject, cases: Tensor) -> tuple[View, View, Tensor, Tensor]:
     return a, b, a.asked & b.asked & parted & alike, equal
 
 
-def _first_of(squares: Tensor) -> Tensor:
-    """int64 [B, T] from bool [B, T, 60]: one of the squares, or -1."""
-    some = square_of_move(squares.float().argmax(-1))
-    return torch.where(squares.any(-1), some, nowhere(some))
+def _first_of(view: View, moves: Tensor) -> Tensor:
+    """int64 [B, T] from bool [B, T, moves]: the square of one of them, or -1."""
+    some = view.square_of(moves.float().argmax(-1))
+    return torch.where(moves.any(-1), some, nowhere(some))
 
 
 class Reordered(Property):
@@ -140,12 +139,12 @@ class Reordered(Property):
 
     rows = 2
 
-    def words(self, case: Tensor) -> str:
+    def words(self, case: Tensor, board: int = STANDARD) -> str:
         apart = (case[0] != case[1]).nonzero().squeeze(-1).tolist()
         if len(apart) == 2 and torch.equal(case[0, apart], case[1, apart[::-1]]):
-            exchanged = " and ".join(transcript(case[0, [at]]) for at in apart)
-            return f"{transcript(case[0])}, {exchanged} exchanged"
-        return " and ".join(transcript(row) for row in case)
+            exchanged = " and ".join(transcript(case[0, [at]], board) for at in apart)
+            return f"{transcript(case[0], board)}, {exchanged} exchanged"
+        return " and ".join(transcript(row, board) for row in case)
 
     def answers(self, subject: Subject, case: Tensor, square: int) -> list[Answer]:
         titles = ("one order", "the other order")
@@ -157,21 +156,21 @@ class Transposition(Reordered):
     sentence = "Two orders of moves to the same board get the same predicted set."
     source = f"{VAFA} (compression); a world model depends on the board alone"
 
-    def cases(self, games: Tensor, seed: int) -> Tensor:
-        return _pairs(games, seed, same=True)
+    def cases(self, games: Tensor, seed: int, board: int = STANDARD) -> Tensor:
+        return _pairs(games, seed, board, same=True)
 
-    def collected(self, games: Tensor, seed: int) -> Tensor:
-        return same_boards(games, seed)
+    def collected(self, games: Tensor, seed: int, board: int = STANDARD) -> Tensor:
+        return same_boards(games, seed, board)
 
     def judge(self, subject: Subject, cases: Tensor) -> Verdicts:
         a, b, both, equal = _both(subject, cases)
         applies = both & equal
         differ = (a.predicted != b.predicted) & applies[..., None]
-        parted = _parted(cases).to(applies.device)
+        parted = _parted(cases, applies.shape[1]).to(applies.device)
         far = tuple(
-            ("parted", f"{low}-{high} moves back" if high < 60 else f"{low}+ moves back", mask)
+            ("parted", f"{low}-{high} moves back" if high else f"{low}+ moves back", mask)
             for low, high in PARTED
-            for mask in [(parted >= low) & (parted <= high)]
+            for mask in [(parted >= low) & (parted <= (high or parted.shape[1]))]
         )
         distance = 0.5 * (a.log_p.exp() - b.log_p.exp()).abs().sum(-1)
         also = {
@@ -182,7 +181,7 @@ class Transposition(Reordered):
         return Verdicts(
             applies,
             differ.any(-1),
-            _first_of(differ),
+            _first_of(a, differ),
             {name: (values * applies, applies) for name, values in also.items()},
             (*a.strata, *far),
         )
@@ -218,17 +217,17 @@ class Telling(Reordered):
     def __init__(self, name: str, sentence: str, *, legal_sets_equal: bool) -> None:
         self.name, self.sentence, self.legal_sets_equal = name, sentence, legal_sets_equal
 
-    def cases(self, games: Tensor, seed: int) -> Tensor:
-        return _pairs(games, seed, same=False)
+    def cases(self, games: Tensor, seed: int, board: int = STANDARD) -> Tensor:
+        return _pairs(games, seed, board, same=False)
 
     def judge(self, subject: Subject, cases: Tensor) -> Verdicts:
         a, b, both, equal = _both(subject, cases)
         truly, held = a.legal != b.legal, a.predicted != b.predicted
         applies = both & ~equal & (truly.any(-1) != self.legal_sets_equal)
         if self.legal_sets_equal:
-            broken, square = held.any(-1) & applies, _first_of(held)
+            broken, square = held.any(-1) & applies, _first_of(a, held)
             return Verdicts(applies, broken, square, {}, a.strata)
-        broken, square = ~held.any(-1) & applies, _first_of(truly)
+        broken, square = ~held.any(-1) & applies, _first_of(a, truly)
         # A square is told apart rightly if it went from legal to illegal, or back, in both.
         right = (held & truly & (a.predicted == a.legal) & (b.predicted == b.legal)).sum(-1)
         also = {
@@ -252,16 +251,16 @@ class Symmetry(Property):
 
     @staticmethod
     def images(subject: Subject, games: Tensor) -> list[tuple[View, Tensor]]:
-        """The view of every image but the game itself, and int64 [60]: which of the image's moves,
-        token - 1, each of the game's becomes."""
-        every = torch.arange(N_TOKENS)
+        """The view of every image but the game itself, and int64 [moves]: which of the image's
+        moves, token - 1, each of the game's becomes."""
+        board = subject.geometry
+        every = torch.arange(board.n_tokens)
         return [
             (
-                subject.view(transform_tokens(games, symmetry)),
-                (transform_tokens(every, symmetry)[1:] - 1).to(subject.device),
+                subject.view(board.transform_tokens(games, symmetry)),
+                (board.transform_tokens(every, symmetry)[1:] - 1).to(subject.device),
             )
-            for symmetry in START_SYMMETRIES
-            if symmetry
+            for symmetry in board.start_symmetries[1:]
         ]
 
     def judge(self, subject: Subject, cases: Tensor) -> Verdicts:
@@ -290,13 +289,13 @@ class Symmetry(Property):
             "furthest move, nats": worst,
         }
         shown = {name: (values * applies, applies) for name, values in also.items()}
-        square = torch.where(sets.any(-1), _first_of(sets), square_of_move(far.argmax(-1)))
+        square = torch.where(sets.any(-1), _first_of(view, sets), view.square_of(far.argmax(-1)))
         return Verdicts(applies, broken, square, shown, view.strata)
 
     def answers(self, subject: Subject, case: Tensor, square: int) -> list[Answer]:
         shown = super().answers(subject, case, square)
-        for symmetry in START_SYMMETRIES[1:]:
-            image = transform_tokens(case[0], symmetry)
+        for symmetry in subject.geometry.start_symmetries[1:]:
+            image = subject.geometry.transform_tokens(case[0], symmetry)
             shown.append(last_answer(subject, image, "mirrored" if symmetry > 3 else "half-turned"))
         return shown
 
@@ -312,11 +311,11 @@ class Causality(Property):
     source = "what a causal model of moves is"
     rows = 2
 
-    def words(self, case: Tensor) -> str:
+    def words(self, case: Tensor, board: int = STANDARD) -> str:
         shared = int((case[0] == case[1]).cumprod(0).sum())
-        return f"{transcript(case[0])}, the answers up to move {shared}"
+        return f"{transcript(case[0], board)}, the answers up to move {shared}"
 
-    def cases(self, games: Tensor, seed: int) -> Tensor:
+    def cases(self, games: Tensor, seed: int, board: int = STANDARD) -> Tensor:
         """Each game with a shorter one: its beginning, every other time with another end."""
         games = games[::ONE_IN]
         lengths = (games != 0).sum(-1).cpu()
@@ -326,13 +325,15 @@ class Causality(Property):
         beginnings = games.cpu() * (torch.arange(games.shape[1]) < kept[:, None])
         seeds = torch.arange(len(games)) + seed_of("other ends", seed)
         others = beginnings.clone()
-        others[1::2] = play(beginnings[1::2], seeds[1::2])
+        others[1::2] = play(beginnings[1::2], seeds[1::2], board=board)
         pairs = torch.stack([games, others.to(games.device)], 1)
         return pairs[(lengths > 1).to(games.device)]
 
     def judge(self, subject: Subject, cases: Tensor) -> Verdicts:
-        cases = cases[..., :CONTEXT]
-        companions = next(random_games(COMPANIONS, 0, purpose="companions"))[:, : cases.shape[-1]]
+        board = subject.geometry
+        cases = cases[..., : board.context]
+        chunks = random_games(COMPANIONS, 0, board=board.size, purpose="companions")
+        companions = next(chunks)[:, : cases.shape[-1]]
         crowd = torch.cat([cases[:, 0], companions.to(cases.device)])
         among = subject.logits(crowd.flip(0)).flip(0)[: len(cases)]
         applies = torch.zeros(len(cases), cases.shape[-1], dtype=torch.bool, device=subject.device)

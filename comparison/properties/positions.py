@@ -7,22 +7,18 @@ from torch import Tensor
 
 from comparison.properties.definition import Property, Verdicts, nowhere
 from comparison.properties.subjects import Subject, View
-from extracted_rules.othello.notation import N_SQUARES, SQUARE_OF_TOKEN
-from extracted_rules.othello.patterns import RAYS
+from extracted_rules.othello.geometry import Geometry
 
 RULES = "the rules of Othello"
 LI = "Li et al. 2022, arXiv 2210.13382: illegal likeliest moves"
 MAAR = "Maar, legal sets by a threshold on probability"
 
-#: bool [64, 64]: squares that touch one another, diagonally too.
-TOUCHING = torch.zeros(N_SQUARES, N_SQUARES + 1, dtype=torch.bool).scatter_(
-    1, RAYS[:, :, 0], value=True
-)[:, :N_SQUARES]
 
-
-def square_of_move(move: Tensor) -> Tensor:
-    """int64 squares of moves that are counted as token - 1."""
-    return SQUARE_OF_TOKEN.to(move.device)[move + 1]
+def touching(geometry: Geometry) -> Tensor:
+    """bool [squares, squares]: those that touch one another, diagonally too."""
+    n = geometry.n_squares
+    near = torch.zeros(n, n + 1, dtype=torch.bool)
+    return near.scatter_(1, geometry.rays[:, :, 0], value=True)[:, :n]
 
 
 class AnswerProperty(Property):
@@ -52,9 +48,9 @@ class TopMove(AnswerProperty):
     @staticmethod
     def faults(view: View) -> dict[str, Tensor]:
         """bool [B, T] each, in the order in which a move is looked at: the first that fits."""
-        top = square_of_move(view.top)
+        top = view.square_of(view.top)
         discs = view.played.boards[:, 1 : top.shape[1] + 1] != 0
-        touched = (discs.float() @ TOUCHING.to(discs.device).float()) > 0
+        touched = (discs.float() @ touching(view.played.geometry).to(discs.device).float()) > 0
         occupied, touches = (x.gather(-1, top[..., None]).squeeze(-1) for x in (discs, touched))
         illegal = ~view.legal.gather(-1, view.top[..., None]).squeeze(-1)
         return {
@@ -68,7 +64,7 @@ class TopMove(AnswerProperty):
         self.name, self.sentence, self.fault, self.source = name, sentence, fault, source
 
     def offence(self, view: View) -> tuple[Tensor, Tensor]:
-        return self.faults(view)[self.fault], square_of_move(view.top)
+        return self.faults(view)[self.fault], view.square_of(view.top)
 
 
 class TopMoveAtPass(TopMove):
@@ -92,7 +88,7 @@ class LegalSet(AnswerProperty):
         # The surest of the wrong squares, whichever way it is wrong.
         sureness = torch.where(view.predicted, view.log_p, -view.log_p) * view.wrong_set
         worst = sureness.masked_fill(~view.wrong_set, -torch.inf).argmax(-1)
-        return view.wrong_set.any(-1), square_of_move(worst)
+        return view.wrong_set.any(-1), view.square_of(worst)
 
 
 class Ranking(AnswerProperty):
@@ -103,14 +99,16 @@ class Ranking(AnswerProperty):
     def offence(self, view: View) -> tuple[Tensor, Tensor]:
         best_illegal, where = view.log_p.masked_fill(view.legal, -torch.inf).max(-1)
         worst_legal = view.log_p.masked_fill(~view.legal, torch.inf).amin(-1)
-        return best_illegal >= worst_legal, square_of_move(where)
+        return best_illegal >= worst_legal, view.square_of(where)
 
 
 def margin(view: View) -> Tensor:
-    """float64 [B, T]: nats between the likeliest illegal move and the likeliest of all; infinite
-    where nothing is asked. Small ones are near misses."""
-    best = view.log_p.masked_fill(view.legal, -torch.inf).amax(-1)
-    return torch.where(view.asked, view.log_p.amax(-1) - best, torch.inf)
+    """float64 [B, T]: the log-probability of the likeliest illegal move less that of the likeliest
+    legal one; minus infinity where nothing is asked."""
+    legal, illegal = (
+        view.log_p.masked_fill(~which, -torch.inf).amax(-1) for which in (view.legal, ~view.legal)
+    )
+    return torch.where(view.asked, illegal - legal, -torch.inf)
 
 
 POSITION_PROPERTIES: tuple[Property, ...] = (

@@ -18,7 +18,7 @@ from comparison.properties.definition import Property
 from comparison.properties.games import legal_part, play, seed_of
 from comparison.properties.subjects import Subject
 from extracted_rules.othello.game import replay
-from extracted_rules.othello.patterns import START_SYMMETRIES, transform_tokens
+from extracted_rules.othello.geometry import Geometry
 
 #: Candidates of a round, at most; rounds; and failures that are tried for one that stands alone.
 CANDIDATES, ROUNDS, TRIED = 256, 12, 6
@@ -75,14 +75,14 @@ def _without(case: Tensor, *plies: int) -> Tensor:
     return rows
 
 
-def _shorter(case: Tensor, attempt: int) -> Iterator[Tensor]:
+def _shorter(case: Tensor, attempt: int, board: int) -> Iterator[Tensor]:
     """Cases with fewer moves than this one, all [rows, T], most drastic first."""
     plies = case.shape[-1]
     if len(case) == 1:
         kept = torch.arange(BY_CHANCE) * plies // BY_CHANCE
         wishes = case * (torch.arange(plies) < kept[:, None])
         seeds = torch.arange(BY_CHANCE) + seed_of("reduction", attempt)
-        yield from play(wishes, seeds)[:, None]
+        yield from play(wishes, seeds, board=board)[:, None]
     for step in (16, 8, 4, 1, 2, 3):
         if step < plies:
             for start in range(0, plies - step + 1, max(1, step // 2)):
@@ -91,13 +91,13 @@ def _shorter(case: Tensor, attempt: int) -> Iterator[Tensor]:
         yield _without(case, start, start + 2)
 
 
-def _images(case: Tensor) -> list[Tensor]:
-    return [transform_tokens(case, symmetry) for symmetry in START_SYMMETRIES[1:]]
-
-
-def _candidates(prop: Property, case: Tensor, attempt: int) -> Tensor:
-    found = torch.stack([*_images(case), *islice(_shorter(case, attempt), CANDIDATES)])
-    return legal_part(found.flatten(0, 1)).view(found.shape) if prop.legal else found
+def _candidates(prop: Property, case: Tensor, attempt: int, geometry: Geometry) -> Tensor:
+    images = [geometry.transform_tokens(case, k) for k in geometry.start_symmetries[1:]]
+    shorter = islice(_shorter(case, attempt, geometry.size), CANDIDATES)
+    found = torch.stack([*images, *shorter])
+    if not prop.legal:
+        return found
+    return legal_part(found.flatten(0, 1), geometry.size).view(found.shape)
 
 
 def reduce(prop: Property, subject: Subject, failures: list[Failure]) -> Failure | None:
@@ -107,7 +107,7 @@ def reduce(prop: Property, subject: Subject, failures: list[Failure]) -> Failure
     failure = next(alone, None)
     for attempt in range(ROUNDS if failure else 0):
         assert failure is not None
-        candidates = _candidates(prop, failure.case, attempt).to(subject.device)
+        candidates = _candidates(prop, failure.case, attempt, subject.geometry).to(subject.device)
         found = judged(prop, subject, candidates, TRIED)
         better = (f for f in found if f.key < failure.key and verified(prop, subject, f))
         shorter = next(better, None)
@@ -125,6 +125,8 @@ def verified(prop: Property, subject: Subject, failure: Failure) -> bool:
     """
     case = failure.case[None].to(subject.device)
     if prop.legal:
-        replay(failure.case)  # raises IllegalGameError: a defect of the reduction
+        replay(
+            failure.case, board=subject.geometry.size
+        )  # raises IllegalGameError: a defect of the reduction
     found = judged(prop, subject, case)
     return bool(found) and found[0].plies == failure.plies

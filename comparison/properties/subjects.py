@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from comparison.reading.board_reader import BoardReader, DecodedBoards
-from comparison.scoring.bench import FORWARD_GAMES, Model
+from comparison.scoring.bench import FORWARD_GAMES, Model, board_of
 from comparison.scoring.measures import legal_tokens, strata
 from extracted_rules.othello.game import Replay, replay
-from extracted_rules.othello.notation import CONTEXT
+from extracted_rules.othello.geometry import Geometry
 
 #: What was found about this many batches is kept, as several properties ask about the same games.
 KEPT = 6
@@ -24,8 +24,8 @@ GROUPS = ("pass", "stage")
 class View:
     """A model's answers to some games. All but ``played`` are [B, T ...], by context position.
 
-    defined: bool, whether the logits give probabilities; log_p: float64 [B, T, 60] by token - 1,
-    from logits in which numbers that are none are replaced; legal and predicted: bool [B, T, 60];
+    defined: bool, whether the logits give probabilities; log_p: float64 [B, T, moves] by token - 1,
+    from logits in which numbers that are none are replaced; legal, predicted: bool [B, T, moves];
     asked: bool, there is a move to predict and an answer that is defined.
     """
 
@@ -42,9 +42,13 @@ class View:
         """int64 [B, T]: the likeliest move, token - 1."""
         return self.log_p.argmax(-1)
 
+    def square_of(self, move: Tensor) -> Tensor:
+        """int64 squares of moves that are counted as token - 1."""
+        return self.played.geometry.square_of_token.to(move.device)[move + 1]
+
     @property
     def wrong_set(self) -> Tensor:
-        """bool [B, T, 60]: moves that are legal or held for legal, and not both."""
+        """bool [B, T, moves]: moves that are legal or held for legal, and not both."""
         return self.predicted != self.legal
 
 
@@ -78,12 +82,13 @@ class Subject:
         reader: BoardReader | None = None,
     ) -> None:
         self.model, self.tau, self.device, self.reader = model, tau, device, reader
+        self.geometry = Geometry(board_of(model))
         self._views, self._boards = _Latest(self._view), _Latest(self._board)
 
     @torch.inference_mode()
     def logits(self, tokens: Tensor) -> Tensor:
-        """float32 [B, T, 61] of tokens of any integer type [B, T]; beyond the context nothing."""
-        moves = tokens[:, :CONTEXT].long().to(self.device)
+        """float32 [B, T, tokens] of tokens of any integer type [B, T], within the context."""
+        moves = tokens[:, : self.geometry.context].long().to(self.device)
         return torch.cat([self.model(part) for part in torch.split(moves, FORWARD_GAMES)])
 
     def log_odds(self, log_p: Tensor) -> Tensor:
@@ -108,7 +113,7 @@ class Subject:
     @torch.inference_mode()
     def _view(self, games: Tensor) -> View:
         log_p, defined = self.answers(self.logits(games))
-        played = replay(games.to(self.device))
+        played = replay(games.to(self.device), board=self.geometry.size)
         positions = log_p.shape[1]
         legal = legal_tokens(played, positions)
         return View(

@@ -9,7 +9,6 @@ from comparison.properties.subjects import Subject
 from comparison.reporting.report import markdown
 from comparison.scoring.intervals import Estimate
 from extracted_rules.files import whole_file
-from extracted_rules.othello.notation import LABELS
 
 HEADINGS = ("property", "smallest counterexample", "moves", "at", "cases", "broken %", "elsewhere")
 ALSO_HEADINGS = ("property", "beside it, on random games", "value")
@@ -36,10 +35,9 @@ def rows(report: Report, longest: int = LONGEST) -> list[list[str]]:
         if not ratio.y + cases:
             words = "no case"
         if finding.smallest is not None:
-            square = finding.smallest.square
-            at = LABELS[square] if square >= 0 else ""
+            at = finding.square or ""
             moves = str(finding.smallest.plies)
-            words = finding.prop.words(finding.smallest.case)
+            words = finding.prop.words(finding.smallest.case, finding.board)
             words = words if len(words) <= longest else words[: longest - 1] + "…"
         rate = _percent(finding.broken) if ratio.y else ""
         elsewhere = f"{broken:,} of {cases:,}"
@@ -104,7 +102,7 @@ def draw(finding: Finding, subject: Subject, model: str, path: Path) -> bool:
     case, square = finding.smallest.case, finding.smallest.square
     panels = finding.prop.answers(subject, case.to(subject.device), square)
     if panels:
-        where = f" (at {LABELS[square]})" if square >= 0 else ""
+        where = f" (at {finding.square})" if finding.square else ""
         caption = f"{model} breaks {finding.prop.name}{where} after {finding.smallest.plies} moves"
         figures.answers(panels, caption, path)
     return bool(panels)

@@ -1,6 +1,7 @@
 """Sections of what is measured: the comparison, the rules as properties, rules knocked out."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from comparison.properties import Report, check
@@ -137,10 +138,12 @@ def _checked(order: Order, exhibit: Exhibit, size: int) -> tuple[Report, Subject
 
     reader = exhibit.reader
     report = check(
-        exhibit.model, name=exhibit.name, examples=size, seed=order.seed, tau=exhibit.tau,
+        exhibit.model, examples=size, seed=order.seed, tau=exhibit.tau,
         reader=reader, progress=progress,
     )  # fmt: skip
-    return report, Subject(exhibit.model, exhibit.tau, exhibit.device, reader)
+    return replace(report, model=exhibit.name), Subject(
+        exhibit.model, exhibit.tau, exhibit.device, reader
+    )
 
 
 def _broken(reports: list[Report]) -> tuple[list[str], list[list[str]]]:
