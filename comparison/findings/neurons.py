@@ -34,8 +34,7 @@ from extracted_rules.discovery.neurons import FEWEST, Array, Levels, Search, mea
 from extracted_rules.discovery.neurons import Found as Rule
 from extracted_rules.discovery.patterns import flipped_patterns, legal_patterns
 from extracted_rules.discovery.trees import fit_trees
-from extracted_rules.othello.notation import CONTEXT
-from extracted_rules.othello.patterns import PATTERNS, Pattern
+from extracted_rules.othello.geometry import Geometry, Pattern
 
 #: A neuron follows a flip if its mean activation differs by more than this: GELU's minimum.
 DIFFERENCE = 0.17
@@ -49,7 +48,6 @@ GOOD, FAIR = 0.99, 0.9
 TREE_LAYER, TREE_R2, CONTROL_EVERY = 5, 0.7, 8
 SHUFFLED = "boards of other games"
 WHERE = (0.0, 1.0)
-_COLUMN = {pattern.name: column for column, pattern in enumerate(PATTERNS)}
 
 
 def _counts(values: list[Estimate], name: str, *, control: bool = False) -> Line:
@@ -137,10 +135,10 @@ class Agreeing:
 class Detector:
     """A neuron that is active above a threshold where any of some patterns makes a square legal.
 
-    family: of LEGALITY. columns: the patterns of PATTERNS that the rule names. off: mean activation
-    where the rule does not hold, on the games that it was found on. fit, seen: how well both agree
-    on those games and on the games seen; positions in which no square of a bracket is empty do not
-    count for "line-or-full": it may do there what it likes.
+    family: of LEGALITY. columns: the rows of the board's patterns that the rule names. off: mean
+    activation where the rule does not hold, on the games that it was found on. fit, seen: how well
+    both agree on those games and on the games seen; positions in which no square of a bracket is
+    empty do not count.
     """
 
     layer: int
@@ -200,7 +198,7 @@ def _search(
             layer,
             rule.neuron,
             rule.family,
-            tuple(_COLUMN[p.name] for p in patterns),
+            tuple(family.geometry.row_of_pattern[p.name] for p in patterns),
             off,
             _agreeing(rule, patterns, found, levels.activations[rule.neuron], fit.group),
             _agreeing(rule, patterns, other, checked[rule.neuron], seen.group),
@@ -212,7 +210,7 @@ def _agreeing(
 ) -> Agreeing:
     """activation: float32 [rows], of the rule's neuron."""
     single = candidates.families["pattern"]
-    columns = tuple(_COLUMN[p.name] for p in patterns)
+    columns = tuple(single.geometry.row_of_pattern[p.name] for p in patterns)
     assert all(single.parts[c] == p.name for c, p in zip(columns, patterns, strict=True))
     holds = rows_of(single, columns)
     active = activation > np.float32(rule.threshold)
@@ -234,7 +232,9 @@ def f1_of(hits: Tensor, active: Tensor, holds: Tensor) -> Tensor:
 class _Agreement:
     """Detectors of some families against one another."""
 
-    def __init__(self, found: list[Detector], families: tuple[str, ...]) -> None:
+    def __init__(
+        self, found: list[Detector], families: tuple[str, ...], geometry: Geometry
+    ) -> None:
         self.found = [d for d in found if d.family in families]
         self.sums = [
             torch.stack([getattr(d.seen, name) for d in self.found], 1)
@@ -244,7 +244,7 @@ class _Agreement:
         ]
         places = [(d.layer, d.neuron) for d in self.found]
         self.names = torch.tensor([list(dict.fromkeys(places)).index(p) for p in places]).long()
-        self.covers = torch.zeros(len(self.found), len(PATTERNS), dtype=torch.bool)
+        self.covers = torch.zeros(len(self.found), len(geometry.patterns), dtype=torch.bool)
         for row, detector in enumerate(self.found):
             self.covers[row, list(detector.columns)] = True
 
@@ -257,7 +257,7 @@ class _Agreement:
         )
 
     def patterns(self, mark: float) -> Estimate:
-        """The share of the 960 patterns that such neurons name."""
+        """The share of all patterns that such neurons name."""
         return jackknife(
             lambda *sums: float(self.covers[f1_of(*sums) > mark].any(0).double().mean()),
             *self.sums,
@@ -274,7 +274,7 @@ class _Agreement:
 
 def pattern_neurons(studied: Studied) -> Found:
     """How many neurons of layers 4 to 6 of 8 tell that a single move is legal, and by how many of
-    the 960 patterns.
+    the patterns.
 
     A neuron's rule is a pattern, or several patterns of one start, that it is active for, found as
     `extract` finds them, on some games; F1 of "active above a threshold" is counted on others. A
@@ -289,10 +289,11 @@ def pattern_neurons(studied: Studied) -> Found:
         [d for d in detectors(studied, shuffled=shuffled) if d.layer in layers]
         for shuffled in (False, True)
     )
+    geometry = studied.seen.boards.geometry
     values: dict[str, Value] = {}
     lines = []
     for name, families in (("", LEGALITY[:1]), ("either sense: ", LEGALITY)):
-        true, null = _Agreement(found, families), _Agreement(control, families)
+        true, null = (_Agreement(some, families, geometry) for some in (found, control))
         measured: dict[str, Callable[[_Agreement], Estimate]] = {
             f"neurons with F1 > {GOOD}": lambda a: a.neurons(GOOD),
             f"patterns at F1 > {GOOD}": lambda a: a.patterns(GOOD),
@@ -302,7 +303,8 @@ def pattern_neurons(studied: Studied) -> Found:
         lines.append(true.above(f"{name}single move" if not name else "either sense"))
         lines.append(null.above(f"{SHUFFLED}, {'either' if name else 'single'}", control=True))
     often = int((legal_patterns(studied.seen.boards).sum(0) >= FEWEST).sum())
-    note = f"layers {layers[0]}-{layers[-1]}; {often} of 960 patterns hold in {FEWEST} positions"
+    known = f"{often} of {len(geometry.patterns)} patterns hold in {FEWEST} positions"
+    note = f"layers {layers[0]}-{layers[-1]}; {known}"
     if studied.layout:
         note += "; its lines are brackets in either sense, in the last two layers"
     return Found(values, note, Lines("F1 on other games", "neurons above", tuple(lines)))
@@ -319,8 +321,9 @@ def _by_ply(fit: Sample, seen: Sample, layer: int, ply: Tensor) -> list[Tensor]:
     # In units of each neuron's own deviation, so that large numbers do not drown small ones.
     centre, scale = before.mean(0), before.std(0).clamp(min=1e-12)
     before, after = (before - centre) / scale, (after - centre) / scale
-    count = torch.bincount(ply, minlength=CONTEXT).clamp(min=1)[:, None]
-    mean = torch.zeros(CONTEXT, before.shape[1]).index_add_(0, ply, before) / count
+    context = seen.boards.geometry.context
+    count = torch.bincount(ply, minlength=context).clamp(min=1)[:, None]
+    mean = torch.zeros(context, before.shape[1]).index_add_(0, ply, before) / count
     error = (after - mean[seen.boards.ply]).square()
     sums = [by_group(x, seen.group) for x in (error, after, after.square())]
     return [*sums, by_group(torch.ones(len(after), 1), seen.group)]

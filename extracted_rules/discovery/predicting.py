@@ -8,7 +8,6 @@ by lag kernels. Everything is worked out on games of its own, as sums.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import torch
 from torch import Tensor
@@ -58,16 +57,11 @@ def conditions(boards: Boards) -> Tensor:
     )
 
 
-@cache
-def _row_of(geometry: Geometry) -> dict[str, int]:
-    return {pattern.name: row for row, pattern in enumerate(geometry.patterns)}
-
-
 def _columns_of(rule: str, part: str, geometry: Geometry) -> list[int]:
     parsed, patterns = parse_part(rule, part, geometry), len(geometry.patterns)
     if parsed.patterns:
         first = patterns * {"flip": 1, "closed": 2}.get(rule, 0)
-        return [first + _row_of(geometry)[pattern.name] for pattern in parsed.patterns]
+        return [first + geometry.row_of_pattern[pattern.name] for pattern in parsed.patterns]
     state = _SQUARE_STATES.index(parsed.state)
     return [3 * patterns + geometry.n_squares * state + parsed.square]
 

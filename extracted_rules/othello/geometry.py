@@ -261,6 +261,11 @@ class Geometry:
         return {pattern.name: pattern for pattern in self.patterns}
 
     @cached_property
+    def row_of_pattern(self) -> dict[str, int]:
+        """The place among ``patterns`` of each, by its name."""
+        return {pattern.name: row for row, pattern in enumerate(self.patterns)}
+
+    @cached_property
     def bracket_by_name(self) -> dict[str, Bracket]:
         return {bracket.name: bracket for bracket in self.brackets}
 

@@ -9,7 +9,7 @@ from extracted_rules.othello.geometry import NO_MOVE, STANDARD, Geometry, Notati
 _USUAL = Geometry()
 N_SQUARES, N_TOKENS, MAX_PLIES = _USUAL.n_squares, _USUAL.n_tokens, _USUAL.max_plies
 CONTEXT, COLUMNS, LABELS = _USUAL.context, "ABCDEFGH", _USUAL.labels
-CENTRE, PLAYABLE = _USUAL.centre, _USUAL.playable
+PLAYABLE = _USUAL.playable
 SQUARE_OF_TOKEN, TOKEN_OF_SQUARE = _USUAL.square_of_token, _USUAL.token_of_square
 square_of, token_of = _USUAL.square_of, _USUAL.token_of
 

@@ -1,9 +1,7 @@
 """The lines of the usual board, for what has not yet learnt to ask a geometry for them."""
 
-from extracted_rules.othello.geometry import Geometry, Pattern
-
-__all__ = ["Pattern"]
+from extracted_rules.othello.geometry import Geometry
 
 _USUAL = Geometry()
 PATTERNS, RAYS, transform_tokens = _USUAL.patterns, _USUAL.rays, _USUAL.transform_tokens
-SYMMETRIES, START_SYMMETRIES = _USUAL.symmetries, _USUAL.start_symmetries
+START_SYMMETRIES = _USUAL.start_symmetries
