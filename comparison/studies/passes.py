@@ -5,7 +5,7 @@ Two questions to the rules of `calibrated`, through their interpreter in float32
 game's first pass noticed? And how many choices would be illegal if every position were *told* its
 true side, from some layer's reading on, all else as fitted? That says what better judges of passes
 alone would gain. A report on bench games, of some ten minutes; killed, it goes on. Other rules
-or games need another folder.
+need another folder.
 """
 
 from collections.abc import Iterable
@@ -149,8 +149,9 @@ def study(games: Tensor, out: Path) -> str:
         "games": sha256(games.numpy().tobytes()).hexdigest(),
         "columns": repr((COLUMNS, SPANS)),
     }
+    key = about["games"][:12]
     rates = [
-        KeptData(out / f"{told_from or 'found'}.msgpack", about, list[tuple[str, str]]).once(
+        KeptData(out / f"{key}-{told_from or 'found'}.msgpack", about, list[tuple[str, str]]).once(
             partial(illegal_rates, strengths, told_from, games)
         )
         for told_from in TOLD_FROM
@@ -161,7 +162,7 @@ def study(games: Tensor, out: Path) -> str:
     ]
     rows = [["positions", *(positions for positions, _ in rates[0])]]
     rows += [[name, *(rate for _, rate in row)] for name, row in zip(names, rates, strict=True)]
-    noticed = KeptData(out / "noticed.msgpack", about, list[Noticed]).once(
+    noticed = KeptData(out / f"{key}-noticed.msgpack", about, list[Noticed]).once(
         lambda: notice(Interpreter(strengths), games)
     )
     spans = [
@@ -174,7 +175,7 @@ def study(games: Tensor, out: Path) -> str:
 
 def report(played: Tensor, source: str, out: Path) -> str:
     """Measure both tables on games, write them to the folder and give them back. Raises OSError,
-    and KeptError for a folder of other games or rules."""
+    and KeptError for a folder of other rules."""
     out.mkdir(parents=True, exist_ok=True)
     title = f"`{RECIPE}` on {len(played):,} games ({source}): top-1 illegal %; first passes"
     text = f"{title}\n\n{study(played, out)}"
