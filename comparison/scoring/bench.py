@@ -93,7 +93,8 @@ def board_of(model: Model) -> int:
     return geometry.size if geometry else STANDARD
 
 
-def _predict(model: Model, tokens: Tensor) -> Tensor:
+def predict(model: Model, tokens: Tensor) -> Tensor:
+    """Logits [B, context, tokens] of games [B, plies], a few at a time."""
     moves = tokens[:, : Geometry(board_of(model)).context].long()
     parts = [
         model(moves[start : start + FORWARD_GAMES]) for start in range(0, len(moves), FORWARD_GAMES)
@@ -113,7 +114,7 @@ def choose_threshold(
     chooser, board = ThresholdChooser(), board_of(model)
     drawn = random_games(games, seed, board=board, purpose="threshold", device=device)
     for tokens in batches(drawn):
-        chooser.add(_predict(model, tokens), replay(tokens, board=board))
+        chooser.add(predict(model, tokens), replay(tokens, board=board))
         progress(len(tokens))
     return chooser.best()
 
@@ -138,7 +139,7 @@ def evaluate(
     kept: list[tuple[Positions, Choices]] = []
     for tokens in batches(games):
         played = replay(tokens, board=board)
-        scores = score(_predict(model, tokens), played, tau)
+        scores = score(predict(model, tokens), played, tau)
         for group, stratum, mask in strata(played, scores.valid.shape[1]):
             measures = result.strata.setdefault(group, {}).setdefault(stratum, Measures())
             add_scores(measures, scores, mask)

@@ -13,11 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from comparison.reading.probes import fingerprint
-from comparison.scoring.bench import FORWARD_GAMES, Progress, board_of
+from comparison.scoring.bench import Progress, board_of, predict
 from comparison.scoring.records import Answers, Bench, Columns, ErrorsError, batches, digest
 from extracted_rules.files import KeptTensors
 from extracted_rules.othello.game import replay
-from extracted_rules.othello.geometry import Geometry
 from handbuilt.network.transformer import OthelloGPT
 
 FORMAT, VERSION = "othello errors", "1"
@@ -115,13 +114,10 @@ def record(
 def _answer(model: nn.Module, tokens: Tensor, tau: float, progress: Progress) -> Columns:
     tensor = next(iter([*model.parameters(), *model.buffers()]), None)
     device = tensor.device if tensor is not None else torch.device("cpu")
-    board = board_of(model)
-    context = Geometry(board).context
     found = []
     for batch in batches([tokens.to(device)]):
-        moves = batch[:, :context].long()
-        logits = torch.cat([model(some) for some in torch.split(moves, FORWARD_GAMES)])
-        found.append(Columns.of(logits, replay(batch, board=board), tau))
+        played = replay(batch, board=board_of(model))
+        found.append(Columns.of(predict(model, batch), played, tau))
         progress(len(batch))
     return Columns.join(found)
 
