@@ -138,7 +138,7 @@ class Detector:
     family: of LEGALITY. columns: the rows of the board's patterns that the rule names. off: mean
     activation where the rule does not hold, on the games that it was found on. fit, seen: how well
     both agree on those games and on the games seen; positions in which no square of a bracket is
-    empty do not count.
+    empty do not count for "line-or-full": it may do there what it likes.
     """
 
     layer: int

@@ -19,7 +19,6 @@ from comparison.reporting.error_report import BOARDS, MARGINS, RULES, TOGETHER
 from comparison.reporting.figures import MODEL_COLOURS, plain, save_figure
 from comparison.scoring.matched import Pair
 from comparison.scoring.records import ALL_KINDS, Records
-from extracted_rules.othello.patterns import PATTERNS
 
 KIND_WORDS = {
     "top-1": "illegal move on top",
@@ -124,7 +123,8 @@ def weak_rules(rules: RuleErrors, path: Path) -> None:
     """Each pattern's best F1 against how often squares that need it are left out, and squares that
     it nearly makes legal are taken; colours are lengths."""
     figure, panels = plt.subplots(1, 2, figsize=(10.5, 4.4), layout="constrained")
-    length, best = np.array([p.length for p in PATTERNS]), rules.by_pattern["best F1"]
+    # A pattern is named by its start, direction and length.
+    length, best = np.array([int(n[-1]) for n in rules.patterns]), rules.by_pattern["best F1"]
     drawn = (
         (panels[0], "needed", "left_out", "legal squares that need it, left out %"),
         (panels[1], "tempting", "taken", "illegal squares it nearly makes legal, taken %"),
