@@ -11,7 +11,9 @@ import pytest
 from comparison.commands import measuring
 from comparison.reading.probes import Probes
 from comparison.reporting import examples
+from comparison.scoring.bench import board_of
 from comparison.training import companions, reference
+from comparison.training.models import load_models
 from handbuilt import OthelloGPT, Shape, build
 from handbuilt.network.checkpoints import FORMATS
 from tests.command_line import run
@@ -190,6 +192,12 @@ def test_recorded_games_can_be_measured(
         (["evaluate", "bigram", "--file", "missing.txt"], "missing.txt: No such file"),
         (["evaluate", "bigram", "--json", "/nowhere/x.json"], "/nowhere is no folder"),
         (["evaluate", "bigram", "--device", "abacus"], "'abacus' is no device"),
+        (["evaluate", "logic", "--board", "5"], "has 4, 6 or 8 squares a side, not 5"),
+        (["evaluate", "bigram", "--board", "0"], "has 4, 6 or 8 squares a side, not 0"),
+        (["ablate", "--board", "10"], "has 4, 6 or 8 squares a side, not 10"),
+        (["train", "--out", "x", "--board", "7"], "has 4, 6 or 8 squares a side, not 7"),
+        (["build", "--recipe", "logic", "--layers", "2", "--out", "x"], "need 4 layers at least"),
+        (["build", "--recipe", "logic", "--board", "3", "--out", "x"], "squares a side, not 3"),
         (["evaluate", "pyproject.toml"], "not a readable safetensors file"),
         (["compare", "bigram", "--out", "pyproject.toml"], "cannot write pyproject.toml: File"),
         (["check", "bigram", "--out", "pyproject.toml"], "cannot write pyproject.toml: File"),
@@ -242,6 +250,27 @@ def test_mistakes_are_one_sentence_and_exit_code_2(
     assert captured.count("\n") == 1
     assert "Traceback" not in captured
     assert sorted(p.name for p in tmp_path.iterdir()) == ["pyproject.toml"]
+
+
+def test_models_play_on_one_board(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """That of the files among them; what is made by its name is made for it."""
+    monkeypatch.chdir(tmp_path)
+    for board in (4, 8):
+        OthelloGPT(TINY.on(board)).save(f"{board}.safetensors")
+    loaded = load_models(["bigram", "4.safetensors"])
+    assert [(name, board_of(model)) for name, model in loaded.items()] == [
+        ("bigram", 4),
+        ("4.safetensors", 4),
+    ]
+    for arguments in (
+        ("compare", "8.safetensors", "4.safetensors"),
+        ("evaluate", "4.safetensors", "--board", "8"),
+    ):
+        assert run(*arguments, monkeypatch=monkeypatch) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.endswith("4.safetensors plays on a board of 4 x 4, not of 8 x 8")
 
 
 def test_the_module_is_the_script() -> None:
