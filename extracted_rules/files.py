@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 from safetensors import SafetensorError, safe_open
@@ -96,6 +96,14 @@ def whole_folder(path: Path) -> Iterator[Path]:
     finally:
         for folder in (partial, old):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_json(data: Any, path: Path) -> None:
+    """Records, tensors and plain values as JSON, which knows no NaN: what has no value (an interval
+    of one game, say) is null. Raises OSError."""
+    text = msgspec.json.encode(data, enc_hook=lambda value: value.tolist())
+    with whole_file(path) as partial:
+        partial.write_bytes(msgspec.json.format(text) + b"\n")
 
 
 # --------------------------------------------------------------------------- made once

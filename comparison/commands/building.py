@@ -69,7 +69,11 @@ def describe_command(
     parts = anatomy.layer_anatomy(described, layer)
     say(*parts.lines())
     if out is not None:
-        anatomy.draw_layer(parts, out, anatomy.held(described, layer, anatomy.worked_moves()))
+        anatomy.draw_layer(
+            parts,
+            out,
+            anatomy.values_of(described, layer, anatomy.worked_moves(described.geometry)),
+        )
         wrote(out)
 
 

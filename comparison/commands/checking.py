@@ -82,8 +82,8 @@ def check_command(
     all of them edited. With --file as many of its games are asked about, too, and all its pairs of
     positions with the same board.
     """
-    from comparison.reporting.properties_report import ALSO_HEADINGS, HEADINGS, also_rows, rows
-    from comparison.reporting.report import as_table, write_json
+    from comparison.reporting.properties_report import LONGEST, beside_table, property_table
+    from extracted_rules.files import write_json
 
     asked = [prop.name for prop in named(properties or PROPERTIES)]
     if examples < 1:
@@ -105,9 +105,9 @@ def check_command(
     reports = [report for report, _ in checked]
     for report in reports:
         title = f"{report.model}: {examples:,} random games (seed {setup.seed}) and hunted ones"
-        console.print(as_table(title, HEADINGS[:2], rows(report), HEADINGS[2:]))
-        if also := also_rows(report):
-            console.print(as_table("", ALSO_HEADINGS[:2], also, ALSO_HEADINGS[2:]))
+        console.print(property_table(title, report, LONGEST))
+        if (beside := beside_table(report)).rows:
+            console.print(beside)
     if json:
         write_json([report.as_dict() for report in reports], json)
     if out:
@@ -150,7 +150,8 @@ def _checked(
 
 def _write(checked: Sequence[tuple[Report, Subject]], out: Path) -> None:
     """The report and its pictures."""
-    from comparison.reporting.properties_report import draw, write_report
+    from comparison.reporting.properties_report import draw, sections
+    from comparison.reporting.sections import write_report
 
     pictures = {}
     for number, (report, subject) in enumerate(checked, start=1):
@@ -158,7 +159,9 @@ def _write(checked: Sequence[tuple[Report, Subject]], out: Path) -> None:
             picture = f"{number}-{name}.png"
             if draw(finding, subject, report.model, out / picture):
                 pictures[report.model, name] = picture
-    write_report([report for report, _ in checked], pictures, typed(), out / "report.md")
+    parts = sections([report for report, _ in checked], pictures)
+    title = "The rules of the game as properties"
+    write_report(title, [f"`{typed()}`"], parts, out / "report.md")
     wrote(out / "report.md")
 
 

@@ -18,16 +18,11 @@ def circuits_command(
 ) -> None:
     """Roles of heads, and what rules explain of layers; lag kernels of several models at once."""
     from comparison.reporting import circuits
-    from comparison.reporting.report import as_table
 
     known = [catalogue.read(path) for path in paths]
     for one in known:
-        title = f"{one.header.model}: heads by what they look at"
-        rows = circuits.head_rows(one)
-        console.print(as_table(title, ("layer",), rows, circuits.HEAD_HEADINGS))
-        title = f"{one.header.model}: what brackets and patterns explain of layers' writes"
-        rows = circuits.layer_rows(one)
-        console.print(as_table(title, ("layer",), rows, circuits.LAYER_HEADINGS))
+        console.print(circuits.head_table(one))
+        console.print(circuits.layer_table(one))
     if out is not None:
         circuits.draw_kernels(known, out)
         wrote(out)

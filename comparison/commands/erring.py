@@ -57,8 +57,9 @@ def errors_command(
     games are added to what is there. Nothing else uses its random games.
     """
     from comparison.reporting import error_figures as figures
-    from comparison.reporting.error_report import answers_in_words, sections, write_report
-    from comparison.reporting.report import as_table, write_json
+    from comparison.reporting.error_report import answers_in_words, sections
+    from comparison.reporting.sections import write_report
+    from extracted_rules.files import write_json
 
     loaded = asked.load(*models)
     subjects = [
@@ -80,11 +81,16 @@ def errors_command(
             answers.append(record(s, bench, work, asked.seed, tau, step))
         readers = _readers(subjects, work, bar)
         found = analyse(Records(bench, tuple(answers)), readers, catalogues, asked.seed, bar)
-    for section in sections(found):
-        console.print(as_table(section.title, section.first, section.rows, section.headings))
-    say(*answers_in_words(found.pairs))
-    captions = figures.draw(found, out)
-    write_report(found, captions, typed(), out / "report.md")
+    for table in (table for section in sections(found) for table in section.tables):
+        console.print(table)
+    said = answers_in_words(found.pairs)
+    say(*said)
+    figures.draw(found, out)
+    about = (
+        f"`{typed()}`: {len(found.records.positions):,} positions of {len(bench.tokens):,} games "
+        f"({bench.source}). Thresholds tau: {', '.join(f'{a.model} {a.tau:.2g}' for a in answers)}."
+    )
+    write_report("Error sets", [about, *said], sections(found), out / "report.md")
     write_who_errs(error_sets(found.records), out / "who_errs.csv")
     for path in (out / "errors.json", *([json] if json else [])):
         write_json({"command": typed(), **found.as_dict()}, path)

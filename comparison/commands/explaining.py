@@ -78,7 +78,7 @@ def explain_command(
 ) -> None:
     """The board that a model holds, its logits, the rules behind them, and why it is wrong."""
     from comparison.reporting.explanations import draw_explanation, draw_patched
-    from comparison.reporting.report import write_json
+    from extracted_rules.files import write_json
 
     loaded, where = setup.gpt(model, "it has no parts to explain it by"), setup.where
     board = loaded.geometry.size

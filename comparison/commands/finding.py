@@ -2,7 +2,7 @@
 
 import json as json_module
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -27,6 +27,7 @@ from comparison.findings.studied import GAMES, check_games
 from comparison.reading.probes import fingerprint
 from comparison.scoring.bench import Bars
 from comparison.training.companions import probes, threshold
+from extracted_rules.files import KeptData, write_json
 from handbuilt.network.transformer import OthelloGPT
 
 #: What is kept of a killed run is used again by the same version alone. Raised where a finding is
@@ -95,9 +96,7 @@ def _found(
     step: Callable[[int], None],
 ) -> dict[str, Found]:
     """What findings came to in a model, by name; those that ``work`` holds were asked before."""
-    from comparison.reporting.report import measured_once
-
-    paths = {finding.name: work / f"{finding.name}.json" for finding in asked}
+    paths = {finding.name: work / f"{finding.name}.msgpack" for finding in asked}
     studied = prepare() if not all(path.exists() for path in paths.values()) else None
     found = {}
     for finding in asked:
@@ -106,37 +105,28 @@ def _found(
             assert studied is not None
             return ask(finding, studied).as_dict()
 
-        found[finding.name] = Found.of_dict(measured_once(paths[finding.name], measure))
+        found[finding.name] = Found.of_dict(KeptData(paths[finding.name], {}, dict).once(measure))
         step(1)
     return found
 
 
-def _of(finding: Finding, found: Mapping[str, Mapping[str, Found]]) -> dict[str, Found]:
-    """What a finding came to, by model."""
-    return {model: of[finding.name] for model, of in found.items()}
-
-
 def _write(title: str, asked: list[Finding], found: dict[str, dict[str, Found]], out: Path) -> None:
     """The table, shown and in ``findings.md``, with its notes, sources and pictures."""
-    from comparison.reporting import findings_pictures as pictures
-    from comparison.reporting import findings_table as table
-    from comparison.reporting.report import as_table, markdown
-    from extracted_rules.files import whole_file
+    from comparison.reporting import findings as shown
+    from comparison.reporting.sections import Figure, Section, write_report
 
-    words, figures = table.headings(list(found))
-    rows, notes = table.rows(asked, found), table.notes(asked, found)
-    console.print(as_table(title, words, rows, figures))
+    table, notes = shown.table(title, asked, found), shown.notes(asked, found)
+    console.print(table)
     say(*notes)
-    drawn = [f for f in asked if pictures.draw(f, _of(f, found), out / f"{f.name}.png")]
-    parts = [
-        f"# {title}",
-        markdown([*words, *figures], rows),
-        "\n".join(f"- `{f.name}`: {f.sentence} ({f.source})" for f in asked),
-        "\n".join(f"- {note}" for note in notes),
-        *(f"![{f.sentence}]({f.name}.png)" for f in drawn),
+    drawn = [
+        Figure(f"{f.name}.png", f.sentence)
+        for f in asked
+        if shown.draw(f, found, out / f"{f.name}.png")
     ]
-    with whole_file(out / "findings.md") as file:
-        file.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    sources = "\n".join(f"- `{f.name}`: {f.sentence} ({f.source})" for f in asked)
+    said = "\n".join(f"- {note}" for note in notes)
+    section = Section("findings", title, [sources, said], [table], drawn)
+    write_report("Findings", [], [section], out / "findings.md")
 
 
 def _write_json(
@@ -145,8 +135,6 @@ def _write_json(
     found: dict[str, dict[str, Found]],
     path: Path,
 ) -> None:
-    from comparison.reporting.report import write_json
-
     findings = [
         {
             "name": f.name,
@@ -154,7 +142,7 @@ def _write_json(
             "source": f.source,
             "published": {m.name: m.published for m in f.measures if m.published},
             "controls": {m.name: m.control for m in f.measures if m.control},
-            "models": {name: of.as_dict() for name, of in _of(f, found).items()},
+            "models": {name: of[f.name].as_dict() for name, of in found.items()},
         }
         for f in asked
     ]

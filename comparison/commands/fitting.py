@@ -86,20 +86,16 @@ def ablate_command(
     json: Json = None,
 ) -> None:
     """Drop rules one at a time, recompile, measure: what is each worth?"""
-    from comparison.reporting.report import HEADINGS, as_table, cells, write_json
+    from comparison.reporting.report import ablations_table
+    from extracted_rules.files import write_json
 
     programs = cases(recipe, rules or ())
     games, source = bench.played(bench.side)
     with bars() as bar:
         found = ablate(programs, games, source, bench.seed, bar, bench.where)
-    rows = []
-    for one in found:
-        _, illegal, f1, _, excess = cells(one.result.overall)
-        rows.append([one.rule, one.says, illegal, f1, excess])
     result = found[0].result
     title = f"{recipe} without a rule: {result.games:,} games ({source}), tau {result.tau:.2g}"
-    _, illegal, f1, _, excess = HEADINGS
-    console.print(as_table(title, ("dropped", "that is"), rows, (illegal, f1, excess)))
+    console.print(ablations_table(title, found))
     if json:
         figures = [{"rule": a.rule, "says": a.says, **a.result.overall.as_dict()} for a in found]
         write_json(figures, json)

@@ -30,6 +30,7 @@ from comparison.scoring.error_sets import write_who_errs
 from comparison.scoring.precision import Operands, products_of
 from comparison.training.companions import probes, threshold
 from comparison.training.models import REFERENCE
+from extracted_rules.files import write_json
 from extracted_rules.othello.game import random_games
 from handbuilt.network.transformer import OthelloGPT
 
@@ -69,18 +70,16 @@ def evaluate_command(
     json: Json = None,
 ) -> None:
     """Measure one model, with 95 % intervals and by stratum."""
-    from comparison.reporting.report import as_table, group_rows, model_rows, write_json
+    from comparison.reporting.report import group_table, models_table
 
     loaded = bench.load(model)[model]
     games, source = bench.played(board_of(loaded))
     with bars() as bar, products_of(operands):
         result = measure(model, loaded, games, source, bench.seed, bar, keep_errors=False)
     title = f"{model} on {result.games:,} games ({source}), {operands}, tau {result.tau:.2g}"
-    console.print(as_table(title, ("model", "positions"), model_rows([result])))
-    console.print(as_table("By the ply to predict", ("positions",), group_rows(result, "stage")))
-    console.print(
-        as_table("By number of legal moves", ("legal",), group_rows(result, "legal moves"))
-    )
+    console.print(models_table(title, [result]))
+    console.print(group_table(result, "stage", "By the ply to predict"))
+    console.print(group_table(result, "legal moves", "By number of legal moves"))
     if json:
         write_json({**result.as_dict(), "operands": operands}, json)
 
@@ -94,7 +93,8 @@ def compare_command(
     ),
 ) -> None:
     """Measure several models on the same games; write a table, a report, figures and error sets."""
-    from comparison.reporting.report import all_overlaps, write_json, write_markdown
+    from comparison.reporting.report import all_overlaps, sections
+    from comparison.reporting.sections import write_report
 
     loaded = bench.load(*models)
     games, source = bench.played(board_of(loaded[models[0]]))
@@ -114,30 +114,20 @@ def compare_command(
         result.errors.write(out / f"errors-{stem}.csv")
     write_who_errs({r.model: r.errors for r in results}, out / "who_errs.csv")
     write_json([result.as_dict() for result in results], out / "results.json")
-    write_markdown(results, overlaps, drawn, typed(), out / "report.md")
+    parts = sections(results, overlaps, drawn)
+    write_report("Comparison", [f"`{typed()}`"], parts, out / "report.md")
     wrote(f"{out}/: report.md, results.json, figures and error sets")
 
 
 def _show(results: Sequence[Result]) -> None:
     """The tables of a comparison."""
-    from comparison.reporting.report import (
-        as_table,
-        factor_headings,
-        factor_rows,
-        model_rows,
-        stage_rows,
-    )
+    from comparison.reporting.report import factors_table, models_table, stages_table
 
     title = f"{results[0].games:,} games ({results[0].source})"
-    console.print(as_table(title, ("model", "positions"), model_rows(results)))
-    title = "By the ply to predict"
-    console.print(as_table(title, ("model", "positions"), stage_rows(results)))
+    console.print(models_table(title, results))
+    console.print(stages_table(results))
     if len(results) > 1:
-        title = (
-            f"Who errs less? How often the likeliest move is illegal, against {results[0].model}"
-        )
-        headings = factor_headings(results)
-        console.print(as_table(title, headings[:1], factor_rows(results), headings[1:]))
+        console.print(factors_table(results))
 
 
 def _drawn_together(
@@ -169,14 +159,14 @@ def _drawn_alone(
     """Figures of one model: the boards it holds, which are shown as a table, too, and, of a
     hand-built one, a worked example."""
     from comparison.reporting import examples, figures
-    from comparison.reporting.report import as_table, board_headings, board_rows
+    from comparison.reporting.report import boards_table
 
     drawn = []
     if boards := result.boards:
         title = (
             f"{result.model}: whole boards right, read from {boards.source} ({boards.games} games)"
         )
-        console.print(as_table(title, (), board_rows(boards), board_headings(boards)))
+        console.print(boards_table(title, boards))
         drawn.append((f"boards-{stem}.png", f"{title}, by layer and moves seen"))
         figures.layer_by_ply(
             boards.whole_boards(), drawn[-1][1], "share of boards", out / drawn[-1][0]
@@ -212,7 +202,7 @@ def probe_command(
 ) -> None:
     """Fit linear probes for the board on every layer; say how much of it they find."""
     from comparison.reporting.figures import layer_by_ply
-    from comparison.reporting.report import as_table, board_headings, board_rows
+    from comparison.reporting.report import boards_table
 
     picture = out.with_suffix(".png")
     if picture == out:
@@ -226,7 +216,7 @@ def probe_command(
     bench = next(random_games(BOARD_GAMES, setup.seed, board=board, device=setup.where))
     accuracy = board_accuracy(ProbedReader(loaded, fitted), bench)
     title = f"{model}: probes fitted on {games:,} games, measured on {BOARD_GAMES} others"
-    console.print(as_table(title, (), board_rows(accuracy), board_headings(accuracy)))
+    console.print(boards_table(title, accuracy))
     title = f"{model}: whole boards right, read from linear probes ({BOARD_GAMES} games)"
     layer_by_ply(accuracy.whole_boards(), title, "share of boards", picture)
     wrote(f"{out} and {picture}")

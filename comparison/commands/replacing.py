@@ -18,7 +18,7 @@ from comparison.commands.shared import (
 from comparison.reading.probes import fingerprint
 from comparison.replacing import fitted, necessity, replacement
 from extracted_rules import catalogue
-from extracted_rules.files import whole_file
+from extracted_rules.files import write_json
 
 #: Games on which replaced models are measured.
 GAMES = 96
@@ -41,7 +41,7 @@ def replace_command(
 ) -> None:
     """What share of each part of a model do its rules account for? Killed, it goes on."""
     from comparison.reporting import replacing
-    from comparison.reporting.report import as_table, markdown, write_json
+    from comparison.reporting.sections import Section, write_report
 
     seed, known = setup.seed, catalogue.read(path)
     loaded = setup.gpt(model, "it has no parts to replace")
@@ -59,21 +59,15 @@ def replace_command(
         about = loaded, fit.activations, known
         lost = necessity.necessity_test(*about, NECESSITY_GAMES, seed, NECESSITY_PATTERNS, step)
     title = f"{model}: parts replaced by rules ({games} random games, seed {seed})"
-    text = [title]
-    for measure in replacing.MEASURES:
-        rows, headings = (
-            replacing.replacement_rows(found, measure),
-            replacing.replacement_headings(measure),
-        )
-        console.print(as_table(title, ("replaced",), rows, headings))
-        text.append(markdown(("replaced", *headings), rows))
-    if lost:
-        title = "A pattern's neurons taken out, one pattern at a time"
-        rows = replacing.necessity_rows(lost)
-        console.print(as_table(title, ("layers",), rows, replacing.NECESSITY_HEADINGS))
-        text += [title, markdown(("layers", *replacing.NECESSITY_HEADINGS), rows)]
-    with whole_file(out / "replacement.md") as partial:
-        partial.write_text("\n\n".join(text) + "\n", encoding="utf-8")
+    tables = [
+        replacing.replacement_table(name, found, measure)
+        for measure, name in replacing.MEASURES.items()
+    ]
+    tables += [replacing.necessity_table(lost)] if lost else []
+    for table in tables:
+        console.print(table)
+    section = Section("replacement", "What comes back", tables=tables)
+    write_report(title, [], [section], out / "replacement.md")
     figures = {
         "model": model,
         "games": games,

@@ -20,10 +20,11 @@ from comparison.commands.shared import (
 from comparison.reading.probes import fingerprint
 from comparison.reporting.page.exhibits import Exhibit, Order
 from comparison.reporting.page.explorer import Shown, explore, given, openings, telling_errors
-from comparison.reporting.page.section import PageError, kept
 from comparison.scoring.bench import Bars
 from comparison.training import companions, reference
 from comparison.training.models import REFERENCE
+from extracted_rules.errors import UserError
+from extracted_rules.files import KeptData
 from handbuilt.network.transformer import OthelloGPT
 
 #: Games of the comparison; the other sections' are shares of them.
@@ -67,7 +68,7 @@ def report_command(
         made = {name: section(order, name) for name in SECTIONS if name in asked}
         explored = None
         if EXPLORER in asked:
-            explored = explore(order, [*telling_errors(order), *openings(), *shown])
+            explored = explore(order, [*telling_errors(order), *openings(order.geometry), *shown])
     for name in (name for name, found in made.items() if found is None):
         notes.print(f"left out {name}: none of these models has anything of the kind")
     sections = [found for found in made.values() if found is not None]
@@ -108,14 +109,14 @@ def _given(bench: Bench, board: int) -> list[Shown]:
 def _exhibit(name: str, model: OthelloGPT, seed: int, work: Path, bar: Bars) -> Exhibit:
     """A model with all that is needed to show it; what takes time is kept in ``work``."""
     model.requires_grad_(False)
-    file = work / f"tau-{fingerprint(model)[:16]}-{seed}.json"
-    tau = kept(file, lambda: companions.threshold(name, model, seed, model.device, bar), float)
+    kept = KeptData(work / f"tau-{fingerprint(model)[:16]}-{seed}.msgpack", {}, float)
+    tau = kept.once(lambda: companions.threshold(name, model, seed, model.device, bar))
     return Exhibit(name, model, tau, companions.probes(name, model, bar), companions.rules(model))
 
 
 def _asked(only: list[str] | None, there: list[str]) -> list[str]:
-    """The sections that are asked for. Raises PageError for one that is not there."""
+    """The sections that are asked for. Raises UserError for one that is not there."""
     for name in only or []:
         if name not in there:
-            raise PageError(f"no section is called {name!r}; there is {', '.join(there)}")
+            raise UserError(f"no section is called {name!r}; there is {', '.join(there)}")
     return list(only or there)

@@ -1,1 +1,1 @@
-"""Boards and curves as pictures."""
+"""Boards, curves and tables, as people see them."""

@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from comparison.drawing.answers import Answer
+from comparison.drawing.answers import answer
 from comparison.properties.definition import Property, PropertyError, Verdicts, nowhere
 from comparison.properties.subjects import Subject, View
 from comparison.reading.board_reader import BoardReader, DecodedBoards
 from extracted_rules.othello.game import legal_moves, stream_seed, unpack
 from extracted_rules.othello.geometry import STANDARD
+from extracted_rules.othello.svg import Picture
 
 NANDA = "Nanda et al. 2023, arXiv 2309.00941: linear world models, interventions"
 LI = "Li et al. 2022, arXiv 2210.13382: the intervention benchmark"
@@ -169,7 +170,7 @@ class Responds(BeliefProperty):
         }
         return Verdicts(applies, broken & applies, squares, also, view.strata)
 
-    def answers(self, subject: Subject, case: Tensor, square: int) -> list[Answer]:
+    def answers(self, subject: Subject, case: Tensor, square: int) -> list[Picture]:
         shown = super().answers(subject, case, square)
         view = subject.view(case)
         turned, log_p = self.answered(subject, view, case.to(subject.device))
@@ -178,7 +179,7 @@ class Responds(BeliefProperty):
         on_board = torch.zeros(len(board), dtype=torch.bool)
         on_board[list(view.played.geometry.playable)] = turned.legal[0].cpu()
         log_odds = subject.log_odds(log_p[0]).cpu()
-        return [*shown, Answer("with the disc turned", board.cpu(), on_board, log_odds, square)]
+        return [*shown, answer("with the disc turned", board.cpu(), on_board, log_odds, square)]
 
 
 def _published(log_p: Tensor, legal: Tensor) -> Tensor:

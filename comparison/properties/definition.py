@@ -7,11 +7,12 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from comparison.drawing.answers import Answer
+from comparison.drawing.answers import answer
 from comparison.properties.subjects import Subject
 from extracted_rules.errors import UserError
 from extracted_rules.othello.geometry import STANDARD
 from extracted_rules.othello.notation import format_transcript, squares_from_tokens
+from extracted_rules.othello.svg import Picture
 
 #: A group of strata, the stratum, and which positions it holds: bool [cases, T].
 Stratum = tuple[str, str, Tensor]
@@ -81,7 +82,7 @@ class Property(ABC):
         """A case uint8 [rows, T] for a table: its game, and what the other one is."""
         return transcript(case[0], board)
 
-    def answers(self, subject: Subject, case: Tensor, square: int) -> list[Answer]:
+    def answers(self, subject: Subject, case: Tensor, square: int) -> list[Picture]:
         """What to draw of a case uint8 [rows, T] that is broken at its last move."""
         return [last_answer(subject, case[0], "the answer", square)]
 
@@ -91,15 +92,15 @@ def transcript(game: Tensor, board: int = STANDARD) -> str:
     return format_transcript(squares_from_tokens(game, board), board)
 
 
-def last_answer(subject: Subject, game: Tensor, title: str, square: int = -1) -> Answer:
+def last_answer(subject: Subject, game: Tensor, title: str, square: int = -1) -> Picture:
     """The board after a game's last move, and what the model answers there."""
     moves = int((game != 0).sum())
     view = subject.view(game[None, : max(1, moves)])
-    return Answer(
+    return answer(
         title,
         view.played.boards[0, moves].cpu(),
         view.played.legal[0, moves].cpu(),
-        subject.log_odds(view.log_p[0, -1]).cpu(),
+        subject.log_odds(view.log_p[0, -1]),
         square,
     )
 

@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor
 
-from comparison.drawing.answers import Answer
 from comparison.properties.definition import Property, Verdicts, nowhere
 from comparison.properties.subjects import Subject
 from extracted_rules.othello.game import stream_seed
 from extracted_rules.othello.geometry import STANDARD, Geometry
+from extracted_rules.othello.svg import Picture
 
 
 class Hostile(Property):
@@ -61,7 +61,7 @@ class Hostile(Property):
     def words(self, case: Tensor, board: int = STANDARD) -> str:
         return "tokens " + " ".join(map(str, case[0].tolist()))
 
-    def answers(self, subject: Subject, case: Tensor, square: int) -> list[Answer]:
+    def answers(self, subject: Subject, case: Tensor, square: int) -> list[Picture]:
         return []  # no board belongs to it
 
 

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from comparison.drawing.answers import Answer
 from comparison.properties.definition import Property, Verdicts, last_answer, nowhere, transcript
 from comparison.properties.games import play, seed_of
 from comparison.properties.subjects import Subject, View
 from extracted_rules.othello.game import IllegalGameError, random_games, replay, stream_seed
 from extracted_rules.othello.geometry import STANDARD, Geometry
+from extracted_rules.othello.svg import Picture
 
 VAFA = "Vafa et al. 2024, Evaluating the World Model Implicit in a Generative Model, NeurIPS"
 #: Answers to mirrored games may differ by this much in the log-probability of a move that either
@@ -146,7 +146,7 @@ class Reordered(Property):
             return f"{transcript(case[0], board)}, {exchanged} exchanged"
         return " and ".join(transcript(row, board) for row in case)
 
-    def answers(self, subject: Subject, case: Tensor, square: int) -> list[Answer]:
+    def answers(self, subject: Subject, case: Tensor, square: int) -> list[Picture]:
         titles = ("one order", "the other order")
         return [last_answer(subject, row, t, square) for row, t in zip(case, titles, strict=True)]
 
@@ -292,7 +292,7 @@ class Symmetry(Property):
         square = torch.where(sets.any(-1), _first_of(view, sets), view.square_of(far.argmax(-1)))
         return Verdicts(applies, broken, square, shown, view.strata)
 
-    def answers(self, subject: Subject, case: Tensor, square: int) -> list[Answer]:
+    def answers(self, subject: Subject, case: Tensor, square: int) -> list[Picture]:
         shown = super().answers(subject, case, square)
         for symmetry in subject.geometry.start_symmetries[1:]:
             image = subject.geometry.transform_tokens(case[0], symmetry)

@@ -1,40 +1,35 @@
-"""One layer of a hand-built model: who reads and writes what, found in the weights, and drawn.
+"""One layer of a hand-built model, read from its program: who reads and writes what, as text and as
+a picture."""
 
-Nothing here knows the rules. The layout lends the names of directions, heads and neurons; what
-they read and write are the rows and columns of their weights that are not zero.
-"""
-
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
+import numpy as np
 import torch
 from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
 from torch import Tensor
 
-from comparison.reporting.figures import DIVERGING, MODEL_COLOURS
-from extracted_rules.files import whole_file
+from comparison.drawing.boards import draw_squares
+from comparison.drawing.pictures import DIVERGING, MODEL_COLOURS, save
 from extracted_rules.othello.game import random_games
-from extracted_rules.othello.notation import LABELS, N_SQUARES
+from extracted_rules.othello.geometry import Geometry
 from handbuilt import OthelloGPT
-from handbuilt.network.layout import Family, LayoutError
+from handbuilt.network.layout import LayoutError
+from handbuilt.programs import Directions, Head, Neurons
+from handbuilt.programs.read_back import read_back
 
-#: Directions that only keep LayerNorm exact: everything reads them, nothing is said there.
-PLUMBING = ("ballast.plus", "ballast.minus", "zero")
 #: Where a layer's lanes are looked at: before it, between its halves, behind it.
 STATIONS = ("hook_resid_pre", "hook_resid_mid", "hook_resid_post")
 
 
 @dataclass(frozen=True)
 class Part:
-    """A family of heads or neurons, by the lanes that its weights touch.
+    """A family of heads or neurons, by the lanes that it touches.
 
     count: heads or neurons that are not silent. reads: what is carried on; asks: what decides
     where a head looks (empty for neurons); writes: what is added to.
@@ -46,13 +41,35 @@ class Part:
     asks: tuple[str, ...]
     writes: tuple[str, ...]
 
+    @classmethod
+    def of(cls, record: Head | Neurons, over: Mapping[str, str]) -> "Part":
+        """over: the lanes whose places others have between the halves, by those others' names."""
+        reads, writes = (tuple(x.name for x in of) for of in (record.reads, record.writes))
+        if isinstance(record, Head):
+            return cls(record.name, 1, reads, tuple(record.asks), writes)
+        if len(reads) == 1 and writes == (over.get(reads[0]),):
+            writes = reads
+        count = len(record.members)
+        hears, says = np.zeros((2, count), dtype=np.bool_)
+        for link in record.reads:
+            hears |= link.weights.any(0)
+        for link in record.writes:
+            says |= link.weights.any(1)
+        return cls(record.name, int((hears & says).sum()), reads, (), writes)
+
+    @property
+    def renews(self) -> bool:
+        """Whether all that it does is to rewrite one lane by what stands there."""
+        return len(self.writes) == 1 and self.reads == self.writes
+
 
 @dataclass(frozen=True)
 class Anatomy:
     """A layer: its lanes, the named subspaces of the residual stream that it touches, and parts."""
 
+    geometry: Geometry
     layer: int
-    lanes: tuple[Family, ...]
+    lanes: tuple[Directions, ...]
     heads: tuple[Part, ...]
     neurons: tuple[Part, ...]
 
@@ -69,7 +86,7 @@ class Anatomy:
                 )
                 first = group[0]
                 asked = f", looking by {' '.join(first.asks)}" if first.asks else ""
-                if len(group) > 1 and _renews(first):
+                if len(group) > 1 and first.renews:
                     lines.append(f"  {kind} {names}: each rewrites its own lane{asked}")
                     continue
                 reads, writes = " ".join(first.reads), " ".join(first.writes)
@@ -82,88 +99,54 @@ def layer_anatomy(model: OthelloGPT, layer: int) -> Anatomy:
 
     Raises CheckpointError for a model without names, LayoutError for a layer that does not exist.
     """
-    layout = model.layout
-    if not 0 <= layer < len(layout.heads):
-        raise LayoutError(f"layer {layer} does not exist; there are {len(layout.heads)}")
-    start = f"blocks.{layer}."
-    weights = {
-        name.removeprefix(start): value
-        for name, value in model.state_dict().items()
-        if name.startswith(start)
-    }
-    families = [f for f in layout.directions.families.values() if f.name not in PLUMBING]
-    heads = [_head(weights, f, families) for f in layout.heads[layer].families.values()]
-    neurons = [_neurons(weights, f, families) for f in layout.neurons[layer].families.values()]
-    found = [tuple(part for part in parts if part.writes) for parts in (heads, neurons)]
-    touched = {name for parts in found for p in parts for name in (*p.reads, *p.asks, *p.writes)}
-    lanes = tuple(family for family in families if family.name in touched)
-    return Anatomy(layer, lanes, *found)
-
-
-def _head(weights: dict[str, Tensor], family: Family, lanes: Sequence[Family]) -> Part:
-    """A family of heads. Channels that lead nowhere do not count."""
-    here = family.places
-    carried = weights["attn.W_V"][here] @ weights["attn.W_O"][here]  # [heads, d_model, d_model]
-    # A channel of queries matters where keys have something for it, and the other way round.
-    asks, tells = weights["attn.W_Q"][here] != 0, weights["attn.W_K"][here] != 0
-    asked = asks.any(1) | (weights["attn.b_Q"][here] != 0)
-    told = tells.any(1) | (weights["attn.b_K"][here] != 0)
-    looks = (asks & told[:, None]).any(-1) | (tells & asked[:, None]).any(-1)
-    speaks = (carried != 0).flatten(1).any(1)
-    return Part(
-        family.name,
-        int(speaks.sum()),
-        _touched((carried != 0).any(-1).any(0), lanes),
-        _touched(looks[speaks].any(0), lanes),
-        _touched((carried != 0).any(1).any(0), lanes),
+    program = read_back(model)
+    if not 0 <= layer < program.layers:
+        raise LayoutError(f"layer {layer} does not exist; there are {program.layers}")
+    over = {lane.name: lane.over for lane in program.directions if lane.over}
+    heads, neurons = (
+        tuple(
+            part
+            for record in records
+            if record.layer == layer
+            if (part := Part.of(record, over)).count and part.reads and part.writes
+        )
+        for records in (program.heads, program.neurons)
     )
-
-
-def _neurons(weights: dict[str, Tensor], family: Family, lanes: Sequence[Family]) -> Part:
-    """A family of neurons. One that hears nothing or says nothing does not count."""
-    hears = weights["mlp.W_in"].T[family.places] != 0
-    says = weights["mlp.W_out"][family.places] != 0
-    live = hears.any(-1) & says.any(-1)
-    return Part(
-        family.name,
-        int(live.sum()),
-        _touched(hears[live].any(0), lanes),
-        (),
-        _touched(says[live].any(0), lanes),
-    )
-
-
-def _touched(directions: Tensor, lanes: Iterable[Family]) -> tuple[str, ...]:
-    """Names of the lanes in which ``directions``, bool [d_model], is true somewhere."""
-    return tuple(lane.name for lane in lanes if bool(directions[lane.places].any()))
-
-
-def _renews(part: Part) -> bool:
-    """Whether all that a part does is to rewrite one lane by what stands there."""
-    return len(part.writes) == 1 and part.reads == part.writes
+    touched = {name for p in (*heads, *neurons) for name in (*p.reads, *p.asks, *p.writes)}
+    lanes = tuple(lane for lane in program.directions if lane.name in touched)
+    return Anatomy(program.geometry, layer, lanes, heads, neurons)
 
 
 def alike(parts: Iterable[Part]) -> list[list[Part]]:
     """Parts that read, ask and write the same, together; so are those that renew one lane each."""
     groups: dict[object, list[Part]] = {}
     for part in parts:
-        key = (part.asks, "renews" if _renews(part) else (part.reads, part.writes))
+        key = (part.asks, "renews" if part.renews else (part.reads, part.writes))
         groups.setdefault(key, []).append(part)
     return list(groups.values())
 
 
-def worked_moves() -> Tensor:
-    """int64 [40]: the first moves of the bench's first long game, as in the worked example."""
-    games = next(random_games(64, seed=1))
+def worked_moves(geometry: Geometry) -> Tensor:
+    """int64 [moves]: two thirds of a game, of the bench's first long one; in the worked example,
+    too."""
+    games = next(random_games(64, seed=1, board=geometry.size))
+    late = 2 * geometry.max_plies // 3
     lengths = (games != 0).sum(-1)
-    return games[int(lengths.clamp(max=41).argmax()), :40].long()
+    return games[int(lengths.clamp(max=late + 1).argmax()), :late].long()
+
+
+#: Of a lane, by its name: float [3, members], what it holds at each of the STATIONS.
+Values = Mapping[str, Tensor]
 
 
 @torch.inference_mode()
-def held(model: OthelloGPT, layer: int, tokens: Tensor) -> Tensor:
-    """[3, d_model]: the residual stream at STATIONS of a layer, at the last of tokens int64 [T]."""
-    _, cache = model.run_with_cache(tokens[None])
-    return torch.stack([cache[f"blocks.{layer}.{name}"][0, -1] for name in STATIONS])
+def values_of(model: OthelloGPT, layer: int, tokens: Tensor) -> Values:
+    """What lanes hold around a layer at the last of tokens int64 [T]."""
+    names = [f"blocks.{layer}.{name}" for name in STATIONS]
+    _, cache = model.run_with_cache(tokens[None], names_filter=names)
+    streams = torch.stack([cache[name][0, -1] for name in names]).double().cpu()
+    families = model.layout.directions.families.values()
+    return {family.name: streams[:, family.places] for family in families}
 
 
 # -------------------------------------------------------------------------------- drawing
@@ -185,11 +168,11 @@ STYLES: dict[str, dict[str, Any]] = {
 STRONGEST = 1.2
 
 
-def draw_layer(anatomy: Anatomy, path: Path, values: Tensor | None = None) -> None:
+def draw_layer(anatomy: Anatomy, path: Path, values: Values | None = None) -> None:
     """The layer as a diagram of wires: lanes run from left to right, parts read and write them.
 
-    values: float [3, d_model], what the lanes hold for one position (:func:`held`): drawn in front
-    of the layer and wherever a half of it has written. Raises OSError.
+    values: what the lanes hold for one position (:func:`values_of`): drawn in front of the layer
+    and wherever a half of it has written. Raises OSError.
     """
     halves = (
         ("heads carry between positions", alike(anatomy.heads)),
@@ -204,14 +187,15 @@ def draw_layer(anatomy: Anatomy, path: Path, values: Tensor | None = None) -> No
     width = max(MARGIN + 3 * STATION + COLUMN * len(columns) + EDGE, KEY)
     box = LINE * max((len(_label(group)) for group in columns), default=1) + 0.2
     top = 0.3 + box + 0.4
-    figure = plt.figure(figsize=(width, top - bottom + 0.42))
+    figure = Figure(figsize=(width, top - bottom + 0.42))
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     axes.set(xlim=(0, width), ylim=(bottom - 0.42, top))
     axes.axis("off")
     axes.text(EDGE, top - 0.1, f"layer {anatomy.layer}", va="top", fontsize=13, weight="bold")
     for lane in anatomy.lanes:
-        _draw_lane(axes, lane, middle[lane.name], width)
-    _draw_station(axes, MARGIN, "before", anatomy.lanes, middle, values, 0)
+        _draw_lane(axes, lane, middle[lane.name], width, anatomy.geometry)
+    stations = _Stations(axes, anatomy.geometry, middle, values)
+    stations.draw(MARGIN, 0, "before", anatomy.lanes)
     x = MARGIN + STATION
     for half, (title, groups) in enumerate(halves, start=1):
         centre = x + COLUMN * len(groups) / 2
@@ -221,22 +205,20 @@ def draw_layer(anatomy: Anatomy, path: Path, values: Tensor | None = None) -> No
             x += COLUMN
         written = {name for group in groups for part in group for name in part.writes}
         lanes = [lane for lane in anatomy.lanes if lane.name in written]
-        _draw_station(axes, x, ("between", "after")[half - 1], lanes, middle, values, half)
+        stations.draw(x, half, ("between", "after")[half - 1], lanes)
         x += STATION
     _draw_key(axes, bottom - 0.24, values is not None)
-    with whole_file(path) as partial:
-        figure.savefig(partial, dpi=160, facecolor="white")
-    plt.close(figure)
+    save(figure, path, dpi=160, bbox_inches=None, facecolor="white")
 
 
-def _is_wide(lane: Family) -> bool:
+def _is_wide(lane: Directions) -> bool:
     return len(lane.members) > 8
 
 
-def _draw_lane(axes: Axes, lane: Family, y: float, width: float) -> None:
+def _draw_lane(axes: Axes, lane: Directions, y: float, width: float, geometry: Geometry) -> None:
     """A lane: a band as thick as it has directions."""
     count = len(lane.members)
-    thick = max(0.4 * count / N_SQUARES, 0.02)
+    thick = max(0.4 * count / geometry.n_squares, 0.02)
     axes.add_patch(
         Rectangle((MARGIN, y - thick / 2), width - MARGIN - EDGE, thick, fc="0.92", ec="none")
     )
@@ -244,47 +226,46 @@ def _draw_lane(axes: Axes, lane: Family, y: float, width: float) -> None:
     axes.text(MARGIN - 0.1, y, str(count), ha="right", va="center", fontsize=8.5, color="0.5")
 
 
-def _draw_station(
-    axes: Axes,
-    x: float,
-    title: str,
-    lanes: Iterable[Family],
-    middle: dict[str, float],
-    values: Tensor | None,
-    station: int,
-) -> None:
-    """What lanes hold at a station that begins at x."""
-    if values is None:
-        return
-    centre = x + STATION / 2
-    axes.text(centre, 0.08, title, ha="center", va="bottom", fontsize=8.5, color="0.4")
-    for lane in lanes:
-        _draw_values(axes, lane, centre, middle[lane.name], values[station])
+@dataclass(frozen=True)
+class _Stations:
+    """What lanes hold at a few places along them: a board for a lane of squares, a number for one
+    direction, else a strip; zero is white. middle: a lane's height."""
 
+    axes: Axes
+    geometry: Geometry
+    middle: Mapping[str, float]
+    values: Values | None
 
-def _draw_values(axes: Axes, lane: Family, x: float, y: float, stream: Tensor) -> None:
-    """A board for a lane of squares, a number for one direction, else a strip; zero is white."""
-    values = stream[lane.places].double().cpu()
-    if len(values) == 1:
-        box = {"boxstyle": "round,pad=0.2", "fc": "white", "ec": "0.6", "lw": 0.6}
-        text = f"{float(values):.2f}".replace("-", "−")
-        axes.text(x, y, text, ha="center", va="center", fontsize=8.5, bbox=box, zorder=4)
-        return
-    if _is_wide(lane) and set(lane.members) <= set(LABELS):
-        board = values.new_zeros(N_SQUARES)
-        board[[LABELS.index(member) for member in lane.members]] = values
-        shown, high = board.view(8, 8), BOARD
-    else:
-        shown, high = values[None], BOARD / 4
-    rows, across = shown.shape
-    axes.pcolormesh(
-        [x + BOARD * (i / across - 0.5) for i in range(across + 1)],
-        [y - high * (i / rows - 0.5) for i in range(rows + 1)],
-        shown.numpy(), cmap=DIVERGING, vmin=-STRONGEST, vmax=STRONGEST, zorder=4,
-    )  # fmt: skip
-    axes.add_patch(
-        Rectangle((x - BOARD / 2, y - high / 2), BOARD, high, fc="none", ec="0.5", lw=0.7, zorder=5)
-    )
+    def draw(self, x: float, station: int, title: str, lanes: Iterable[Directions]) -> None:
+        """One of the STATIONS, which begins at x."""
+        if self.values is None:
+            return
+        centre = x + STATION / 2
+        self.axes.text(centre, 0.08, title, ha="center", va="bottom", fontsize=8.5, color="0.4")
+        for lane in lanes:
+            if lane.over and station != 1:
+                continue  # others have its places there
+            self._draw_lane(lane, centre, self.middle[lane.name], self.values[lane.name][station])
+
+    def _draw_lane(self, lane: Directions, x: float, y: float, values: Tensor) -> None:
+        if len(values) == 1:
+            box = {"boxstyle": "round,pad=0.2", "fc": "white", "ec": "0.6", "lw": 0.6}
+            text = f"{float(values):.2f}".replace("-", "−")
+            self.axes.text(x, y, text, ha="center", va="center", fontsize=8.5, bbox=box, zorder=4)
+            return
+        squares = _is_wide(lane) and set(lane.members) <= set(self.geometry.labels)
+        high = BOARD if squares else BOARD / 4
+        bounds = (x - BOARD / 2, y - high / 2, BOARD, high)
+        inset = self.axes.inset_axes(bounds, transform=self.axes.transData)
+        if squares:
+            board = values.new_zeros(self.geometry.n_squares)
+            board[[self.geometry.square_of(member) for member in lane.members]] = values
+            draw_squares(inset, self.geometry, board, STRONGEST, lines=0)
+        else:
+            limits = Normalize(-STRONGEST, STRONGEST)
+            inset.pcolormesh(values[None].numpy(), cmap=DIVERGING, norm=limits)
+        inset.set(xticks=[], yticks=[])
+        inset.spines[:].set(color="0.5", linewidth=0.7)
 
 
 def _draw_column(
@@ -334,7 +315,7 @@ def _label(group: Sequence[Part]) -> list[tuple[str, str]]:
             lines.append((first, "first"))
         if rest:
             lines.append((f"-{rest}", "rest"))
-        if not part.asks:
+        if part.count > 1:
             lines.append((f"× {part.count}", "number"))
         above = first
     return lines

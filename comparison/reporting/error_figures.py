@@ -3,20 +3,15 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from comparison.drawing.pictures import MODEL_COLOURS, legend_below, panel, panels, plain, save
 from comparison.errors.analysis import Analysis
 from comparison.errors.layers import WrongDiscs
 from comparison.errors.rules import LEAST_CASES, RuleErrors
 from comparison.reporting.error_report import BOARDS, MARGINS, RULES, TOGETHER
-from comparison.reporting.figures import MODEL_COLOURS, plain, save_figure
 from comparison.scoring.matched import Pair
 from comparison.scoring.records import ALL_KINDS, Records
 
@@ -31,10 +26,8 @@ def together(pairs: Sequence[Pair], path: Path) -> None:
     """Matched odds ratios of each model's erring where another does, with intervals; hollow: the
     control. One panel a kind of error, rows the same in each."""
     rows = list(dict.fromkeys((pair.a, pair.b) for pair in pairs))
-    figure, panels = plt.subplots(
-        1, len(ALL_KINDS), figsize=(11, 1.6 + 0.34 * len(rows)), sharey=True, layout="constrained"
-    )
-    for axes, kind in zip(panels, ALL_KINDS, strict=True):
+    figure, drawn = panels(1, len(ALL_KINDS), (11, 1.6 + 0.34 * len(rows)), sharey=True)
+    for axes, kind in zip(drawn[0], ALL_KINDS, strict=True):
         for row, names in enumerate(rows):
             table = next(p for p in pairs if (p.a, p.b) == names and p.kind == kind).strata["all"]
             colour = MODEL_COLOURS[row % len(MODEL_COLOURS)]
@@ -56,15 +49,15 @@ def together(pairs: Sequence[Pair], path: Path) -> None:
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.grid(alpha=0.25, axis="x")
     labels = [f"{plain(b)}, where {plain(a)} errs" for a, b in rows]
-    panels[0].set_yticks(range(len(rows)), labels)
-    panels[0].set_ylim(len(rows) - 0.4, -0.6)
+    drawn[0, 0].set_yticks(range(len(rows)), labels)
+    drawn[0, 0].set_ylim(len(rows) - 0.4, -0.6)
     figure.suptitle("Do they err together? Hollow: the permutation null")
-    save_figure(figure, path)
+    save(figure, path)
 
 
 def margins(records: Records, path: Path) -> None:
     """The share of positions whose margin lies above a value: at 0 the top move is illegal."""
-    figure, axes = plt.subplots(figsize=(8, 4.4), layout="constrained")
+    figure, axes = panel((8, 4.4))
     n = len(records.positions)
     for answers, colour in zip(records.answers, MODEL_COLOURS * 3, strict=False):
         margin = np.sort(answers.columns.margin)[::-1]
@@ -79,7 +72,7 @@ def margins(records: Records, path: Path) -> None:
     axes.set_title("How near to an illegal move; right of 0 it is the likeliest")
     axes.grid(alpha=0.25)
     axes.legend(frameon=False)
-    save_figure(figure, path)
+    save(figure, path)
 
 
 def boards(found: Sequence[WrongDiscs], path: Path) -> None:
@@ -87,20 +80,17 @@ def boards(found: Sequence[WrongDiscs], path: Path) -> None:
     elsewhere; one panel a model whose board is read, one row a model whose errors they are."""
     shown = [wrong for wrong in found if wrong.kind == "top-1"]
     readers, errs = (list(dict.fromkeys(getattr(w, x) for w in shown)) for x in ("reader", "errs"))
-    figure, panels = plt.subplots(
-        len(errs), len(readers), figsize=(3 * len(readers) + 0.6, 3 * len(errs) + 0.5),
-        sharey=True, squeeze=False, layout="constrained",
-    )  # fmt: skip
+    size = (3 * len(readers) + 0.6, 3 * len(errs) + 0.5)
+    figure, drawn = panels(len(errs), len(readers), size, sharey=True)
     for wrong in shown:
-        axes = panels[errs.index(wrong.errs), readers.index(wrong.reader)]
+        axes = drawn[errs.index(wrong.errs), readers.index(wrong.reader)]
         _by_layer(axes, wrong)
         axes.set_title(f"board of {plain(wrong.reader)}", fontsize=10)
-    for row, name in zip(panels, errs, strict=True):
+    for row, name in zip(drawn, errs, strict=True):
         row[0].set_ylabel(f"discs wrong %, errors of {plain(name)}")
         row[0].set_ylim(bottom=0)
-    handles, labels = panels[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
-    save_figure(figure, path)
+    legend_below(figure, drawn[0, :1])
+    save(figure, path)
 
 
 def _by_layer(axes: Axes, wrong: WrongDiscs) -> None:
@@ -122,14 +112,14 @@ def _by_layer(axes: Axes, wrong: WrongDiscs) -> None:
 def weak_rules(rules: RuleErrors, path: Path) -> None:
     """Each pattern's best F1 against how often squares that need it are left out, and squares that
     it nearly makes legal are taken; colours are lengths."""
-    figure, panels = plt.subplots(1, 2, figsize=(10.5, 4.4), layout="constrained")
+    figure, drawn = panels(1, 2, (10.5, 4.4))
     # A pattern is named by its start, direction and length.
     length, best = np.array([int(n[-1]) for n in rules.patterns]), rules.by_pattern["best F1"]
-    drawn = (
-        (panels[0], "needed", "left_out", "legal squares that need it, left out %"),
-        (panels[1], "tempting", "taken", "illegal squares it nearly makes legal, taken %"),
+    shown = (
+        (drawn[0, 0], "needed", "left_out", "legal squares that need it, left out %"),
+        (drawn[0, 1], "tempting", "taken", "illegal squares it nearly makes legal, taken %"),
     )
-    for axes, cases, wrong, label in drawn:
+    for axes, cases, wrong, label in shown:
         known = rules.by_pattern[cases] >= LEAST_CASES
         rate = 100 * rules.by_pattern[wrong][known] / rules.by_pattern[cases][known]
         dots = axes.scatter(
@@ -139,23 +129,19 @@ def weak_rules(rules: RuleErrors, path: Path) -> None:
         axes.set_yscale("symlog", linthresh=1)
         axes.yaxis.set_major_formatter(lambda percent, _: f"{percent:g}")
         axes.grid(alpha=0.25)
-    figure.colorbar(dots, ax=panels.tolist(), label="discs in the run", pad=0.01)
-    figure.suptitle(f"{plain(rules.model)}: 960 patterns, their rules and its errors")
-    save_figure(figure, path)
+    figure.colorbar(dots, ax=drawn[0].tolist(), label="discs in the run", pad=0.01)
+    figure.suptitle(
+        f"{plain(rules.model)}: {len(rules.patterns)} patterns, their rules and its errors"
+    )
+    save(figure, path)
 
 
-def draw(analysis: Analysis, folder: Path) -> dict[str, str]:
-    """All pictures there is something for; gives back their captions by file name."""
-    captions = {MARGINS: "The share of positions whose margin lies above a value"}
+def draw(analysis: Analysis, folder: Path) -> None:
+    """All pictures there is something for, under the names that the report gives them."""
     margins(analysis.records, folder / MARGINS)
     if analysis.pairs:
-        captions[TOGETHER] = "Matched odds ratios of erring at the same positions"
         together(analysis.pairs, folder / TOGETHER)
     if analysis.wrong_discs:
-        captions[BOARDS] = "The share of discs held wrongly, by layer"
         boards(analysis.wrong_discs, folder / BOARDS)
     for number, rules in enumerate(analysis.rules, start=1):
-        name = RULES.format(number)
-        captions[name] = f"{rules.model}: how strong patterns' rules are, how often they fail"
-        weak_rules(rules, folder / name)
-    return captions
+        weak_rules(rules, folder / RULES.format(number))

@@ -7,18 +7,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from comparison.drawing.answers import Answer
+from comparison.drawing.answers import answer
 from comparison.reading.board_reader import board_reader
 from comparison.reporting import figures
 from comparison.scoring.bench import Result
 from extracted_rules.othello.game import replay
-from extracted_rules.othello.notation import (
-    CONTEXT,
-    LABELS,
-    square_of,
-    squares_from_tokens,
-    token_of,
-)
+from extracted_rules.othello.geometry import Geometry
+from extracted_rules.othello.notation import squares_from_tokens
 from handbuilt.network.transformer import OthelloGPT
 from handbuilt.strengths import MEMORIES
 
@@ -31,18 +26,20 @@ def draw_example(
     no baselines; gives back how it was chosen."""
     (number, seen), rule = _where_they_differ(results)
     game = torch.cat(list(games))[number][None]
+    geometry = Geometry.of_tokens(game.shape[1] + 1)
     seen = min(seen, int((game != 0).sum()))
-    played = replay(game)
-    panels = []
+    played = replay(game, board=geometry.size)
+    pictures = []
     board, legal = played.boards[0, seen].cpu(), played.legal[0, seen].cpu()
     others = [r for r in results[2:] if isinstance(models[r.model], OthelloGPT)]
     for result in (*results[:2], *others):
-        logits = models[result.model](game[:, :CONTEXT].long())[0, seen - 1, 1:].double()
+        logits = models[result.model](game[:, : geometry.context].long())[0, seen - 1, 1:].double()
         odds = logits.log_softmax(-1) - torch.tensor(result.tau, dtype=torch.float64).log()
-        panels.append(Answer(result.model, board, legal, odds.cpu()))
+        pictures.append(answer(result.model, board, legal, odds))
     mover = "Black" if int(played.movers[0, seen]) > 0 else "White"
-    caption = figures.caption_of(squares_from_tokens(game[0, :seen]))
-    figures.answers(panels, f"{mover} to move {caption}, game {number + 1} of the bench", path)
+    last = squares_from_tokens(game[0, max(0, seen - 4) : seen], geometry.size)
+    moves = f"after {seen} moves (… {' '.join(geometry.labels[square] for square in last)})"
+    figures.boards(pictures, f"{mover} to move {moves}, game {number + 1} of the bench", path)
     return rule
 
 
@@ -70,21 +67,25 @@ def _where_they_differ(results: Sequence[Result]) -> tuple[tuple[int, int], str]
 
 @torch.inference_mode()
 def draw_worked(games: Tensor, model: OthelloGPT, path: Path) -> bool:
-    """The first long game of the bench, as a hand-built model holds it after move 40; False if
-    no game has two moves."""
+    """The first long game of the bench, as a hand-built model decodes it when two thirds of the
+    board are taken; False if no game has two moves."""
+    geometry = model.geometry
+    late = 2 * geometry.max_plies // 3
     lengths = (games != 0).sum(-1)
-    game = games[int(lengths.clamp(max=41).argmax())][None]
-    seen = min(39, int((game != 0).sum()) - 1)
+    game = games[int(lengths.clamp(max=late + 1).argmax())][None]
+    seen = min(late, int((game != 0).sum())) - 1
     if seen < 1:
         return False
-    played, reader = replay(game), board_reader(model)
+    played = replay(game, board=geometry.size)
+    reader = board_reader(model)
     assert reader is not None
     mover = played.movers[0, seen + 1]
     figures.worked_position(
+        geometry,
         (played.boards[0, seen + 1] * mover).cpu(),
         (reader.read(game).values[:, 0, seen] * mover).cpu(),
         played.legal[0, seen + 1].cpu(),
-        f"The board after move {seen + 1}, as that move's position holds it; gold: the replies",
+        f"The board after move {seen + 1}, decoded at that move's position; gold: the replies",
         path,
     )
     return True
@@ -94,23 +95,25 @@ def draw_worked(games: Tensor, model: OthelloGPT, path: Path) -> bool:
 def draw_first_guess(model: OthelloGPT, path: Path) -> bool:
     """What layer 0's heads write about the discs around a few moves of the mover's side; False if
     no head does."""
-    layout, moves = model.layout, [square_of(label) for label in ("A1", "C1", "B2", "D3")]
+    layout, geometry = model.layout, model.geometry
+    near_centre = geometry.centre[0] - geometry.size
+    tried = (0, 2, geometry.size + 1, near_centre)  # A1, C1, B2, and D3 of the usual board
+    moves = [square for square in tried if square in geometry.playable]
     # At position 0 every head looks at the move itself.
     w_o = model.state_dict()["blocks.0.attn.W_O"]
-    tokens = torch.tensor([[token_of(square)] for square in moves], device=w_o.device)
-    _, cache = model.run_with_cache(tokens)
-    panels = []
+    tokens = torch.tensor([[geometry.token_of(square)] for square in moves], device=w_o.device)
+    _, cache = model.run_with_cache(tokens, names_filter="blocks.0.attn.hook_z")
+    rows = []
     for name in (f"{memory}-mine" for memory in MEMORIES):
         if name not in layout.heads[0]:
             continue
         head = layout.heads[0].place(name)
         written = cache["blocks.0.attn.hook_z"][:, 0, head] @ w_o[head]
         boards = written[:, layout.directions["settled"]]
-        panels.append(
-            [(f"{name}: {LABELS[s]}", board) for s, board in zip(moves, boards, strict=True)]
-        )
-    if not panels:
+        titles = [f"{name}: {geometry.labels[square]}" for square in moves]
+        rows.append(list(zip(titles, boards, strict=True)))
+    if not rows:
         return False
     title = "What moves of the mover's side say of the discs around them (layer 0's heads)"
-    figures.what_moves_say(panels, title, path)
+    figures.what_moves_say(geometry, rows, title, path)
     return True

@@ -2,25 +2,20 @@
 
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
 import torch
 from matplotlib.axes import Axes
-from matplotlib.patches import Circle
 
-from comparison.drawing.answers import Answer
-from comparison.explaining.explanation import COLOUR, LITTLE, Explanation, SquareReasons, why
-from comparison.explaining.patching import PLACES, Patched
-from comparison.reporting.figures import (
-    DIVERGING,
-    POINTING,
-    draw_answer,
-    draw_board,
-    save_figure,
+from comparison.drawing.boards import draw_board
+from comparison.drawing.pictures import DIVERGING, panels, save
+from comparison.explaining.explanation import (
+    COLOUR,
+    LITTLE,
+    Explanation,
+    SquareReasons,
+    boards,
+    why,
 )
+from comparison.explaining.patching import PLACES, Patched
 
 FOR, AGAINST = "#2166ac", "#b2182b"
 #: Bars of a square's logit: the largest are drawn, the others summed.
@@ -30,33 +25,18 @@ BARS = 16
 def draw_explanation(e: Explanation, path: Path) -> None:
     """The answer, the board as it is decoded, and what makes the logit of the square asked about
     (of the likeliest where none is). Raises OSError."""
-    figure, (left, middle, right) = plt.subplots(
-        1, 3, figsize=(13, 4.6), width_ratios=(1, 1, 1.25), layout="constrained"
-    )
-    answer = Answer(
-        f"{e.model}: the answer", e.board, e.legal, e.log_odds, -1 if e.asked is None else e.asked
-    )
-    draw_answer(left, answer)
-    _draw_decoded(middle, e)
+    figure, drawn = panels(1, 3, (13, 4.6), width_ratios=(1, 1, 1.25))
+    left, middle, right = drawn[0]
+    for axes, picture in zip((left, middle), boards(e), strict=False):
+        draw_board(axes, picture)
+    if e.final is None:
+        middle.text(0.5, 0.5, "nothing reads a board here", ha="center", transform=middle.transAxes)
+        middle.axis("off")
     _draw_bars(right, e.chief)
     said = why(e)[:1]
     title = f"Before move {e.ply}, {COLOUR[e.mover]} to move"
     figure.suptitle("\n".join([title, *said]), fontsize=11)
-    save_figure(figure, path)
-
-
-def _draw_decoded(axes: Axes, e: Explanation) -> None:
-    """The board decoded from the model; what is decoded wrongly has a frame."""
-    if e.final is None:
-        axes.text(0.5, 0.5, "nothing reads a board here", ha="center", transform=axes.transAxes)
-        axes.axis("off")
-        return
-    wrong = (e.board != 0) & (e.final.sign() != e.board)
-    title = f"decoded behind layer {e.decisive}: {int(wrong.sum())} wrong"
-    draw_board(axes, e.final.sign().to(torch.int8), torch.zeros(e.geometry.n_squares), 1.0, title)
-    for square in wrong.nonzero().squeeze(-1).tolist():
-        row, column = divmod(square, e.geometry.size)
-        axes.add_patch(Circle((column + 0.5, row + 0.5), 0.43, fill=False, ec=POINTING, lw=3))
+    save(figure, path)
 
 
 def _draw_bars(axes: Axes, square: SquareReasons) -> None:
@@ -83,9 +63,8 @@ def _draw_bars(axes: Axes, square: SquareReasons) -> None:
 def draw_patched(found: Patched, model: str, path: Path) -> None:
     """What comes back of one game's answer when its activations are put into another, by layer and
     by head. Raises OSError."""
-    figure, (left, middle, right) = plt.subplots(
-        1, 3, figsize=(13, 4.2), width_ratios=(0.7, 1, 1.2), layout="constrained"
-    )
+    figure, drawn = panels(1, 3, (13, 4.2), width_ratios=(0.7, 1, 1.2))
+    left, middle, right = drawn[0]
     layers = torch.stack(list(found.layers.values()), 1)
     style = {"cmap": DIVERGING, "vmin": -1, "vmax": 1, "aspect": "auto", "origin": "lower"}
     left.imshow(layers.numpy(), **style)
@@ -116,4 +95,4 @@ def draw_patched(found: Patched, model: str, path: Path) -> None:
         if squares
     )
     figure.suptitle(f"{model}: {only}", fontsize=11)
-    save_figure(figure, path)
+    save(figure, path)

@@ -19,7 +19,8 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from comparison.reporting.report import cells, markdown
+from comparison.drawing.tables import Table
+from comparison.reporting.report import cells
 from comparison.scoring.bench import evaluate
 from comparison.scoring.records import batches
 from extracted_rules.files import KeptData, whole_file
@@ -169,8 +170,9 @@ def study(games: Tensor, out: Path) -> str:
         [f"{first}-{last}", *(f"{count:,}" for count in counts)]
         for first, last, *counts in map(astuple, noticed)
     ]
-    illegal = markdown(("sides", *(heading for heading, *_ in COLUMNS)), rows)
-    return f"{illegal}\n\n{OVERLAP}\n\n{markdown(NOTICED, spans)}\n"
+    illegal = Table("", ("sides",), [heading for heading, *_ in COLUMNS], rows).markdown()
+    passes = Table("", NOTICED[:1], NOTICED[1:], spans).markdown()
+    return f"{illegal}\n\n{OVERLAP}\n\n{passes}\n"
 
 
 def report(played: Tensor, source: str, out: Path) -> str:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import torch
 
+from comparison.drawing.tables import Table
 from comparison.reporting.figures import accuracy_by_scalars
-from comparison.reporting.report import HEADINGS, cells, markdown
+from comparison.reporting.report import HEADINGS, cells
 from comparison.scoring.bench import choose_threshold, evaluate
 from extracted_rules.files import KeptData, whole_file
 from extracted_rules.othello.game import random_games
@@ -91,8 +92,9 @@ def report(out: Path, steps: int, games: int, seed: int) -> str:
     plot. Raises OSError."""
     out.mkdir(parents=True, exist_ok=True)
     points = study(out, steps, games, seed)
-    headings = ("numbers", "strengths are", "positions", *HEADINGS[1:])
-    table = markdown(headings, [[f"{p.scalars:,}", p.free, *p.cells] for p in points])
+    rows = [[p.free, f"{p.scalars:,}", *p.cells] for p in points]
+    headings = ("numbers", "positions", *HEADINGS[1:])
+    table = Table("", ("strengths are",), headings, rows).markdown()
     title = f"Pass-free positions of {games:,} games (seed {seed}), fits of {steps} steps"
     text = f"{title}\n\n{table}"
     with whole_file(out / "scalars.md") as partial:

@@ -11,17 +11,11 @@ from pathlib import Path
 
 import msgspec
 
+from comparison.drawing.tables import Table
 from comparison.reading.boards import BoardAccuracy
 from comparison.reading.probes import Probes
 from comparison.reporting.figures import layer_by_ply, training_curve
-from comparison.reporting.report import (
-    HEADINGS,
-    board_headings,
-    board_rows,
-    markdown,
-    model_rows,
-    stage_rows,
-)
+from comparison.reporting.report import boards_table, models_table, stages_table
 from comparison.scoring.bench import THRESHOLD_GAMES, Result
 from comparison.training.models import load_model
 from comparison.training.reference import FORMAT, PROBES, Manifest, rounded, write_shards
@@ -144,7 +138,7 @@ def _card(
         "Next-move prediction on uniformly random legal games, after Li et al. 2022. It is here to "
         "be compared with the hand-built models: "
         '`comparison.load_model("reference")`, `handbuilt compare logic reference`.',
-        markdown(("", ""), facts),
+        Table("", ("", ""), (), facts).markdown(),
         "The run, up to what another device or number of threads rounds otherwise:",
         "\n".join(("```", *_commands(run, manifest.probes["seed"]), "```")),
         *([note] if note else []),
@@ -159,13 +153,14 @@ def _card(
         found = [bench.result]
         parts += [
             f"`{bench.command}`: {bench.result.games:,} games ({bench.result.source}).",
-            markdown(("model", "positions", *HEADINGS), [*model_rows(found), *stage_rows(found)]),
+            models_table("", found).markdown(),
+            stages_table(found).markdown(),
         ]
     parts += [
         "## The board inside",
         f"Linear probes after every layer, fitted on {manifest.probes['games']:,} other games; "
         f"accuracy on {boards.games} games of the first bench.",
-        markdown(board_headings(boards), board_rows(boards)),
+        boards_table("", boards).markdown(),
         "![Share of whole boards right](boards.png)",
     ]
     return "\n\n".join(parts) + "\n"

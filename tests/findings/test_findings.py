@@ -1,14 +1,12 @@
 """Findings show what a model's construction implies, and planted neurons; controls show nothing."""
 
-import json
-
+import msgspec
 import pytest
 import torch
 
 from comparison.findings import FINDINGS, FindingsError, Found, Studied, ask, named
 from comparison.findings.studied import FEWEST_GAMES, Sample
-from comparison.reporting.findings_table import headings, rows
-from comparison.reporting.report import without_nan
+from comparison.reporting.findings import table
 from extracted_rules.discovery.layers import flipped_patterns, legal_patterns
 from handbuilt import OthelloGPT, Shape, build
 
@@ -146,20 +144,19 @@ def test_a_pattern_without_neurons_and_a_board_without_reader_are_said_to_be_abs
 def test_what_is_found_survives_json(logic: Studied) -> None:
     for name in ("heads", "accessible", "attention"):
         found = ask(FINDINGS[name], logic)
-        text = json.dumps(without_nan(found.as_dict()), allow_nan=False)
-        again = Found.of_dict(json.loads(text))
-        assert json.dumps(without_nan(again.as_dict())) == text
+        text = msgspec.json.encode(found.as_dict())
+        again = Found.of_dict(msgspec.json.decode(text))
+        assert msgspec.json.encode(again.as_dict()) == text
 
 
 def test_the_table_has_a_row_for_every_measure(logic: Studied) -> None:
     asked = named(["accessible", "heads", "accessible"])
     found = {"logic": {finding.name: ask(finding, logic) for finding in asked}}
-    table = rows(asked, found)
-    words, models = headings(["logic"])
-    assert [len(row) for row in table] == [len(words) + len(models)] * sum(
+    drawn = table("a title", asked, found)
+    assert [len(row) for row in drawn.rows] == [len(drawn.headings)] * sum(
         len(finding.measures) for finding in asked
     )
-    assert [row[0] for row in table if row[0]] == ["accessible", "heads"]
+    assert [row[0] for row in drawn.rows if row[0]] == ["accessible", "heads"]
 
 
 def test_what_cannot_be_asked() -> None:

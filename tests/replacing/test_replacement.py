@@ -27,11 +27,9 @@ from comparison.replacing.replacement import (
 )
 from comparison.reporting.replacing import (
     MEASURES,
-    NECESSITY_HEADINGS,
     draw_replacement,
-    necessity_rows,
-    replacement_headings,
-    replacement_rows,
+    necessity_table,
+    replacement_table,
 )
 from comparison.training import reference
 from extracted_rules import catalogue as catalogues
@@ -271,8 +269,8 @@ def test_without_its_neurons_a_line_fails_where_it_applies() -> None:
     assert (everything.patterns, everything.neurons) == (3, 2)
     assert everything.times > 3
     assert everything.square.value > 0.2
-    rows = necessity_rows(found)
-    assert all(len(row) == len(NECESSITY_HEADINGS) + 1 for row in rows)
+    table = necessity_table(found)
+    assert all(len(row) == len(table.headings) for row in table.rows)
     assert necessity_test(model, means, about(model), 16, 3) == []
 
 
@@ -284,9 +282,9 @@ def test_a_test_that_was_killed_goes_on(
     monkeypatch.setattr("comparison.replacing.replacement.measure", pytest.fail)
     assert replacement_test(fit, 40, 3, tmp_path) == found
     for measured in MEASURES:
-        rows = replacement_rows(found, measured)
-        assert len(rows) == 1 + len(FAMILIES)
-        assert all(len(row) == len(replacement_headings(measured)) + 1 for row in rows)
+        table = replacement_table("a title", found, measured)
+        assert len(table.rows) == 1 + len(FAMILIES)
+        assert all(len(row) == len(table.headings) for row in table.rows)
     draw_replacement(found, "a title", tmp_path / "drawn.png")
     assert (tmp_path / "drawn.png").stat().st_size > 1000
 
@@ -295,7 +293,7 @@ def test_what_costs_nothing_has_no_share() -> None:
     sums = torch.ones(1 + len(FAMILIES) * len(HOW), 3, 5, dtype=torch.float64)
     found = summary(sums, 1)
     assert all(back is None for row in found for back in (*row.ce_back.values(),))
-    assert "nothing lost" in replacement_rows(found, "excess")[1]
+    assert "nothing lost" in replacement_table("a title", found, "excess").rows[1]
     assert msgspec.to_builtins(found[0])["ce_back"]["own"] is None
 
 

@@ -5,11 +5,9 @@ from pathlib import Path
 import pytest
 
 from comparison.reporting.circuits import (
-    HEAD_HEADINGS,
-    LAYER_HEADINGS,
     draw_kernels,
-    head_rows,
-    layer_rows,
+    head_table,
+    layer_table,
 )
 from extracted_rules import catalogue as catalogues
 from extracted_rules.catalogue import Catalogue, Games, Head, Header, Kernel, Layer
@@ -35,11 +33,12 @@ def known() -> Catalogue:
 
 
 def test_heads_and_layers_have_a_row_each(known: Catalogue) -> None:
-    (row,) = head_rows(known)
+    (row,) = head_table(known).rows
     assert row == ["0", "1", "0", "1", "0", "0", "+0.80 +0.00", "0.0020"]
-    assert len(row) == len(HEAD_HEADINGS) + 1
-    rows = layer_rows(known)
-    assert all(len(row) == len(LAYER_HEADINGS) + 1 for row in rows)
+    assert len(row) == len(head_table(known).headings)
+    table = layer_table(known)
+    rows = table.rows
+    assert all(len(row) == len(table.headings) for row in rows)
     assert rows[0][:4] == ["0", "0.500", "0.010", "+1.00 +1.00 +1.00 +1.00 +1.00 +1.00"]
     assert rows[1][4:7] == ["0.250", "0.000", "90"]
 

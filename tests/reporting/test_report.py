@@ -8,9 +8,11 @@ import torch
 from rich.console import Console
 
 from comparison.drawing.curves import Curve
+from comparison.drawing.tables import Table
 from comparison.reporting.examples import _where_they_differ
 from comparison.reporting.figures import error_by_ply, training_curve
-from comparison.reporting.report import as_table, factor_headings, factor_rows, measured_once
+from comparison.reporting.report import factors_table
+from comparison.reporting.sections import Figure, Section
 from comparison.scoring.bench import Result
 from comparison.scoring.error_sets import ErrorSet
 from comparison.scoring.measures import Measures
@@ -47,15 +49,15 @@ def test_the_table_says_who_errs_less_and_by_what_factor() -> None:
     often = result("often", [(game, 30) for game in range(100)])
     seldom = result("seldom", [(game, 30) for game in range(0, 100, 20)])
     never, alike = result("never", []), result("alike", [(g, 30) for g in range(4, 103)])
-    assert factor_headings([often, seldom]) == ["positions that are", "seldom"]
-    rows = {row[0]: row[1:] for row in factor_rows([often, seldom, never, alike])}
+    assert factors_table([often, seldom]).headings == ("positions that are", "seldom")
+    rows = {row[0]: row[1:] for row in factors_table([often, seldom, never, alike]).rows}
     assert list(rows) == ["all", "pass-free", "plies 21-40"]
     assert rows["all"][0].startswith("20 × less [8.")
     assert rows["all"][1].startswith("none, ≥ 2")
     assert rows["all"][2].startswith("undecided [0.")
-    (more,) = {row[0]: row[1:] for row in factor_rows([seldom, often])}["all"]
+    (more,) = {row[0]: row[1:] for row in factors_table([seldom, often]).rows}["all"]
     assert more.startswith("20 × more [8.")
-    assert factor_rows([never, often])[0][1].endswith("× more, the other none")
+    assert factors_table([never, often]).rows[0][1].endswith("× more, the other none")
 
 
 def test_the_example_is_where_the_first_two_models_differ() -> None:
@@ -81,20 +83,18 @@ def test_a_table_shows_names_that_look_like_markup() -> None:
     name = "a[/b]"
     console = Console(width=80)
     with console.capture() as shown:
-        console.print(as_table(name, [name], [[name, name]], [name]))
+        console.print(Table(name, [name], [name], [[name, name]]))
     assert shown.get().count(name) == 5
 
 
-def test_what_was_measured_is_not_measured_again_and_damage_is_a_sentence(tmp_path: Path) -> None:
-    kept = tmp_path / "kept.json"
-    assert measured_once(kept, lambda: [1]) == [1]
-    assert measured_once(kept, lambda: [2]) == [1]
-    for damaged in (b"", b"[1", b"\xff", b"[" * 100_000):
-        kept.write_bytes(damaged)
-        with pytest.raises(OSError, match=r"kept.json is damaged \(.*without it, it is made anew$"):
-            measured_once(kept, lambda: [2])
-    kept.unlink()
-    assert measured_once(kept, lambda: [2]) == [2]
+def test_a_section_is_markdown() -> None:
+    table = Table("t", ["a"], ["b"], [["x", "1"]], says="How to read it.")
+    found = Section("s", "S", ["P."], [table], [Figure("f.png", "c")]).markdown()
+    assert found.split("\n\n") == [
+        "## S", "P.", "### t", "How to read it.", "| a | b |\n| --- | --- |\n| x | 1 |",
+        "![c](f.png)", "*c*",
+    ]  # fmt: skip
+    assert "###" not in Section("t", "t", tables=[table]).markdown()
 
 
 @pytest.mark.parametrize("illegal", [0, 3])

@@ -6,17 +6,20 @@ from hashlib import sha256
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from comparison.reading.board_reader import BoardReader, board_reader
 from comparison.reading.probes import Probes, fingerprint
 from comparison.replacing.replacement import digest
-from comparison.reporting.page.section import PageError
 from comparison.scoring.bench import Bars
 from extracted_rules.catalogue import Catalogue
+from extracted_rules.errors import UserError
+from extracted_rules.othello.game import random_games
+from extracted_rules.othello.geometry import Geometry
 from handbuilt.network.transformer import OthelloGPT
 
 #: Raised when sections or the explorer hold something else, so that none of before is shown.
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -46,19 +49,11 @@ class Exhibit:
         return found.hexdigest()
 
     @property
-    def device(self) -> torch.device:
-        return next(self.model.parameters()).device
-
-    @property
-    def handbuilt(self) -> bool:
-        return self.model.is_handbuilt
-
-    @property
     def reader(self) -> BoardReader:
-        """What reads its board in every layer. Raises PageError."""
+        """What reads its board in every layer. Raises UserError."""
         reader = board_reader(self.model, self.probes)
         if reader is None:
-            raise PageError(f"{self.name} has neither names nor probes to read its board by")
+            raise UserError(f"{self.name} has neither names nor probes to read its board by")
         return reader
 
 
@@ -72,6 +67,29 @@ class Order:
     seed: int
     work: Path
     bar: Bars
+
+    def __post_init__(self) -> None:
+        """Raises UserError for models of different boards."""
+        first, *others = self.exhibits
+        for other in others:
+            if other.model.geometry is not first.model.geometry:
+                raise UserError(
+                    f"{first.name} plays on {first.model.geometry} and {other.name} on "
+                    f"{other.model.geometry}: a page shows models of one board"
+                )
+
+    @property
+    def geometry(self) -> Geometry:
+        return self.exhibits[0].model.geometry
+
+    @property
+    def device(self) -> torch.device:
+        return self.exhibits[0].model.device
+
+    def bench(self, count: int) -> list[Tensor]:
+        """Random games uint8 [n, plies] of the models' board, in batches on their device."""
+        board = self.geometry.size
+        return list(random_games(count, self.seed, board=board, device=self.device))
 
     def folder(self, what: str, size: int) -> Path:
         """Where something is kept that these models make at this size and seed, as far as they are

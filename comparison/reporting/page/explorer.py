@@ -18,12 +18,10 @@ from comparison.explaining.contributions import Attribution, Parts
 from comparison.explaining.names import part_names
 from comparison.reporting.page.exhibits import Exhibit, Order
 from comparison.reporting.page.mistakes import BENCH, mistakes
-from comparison.reporting.page.section import kept
+from extracted_rules.files import KeptData
 from extracted_rules.othello.game import Replay, replay
+from extracted_rules.othello.geometry import STANDARD, Geometry
 from extracted_rules.othello.notation import (
-    CONTEXT,
-    LABELS,
-    SQUARE_OF_TOKEN,
     format_transcript,
     parse_transcript,
     squares_from_tokens,
@@ -41,6 +39,20 @@ OPENINGS = {
 
 
 @dataclass(frozen=True)
+class Seen:
+    """What a model makes of a game, by position (moves seen less one).
+
+    logits: whole numbers of STEP, by token - 1; held: by layer and square, whole numbers of STEP,
+    above 0 black; why: for every blank playable square, in the order of tokens, ``[constant, [rest
+    of layer 0, 1, ...], part, its share, part, its share, ...]``, which add up to the logit.
+    """
+
+    logits: list[list[int]]
+    held: list[list[list[int]]]
+    why: list[list[list[Any]]]
+
+
+@dataclass(frozen=True)
 class Shown:
     """A game to be shown. kind: a heading in the list of games; note: why it is there; ply: the one
     to predict at which it opens; square: the one pointed at, or -1."""
@@ -48,7 +60,7 @@ class Shown:
     kind: str
     title: str
     note: str
-    tokens: Tensor  # uint8 [60]
+    tokens: Tensor  # uint8 [plies]
     ply: int
     square: int = -1
 
@@ -58,32 +70,40 @@ class Shown:
 
 def telling_errors(order: Order) -> list[Shown]:
     """The games of the errors that tell most, in the order in which they are explained."""
-    bench = BENCH * order.games
+    bench, labels = BENCH * order.games, order.geometry.labels
     shown = []
     for mistake in mistakes(order):
         error, square = mistake.error, mistake.square
         note = (
             f"Chosen as {error.why}, on {bench:,} random games (seed {order.seed}): game "
-            f"{error.game} (from 0). {LABELS[square]} is what {mistake.exhibit.name} holds for "
+            f"{error.game} (from 0). {labels[square]} is what {mistake.exhibit.name} holds for "
             f"likeliest, and it is illegal; in error: {', '.join(error.errs)}."
         )
-        title = f"{error.why}: ply {error.ply}, {LABELS[square]}"
+        title = f"{error.why}: ply {error.ply}, {labels[square]}"
         tokens = torch.tensor(error.tokens, dtype=torch.uint8)
         shown.append(Shown("Errors", title[0].upper() + title[1:], note, tokens, error.ply, square))
     return shown
 
 
-def openings() -> list[Shown]:
-    """Two ways to begin."""
-    games = tokens_from_squares([parse_transcript(moves) for moves in OPENINGS.values()])
-    return [
-        Shown("Openings", title, f"{title}: {moves}.", tokens, ply=3)
-        for (title, moves), tokens in zip(OPENINGS.items(), games, strict=True)
-    ]
+def openings(geometry: Geometry) -> list[Shown]:
+    """Two ways to begin; on a smaller board as far as they have room there."""
+    usual, inwards = Geometry(STANDARD), (STANDARD - geometry.size) // 2
+    shown = []
+    for title, moves in OPENINGS.items():
+        squares = []
+        for square in parse_transcript(moves):
+            row, column = (place - inwards for place in divmod(square, usual.size))
+            if not (0 <= row < geometry.size and 0 <= column < geometry.size):
+                break
+            squares.append(geometry.size * row + column)
+        (tokens,) = tokens_from_squares([squares], geometry.size)
+        note = f"{title}: {format_transcript(squares, geometry.size)}."
+        shown.append(Shown("Openings", title, note, tokens, ply=3))
+    return shown
 
 
 def given(games: Tensor, source: str) -> list[Shown]:
-    """Games uint8 [n, 60] of the user's own."""
+    """Games uint8 [n, plies] of the user's own."""
     return [
         Shown(source, f"{source}: game {n}", f"Game {n} of {source}.", tokens.cpu(), ply=2)
         for n, tokens in enumerate(games, start=1)
@@ -94,41 +114,38 @@ def given(games: Tensor, source: str) -> list[Shown]:
 
 
 def explore(order: Order, games: Sequence[Shown]) -> dict[str, Any]:
-    """All that the explorer shows, as plain data: ``"models"`` and ``"games"``.
+    """All that the explorer shows, as data: ``"step"``, ``"size"`` of the board, ``"models"`` and
+    ``"games"``.
 
     What is known of each game is kept on disk, and a process that was killed goes on. Raises
-    PageError or OSError.
+    KeptError or OSError.
     """
     folder = order.folder("explorer", order.games)
     folder.mkdir(parents=True, exist_ok=True)
-    step = order.bar("explorer", len(order.exhibits) * len(games))
-    known = [_common(game) for game in games]
+    step, board = order.bar("explorer", len(order.exhibits) * len(games)), order.geometry.size
+    known = [_common(game, board) for game in games]
     models = []
     for number, exhibit in enumerate(order.exhibits):
         seer = Seer(exhibit)
+        seen = []
         for game, about in zip(games, known, strict=True):
-            name = f"{format_transcript(squares_from_tokens(game.tokens))}-{number}.json"
-            about["models"].append(_seen(seer, game.tokens, len(about["moves"]), folder / name))
+            name = format_transcript(squares_from_tokens(game.tokens, board), board)
+            seen.append(_seen(seer, game.tokens, folder / f"{name}-{number}.msgpack"))
+            about["models"].append(seen[-1])
             step(1)
-        models.append(_about(exhibit, [about["models"][-1] for about in known]))
-    return {"step": STEP, "models": models, "games": known}
+        models.append(_about(exhibit, seen))
+    return {"step": STEP, "size": board, "models": models, "games": known}
 
 
-def _seen(seer: "Seer", tokens: Tensor, positions: int, path: Path) -> dict[str, Any]:
+def _seen(seer: "Seer", tokens: Tensor, path: Path) -> Seen:
     """What :meth:`Seer.see` gives; read where it was kept before."""
-
-    def read(data: Any) -> dict[str, Any]:
-        if any(len(data[part]) != positions for part in ("logits", "held", "why")):
-            raise ValueError("of another game")
-        return dict(data)
-
-    return kept(path, lambda: seer.see(tokens), read)
+    return KeptData(path, {}, Seen).once(lambda: seer.see(tokens))
 
 
-def _common(game: Shown) -> dict[str, Any]:
+def _common(game: Shown, board: int) -> dict[str, Any]:
     """What is true of a game, whoever looks at it: boards and legal moves after 0, 1, ... moves, a
-    string of 64 each, with ``x`` for black, ``o`` for white, ``+`` for a legal move."""
-    played = replay(game.tokens[None])
+    sign a square each, with ``x`` for black, ``o`` for white, ``+`` for a legal move."""
+    played = replay(game.tokens[None], board=board)
     seen = positions_of(played)
     return {
         "kind": game.kind,
@@ -136,7 +153,7 @@ def _common(game: Shown) -> dict[str, Any]:
         "note": game.note,
         "ply": min(game.ply, seen + 1),
         "square": game.square,
-        "moves": squares_from_tokens(game.tokens)[:seen],
+        "moves": squares_from_tokens(game.tokens, board)[:seen],
         "boards": [_drawn(board) for board in played.boards[0, : seen + 1]],
         "legal": ["".join(".+"[int(s)] for s in legal) for legal in played.legal[0, : seen + 1]],
         "movers": played.movers[0, : seen + 1].tolist(),
@@ -147,7 +164,7 @@ def _common(game: Shown) -> dict[str, Any]:
 
 def positions_of(played: Replay) -> int:
     """The positions of a single game at which there is a move to predict, within the context."""
-    return int((played.movers[0, 1 : CONTEXT + 1] != 0).sum())
+    return int((played.movers[0, 1 : played.geometry.context + 1] != 0).sum())
 
 
 def _drawn(board: Tensor) -> str:
@@ -158,35 +175,34 @@ class Seer:
     """What one model makes of a game."""
 
     def __init__(self, exhibit: Exhibit) -> None:
-        self.device, self.reader = exhibit.device, exhibit.reader
+        self.device, self.reader = exhibit.model.device, exhibit.reader
         self.attribution = Attribution(exhibit.model)
 
     @torch.inference_mode()
-    def see(self, tokens: Tensor) -> dict[str, Any]:
-        """Of a game uint8 [60], by position (moves seen less one):
-
-        logits: 60 whole numbers of STEP, by token - 1; held: by layer, 64 numbers of STEP, above 0
-        black; why: for every blank playable square, in the order of tokens, ``[constant, [rest of
-        layer 0, 1, ...], part, its share, part, its share, ...]``, which add up to the logit.
-        """
-        played = replay(tokens[None].to(self.device))
+    def see(self, tokens: Tensor) -> Seen:
+        """Of a game uint8 [plies]."""
+        model = self.attribution.model
+        geometry = model.geometry
+        played = replay(tokens[None].to(self.device), board=geometry.size)
         positions = positions_of(played)
         cache = self.attribution.run(played.tokens[0, :positions])
-        layers = range(self.attribution.model.shape.n_layers)
+        layers = range(model.shape.n_layers)
         streams = torch.stack([cache[f"blocks.{layer}.hook_resid_post"] for layer in layers])
-        held = self.reader.decode(streams, played).values[:, 0].double().cpu()  # [layers, T, 64]
+        held = (
+            self.reader.decode(streams, played).values[:, 0].double().cpu()
+        )  # [layers, T, squares]
         away_from_zero = (held.sign() * (held.abs() / STEP).ceil()).to(torch.int64)
         logits, why = [], []
         for position in range(positions):
             parts = self.attribution.parts(cache, position)
             logits.append((parts.logits.cpu() / STEP).round().to(torch.int64).tolist())
-            blank = played.boards[0, position + 1][SQUARE_OF_TOKEN[1:].to(self.device)] == 0
+            blank = played.boards[0, position + 1, list(geometry.playable)] == 0
             why.append(list(why_logits(parts, blank)))
-        return {"logits": logits, "held": away_from_zero.transpose(0, 1).tolist(), "why": why}
+        return Seen(logits, away_from_zero.transpose(0, 1).tolist(), why)
 
 
 def why_logits(parts: Parts, blank: Tensor) -> Iterator[list[Any]]:
-    """What made the logits of some moves, bool [60], as :meth:`Seer.see` gives it."""
+    """What made the logits of some moves, bool [tokens - 1], as :class:`Seen` has it."""
     by_layer = torch.cat([parts.heads, parts.neurons], 1)[..., blank].cpu()  # [layers, parts, n]
     flat = by_layer.flatten(0, 1)
     largest = flat.abs().topk(min(LISTED, len(flat)), 0).indices
@@ -213,12 +229,12 @@ def rounded_to_sum(values: Tensor) -> Tensor:
     return (down + (order.argsort(dim=0) < left).to(down)).long()
 
 
-def _about(exhibit: Exhibit, seen: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _about(exhibit: Exhibit, seen: Sequence[Seen]) -> dict[str, Any]:
     """What is said of a model. names: place, name and sentence by the number of a part, which is
     layer * per_layer + head, or + heads + neuron; of all parts that are listed."""
     shape = exhibit.model.shape
     names, per_layer = part_names(exhibit.model, exhibit.catalogue), shape.n_heads + shape.d_mlp
-    used = {n for game in seen for squares in game["why"] for why in squares for n in why[2::2]}
+    used = {n for game in seen for squares in game.why for why in squares for n in why[2::2]}
     said = {}
     for number in sorted(used):
         layer, place = divmod(number, per_layer)
@@ -231,8 +247,8 @@ def _about(exhibit: Exhibit, seen: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "log_tau": log(exhibit.tau),
         "layers": shape.n_layers,
         "decisive": reader.decisive,
-        "read": "named directions" if exhibit.handbuilt else "linear probes",
-        "relative": not exhibit.handbuilt,
+        "read": "named directions" if exhibit.model.is_handbuilt else "linear probes",
+        "relative": not exhibit.model.is_handbuilt,
         "per_layer": per_layer,
         "names": said,
     }

@@ -4,28 +4,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from comparison.drawing.tables import Table
 from comparison.properties import Report, check
 from comparison.properties.subjects import Subject
 from comparison.replacing.ablation import ablate, cases
-from comparison.reporting import figures
+from comparison.reporting import figures, report
+from comparison.reporting.numbers import interval
 from comparison.reporting.page.exhibits import Exhibit, Order
-from comparison.reporting.page.section import Figure, Section, Table
-from comparison.reporting.properties_report import HEADINGS as PROPERTY_HEADINGS
-from comparison.reporting.properties_report import draw
-from comparison.reporting.properties_report import rows as property_rows
-from comparison.reporting.report import (
-    HEADINGS,
-    OVERLAP_HEADINGS,
-    all_overlaps,
-    cells,
-    factor_headings,
-    factor_rows,
-    model_rows,
-    overlap_rows,
-    stage_rows,
-)
+from comparison.reporting.properties_report import draw, property_table
+from comparison.reporting.sections import Figure, Section
 from comparison.scoring.bench import Result, evaluate
-from extracted_rules.othello.game import random_games
 
 #: The recipe that rules are knocked out of.
 ABLATED = "calibrated"
@@ -35,7 +23,7 @@ DRAWN = 4
 
 def compare(order: Order, size: int, folder: Path) -> Section:
     """What ``handbuilt compare`` prints: models by strata, who errs less, overlap of errors."""
-    bench = list(random_games(size, order.seed, device=order.exhibits[0].device))
+    bench = order.bench(size)
     source = f"random, seed {order.seed}"
     results = [
         evaluate(
@@ -44,13 +32,9 @@ def compare(order: Order, size: int, folder: Path) -> Section:
         for e in order.exhibits
     ]  # fmt: skip
     figures.error_by_ply(results, folder / "by-ply.png")
-    overlaps = all_overlaps(results)
-    tables = [
-        Table("Models by what the positions are", ("model", "positions", *HEADINGS),
-              model_rows(results)),
-        Table("By the ply to predict", ("model", "positions", *HEADINGS), stage_rows(results),
-              folded=True),
-    ]  # fmt: skip
+    overlaps = report.all_overlaps(results)
+    title = "Models by what the positions are"
+    tables = [report.models_table(title, results), report.stages_table(results)]
     drawn = [
         Figure(
             "by-ply.png",
@@ -61,10 +45,8 @@ def compare(order: Order, size: int, folder: Path) -> Section:
         )
     ]
     if overlaps:
-        caption = f"How often the likeliest move is illegal, against {results[0].model}"
-        tables.insert(1, Table(caption, factor_headings(results), factor_rows(results)))
-        caption = "Error sets, two by two: positions where both, one or the other errs"
-        tables.append(Table(caption, OVERLAP_HEADINGS, overlap_rows(overlaps), folded=True))
+        tables.insert(1, report.factors_table(results))
+        tables.append(report.overlaps_table(overlaps))
         figures.error_overlap([r.model for r in results], overlaps, folder / "overlap.png")
         drawn.append(
             Figure(
@@ -104,16 +86,12 @@ def _highlight(result: Result) -> tuple[str, str]:
 def properties(order: Order, size: int, folder: Path) -> Section:
     """What ``handbuilt check`` finds, with the shortest counterexamples drawn."""
     found = [(e, *_checked(order, e, size)) for e in order.exhibits]
-    tables = [Table("The share of positions that break a rule", *_broken([r for _, r, _ in found]))]
+    tables = [_broken([r for _, r, _ in found])]
     drawn: list[Figure] = []
-    for number, (exhibit, report, subject) in enumerate(found):
-        tables.append(
-            Table(
-                f"{exhibit.name}: what breaks the rules, and the shortest game that shows it",
-                PROPERTY_HEADINGS, property_rows(report, longest=10_000), folded=True,
-            )
-        )  # fmt: skip
-        drawn += _counterexamples(number, exhibit, report, subject, folder)
+    for number, (exhibit, of_model, subject) in enumerate(found):
+        title = f"{exhibit.name}: what breaks the rules, and the shortest game that shows it"
+        tables.append(replace(property_table(title, of_model), folded=True))
+        drawn += _counterexamples(number, exhibit, of_model, subject, folder)
     return Section(
         "properties",
         "The rules of the game as properties",
@@ -137,39 +115,39 @@ def _checked(order: Order, exhibit: Exhibit, size: int) -> tuple[Report, Subject
         before = done
 
     reader = exhibit.reader
-    report = check(
+    found = check(
         exhibit.model, examples=size, seed=order.seed, tau=exhibit.tau,
         reader=reader, progress=progress,
     )  # fmt: skip
-    return replace(report, model=exhibit.name), Subject(
-        exhibit.model, exhibit.tau, exhibit.device, reader
+    return replace(found, model=exhibit.name), Subject(
+        exhibit.model, exhibit.tau, exhibit.model.device, reader
     )
 
 
-def _broken(reports: list[Report]) -> tuple[list[str], list[list[str]]]:
-    """(headings, rows): one row a property, one column a model."""
+def _broken(reports: list[Report]) -> Table:
+    """One row a property, one column a model."""
     rows = []
     for name, finding in reports[0].findings.items():
         shares = []
-        for report in reports:
-            of_model = report[name]
-            rate = of_model.broken
-            cell = f"{100 * rate.value:.2f} [{100 * rate.low:.2f}, {100 * rate.high:.2f}]"
+        for of_model in (found[name] for found in reports):
+            cell = interval(of_model.broken, 100, 2)
             if of_model.missing is not None or not of_model.overall().y:
                 cell = "not asked"
             shares.append("holds" if of_model.holds else cell)
         rows.append([name, finding.prop.sentence, *shares])
-    return ["property", "that is", *(f"{r.model}, broken %" for r in reports)], rows
+    title = "The share of positions that break a rule"
+    columns = [f"{found.model}, broken %" for found in reports]
+    return Table(title, ("property", "that is"), columns, rows)
 
 
 def _counterexamples(
-    number: int, exhibit: Exhibit, report: Report, subject: Subject, folder: Path
+    number: int, exhibit: Exhibit, found: Report, subject: Subject, folder: Path
 ) -> Iterator[Figure]:
     """The model's shortest counterexamples, one a property, drawn."""
-    broken = [(f.smallest.key, name) for name, f in report.findings.items() if f.smallest]
+    broken = [(f.smallest.key, name) for name, f in found.findings.items() if f.smallest]
     count = 0
     for _, name in sorted(broken):
-        finding, file = report[name], f"{number + 1}-{name}.png"
+        finding, file = found[name], f"{number + 1}-{name}.png"
         if count == DRAWN or not draw(finding, subject, exhibit.name, folder / file):
             continue
         count += 1
@@ -188,19 +166,12 @@ def ablations(order: Order, size: int, folder: Path) -> Section | None:
     """What each rule of a hand-built model is worth."""
     if all(e.model.metadata.get("recipe") != ABLATED for e in order.exhibits):
         return None
-    device = order.exhibits[0].device
-    bench = list(random_games(size, order.seed, device=device))
     found = ablate(
-        cases(ABLATED, ()), bench, "random", order.seed,
-        lambda name, total: order.bar(f"without {name}", total), device,
+        cases(ABLATED, ()), order.bench(size), "random", order.seed,
+        lambda name, total: order.bar(f"without {name}", total), order.device,
     )  # fmt: skip
     whole, *rest = found
     rest.sort(key=lambda k: -k.result.overall.excess.value)
-    rows = []
-    for one in (whole, *rest):
-        _, illegal, f1, _, excess = cells(one.result.overall)
-        rows.append([one.rule, one.says, illegal, f1, excess])
-    _, illegal, f1, _, excess = HEADINGS
     return Section(
         "ablations",
         f"What each rule of {ABLATED} is worth",
@@ -209,5 +180,5 @@ def ablations(order: Order, size: int, folder: Path) -> Section | None:
             f"{size:,} random games of seed {order.seed}; the rules that are worth most come "
             "first. The threshold is the whole recipe's.",
         ],
-        [Table(f"{ABLATED} without a rule", ("dropped", "that is", illegal, f1, excess), rows)],
+        [report.ablations_table(f"{ABLATED} without a rule", [whole, *rest])],
     )

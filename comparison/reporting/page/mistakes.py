@@ -1,7 +1,7 @@
 """Sections of the mistakes: whether models make the same ones, and ten of them explained."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import isnan
 from pathlib import Path
@@ -15,11 +15,11 @@ from comparison.explaining.contributions import Attribution
 from comparison.explaining.explainer import Explainer
 from comparison.explaining.explanation import verdict, why
 from comparison.explaining.names import part_names
-from comparison.reporting import error_figures as figures
+from comparison.reporting import error_figures
 from comparison.reporting.error_report import answers_in_words, sections
 from comparison.reporting.explanations import draw_explanation
 from comparison.reporting.page.exhibits import Exhibit, Order
-from comparison.reporting.page.section import Figure, Section, Table
+from comparison.reporting.sections import Figure, Section
 from comparison.scoring.matched import Pair
 from comparison.scoring.recording import PURPOSE, Subject, record
 from comparison.scoring.records import Bench, Records
@@ -43,7 +43,8 @@ def recorded(order: Order) -> Records:
     """All models' answers to the bench of error sets; what was answered before is read. Raises
     ErrorsError or OSError."""
     size = BENCH * order.games
-    tokens = torch.cat(list(random_games(size, order.seed, purpose=PURPOSE)))
+    board = order.geometry.size
+    tokens = torch.cat(list(random_games(size, order.seed, board=board, purpose=PURPOSE)))
     bench = Bench.of(tokens, f"random, seed {order.seed}")
     folder = order.folder("answers", size)
     folder.mkdir(parents=True, exist_ok=True)
@@ -77,13 +78,9 @@ def errors(order: Order, size: int, folder: Path) -> Section:
     readers = {e.name: e.reader for e in order.exhibits}
     known = {e.name: e.catalogue for e in order.exhibits if e.catalogue}
     found = analyse(records, readers, known, order.seed, order.bar)
-    captions = figures.draw(found, folder)
-    tables = [
-        Table(
-            part.title, (*part.first, *part.headings), part.rows, folded=number > 0, says=part.says
-        )
-        for number, part in enumerate(sections(found))
-    ]
+    error_figures.draw(found, folder)
+    parts = list(sections(found))
+    tables = [table for part in parts for table in part.tables]
     return Section(
         "errors",
         "Error sets",
@@ -95,11 +92,8 @@ def errors(order: Order, size: int, folder: Path) -> Section:
             "games.",
             *answers_in_words(found.pairs),
         ],
-        tables,
-        [
-            Figure(file, caption, f"{caption}: the tables hold the numbers.")
-            for file, caption in captions.items()
-        ],
+        [replace(table, folded=number > 0) for number, table in enumerate(tables)],
+        [figure for part in parts for figure in part.figures],
         _highlights(found.pairs),
     )
 
@@ -146,7 +140,7 @@ def _explainer(e: Exhibit) -> Explainer:
 
 def _explained(mistake: Mistake, explainer: Explainer, number: int, folder: Path) -> Figure:
     error = mistake.error
-    tokens = torch.tensor(error.tokens, dtype=torch.uint8, device=mistake.exhibit.device)
+    tokens = torch.tensor(error.tokens, dtype=torch.uint8, device=mistake.exhibit.model.device)
     found = explainer.explain(tokens, error.ply - 1, mistake.square)
     file = f"{number}.png"
     draw_explanation(found, folder / file)

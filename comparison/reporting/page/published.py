@@ -1,13 +1,16 @@
 """The section of published findings, asked of these models."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from comparison.drawing.tables import Table
 from comparison.findings import FINDINGS, Found, Studied, ask
-from comparison.reporting.findings_pictures import draw
-from comparison.reporting.findings_table import headings, notes, rows
+from comparison.findings.definition import Finding
+from comparison.reporting.findings import draw, notes, table
 from comparison.reporting.page.exhibits import Exhibit, Order
-from comparison.reporting.page.section import Figure, Section, Table, kept
+from comparison.reporting.sections import Figure, Section
+from extracted_rules.files import KeptData
 
 
 def findings(order: Order, size: int, folder: Path) -> Section:
@@ -16,19 +19,23 @@ def findings(order: Order, size: int, folder: Path) -> Section:
     found = {
         e.name: _found(order, e, number, size, folder) for number, e in enumerate(order.exhibits)
     }
-    words, figures = headings([e.name for e in order.exhibits])
-    drawn = []
-    for finding in asked:
-        of_models = {name: of[finding.name] for name, of in found.items()}
-        if draw(finding, of_models, folder / f"{finding.name}.png"):
-            drawn.append(
-                Figure(
-                    f"{finding.name}.png",
-                    f"`{finding.name}`: {finding.sentence} ({finding.source})",
-                    f"A panel a model of {finding.name}; the table holds the figures.",
-                )
-            )
-    sentences = [[f.name, f.sentence, f.source] for f in asked]
+    drawn = [
+        Figure(
+            f"{finding.name}.png",
+            f"`{finding.name}`: {finding.sentence} ({finding.source})",
+            f"A panel a model of {finding.name}; the table holds the figures.",
+        )
+        for finding in asked
+        if draw(finding, found, folder / f"{finding.name}.png")
+    ]
+    sources = Table(
+        "What was published, and where",
+        ("finding", "sentence", "source"),
+        (),
+        [[f.name, f.sentence, f.source] for f in asked],
+        folded=True,
+    )
+    said = Table("Notes", ("note",), (), [[note] for note in notes(asked, found)], folded=True)
     return Section(
         "findings",
         "Published findings",
@@ -37,16 +44,7 @@ def findings(order: Order, size: int, folder: Path) -> Section:
             "figure beside each model's, with 95 % intervals, and in parentheses that of a "
             f"control. {size:,} random games of seed {order.seed}, and as many others to fit on.",
         ],
-        [
-            Table("Findings", [*words, *figures], rows(asked, found)),
-            Table(
-                "What was published, and where",
-                ["finding", "sentence", "source"],
-                sentences,
-                folded=True,
-            ),
-            Table("Notes", ["note"], [[note] for note in notes(asked, found)], folded=True),
-        ],
+        [table("Findings", asked, found), sources, said],
         drawn,
     )
 
@@ -59,10 +57,12 @@ def _found(
     step = order.bar(f"findings: {exhibit.name}", len(FINDINGS))
     found = {}
     for name, finding in FINDINGS.items():
-
-        def measure(finding: Any = finding) -> Any:
-            return ask(finding, studied).as_dict()
-
-        found[name] = kept(folder / f"{number}-{name}.json", measure, Found.of_dict)
+        kept = KeptData(folder / f"{number}-{name}.msgpack", {}, dict)
+        found[name] = Found.of_dict(kept.once(partial(_asked, finding, studied)))
         step(1)
     return found
+
+
+def _asked(finding: Finding, studied: Studied) -> dict[str, Any]:
+    """Plain data, to be kept."""
+    return ask(finding, studied).as_dict()

@@ -1,7 +1,6 @@
 """From sections and the explorer's data to one HTML file that needs nothing else."""
 
 import gzip
-import json
 import re
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
@@ -12,11 +11,13 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup, escape
 from PIL import Image
 
-from comparison.reporting.page.section import PageError, Section
+from comparison.reporting.sections import Section
+from extracted_rules.errors import UserError
 from extracted_rules.files import whole_file
 
 #: No page is larger.
@@ -25,10 +26,6 @@ MOST_BYTES = 10_000_000
 COLOURS = 256
 #: A picture so many times as wide as high has panels side by side.
 WIDE = 1.9
-#: What a number in a table begins with, whose column is set flush right.
-_NUMBER = re.compile(
-    r"[-−+<>≥]?\s?[\d.∞]|undecided|none, |no errors|holds|not asked|nothing lost|too few|–$"
-)
 
 
 def resource(name: str) -> str:
@@ -38,8 +35,7 @@ def resource(name: str) -> str:
 
 def packed(data: Any) -> str:
     """Plain data as base64 of gzipped JSON, the same for the same data."""
-    text = json.dumps(data, separators=(",", ":"), ensure_ascii=False)
-    return b64encode(gzip.compress(text.encode(), mtime=0)).decode("ascii")
+    return b64encode(gzip.compress(msgspec.json.encode(data), mtime=0)).decode("ascii")
 
 
 def for_the_explorer(explored: Mapping[str, Any]) -> dict[str, Any]:
@@ -50,19 +46,14 @@ def for_the_explorer(explored: Mapping[str, Any]) -> dict[str, Any]:
         {**head, "packed": packed(game)}
         for head, game in zip(heads, explored["games"], strict=True)
     ]
-    return {"step": explored["step"], "models": packed(explored["models"]), "games": games}
+    models = packed(explored["models"])
+    return {"step": explored["step"], "size": explored["size"], "models": models, "games": games}
 
 
 def inline(text: str) -> Markup:
     """Text with code between backticks, and words between stars stressed."""
     html = re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text)))
     return Markup(re.sub(r"\*([^*<>]+)\*", r"<em>\1</em>", html))
-
-
-def numeric(rows: Sequence[Sequence[str]], column: int) -> bool:
-    """Whether a column of a table holds numbers."""
-    cells = [row[column] for row in rows if row[column]]
-    return bool(cells) and all(_NUMBER.match(cell) for cell in cells)
 
 
 @dataclass(frozen=True)
@@ -97,7 +88,7 @@ def _environment() -> Environment:
         loader=FunctionLoader(resource), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters.update(inline=inline, numeric=numeric, picture=picture)
+    environment.filters.update(inline=inline, picture=picture)
     return environment
 
 
@@ -122,11 +113,11 @@ def render(
 
 
 def write_page(text: str, path: Path) -> None:
-    """Write the page, whole or not at all. Raises PageError for one that is too large, or
+    """Write the page, whole or not at all. Raises UserError for one that is too large, or
     OSError."""
     data = text.encode()
     if len(data) >= MOST_BYTES:
-        raise PageError(
+        raise UserError(
             f"the page would have {len(data):,} bytes, and {MOST_BYTES:,} are too many: give fewer "
             "games or models"
         )

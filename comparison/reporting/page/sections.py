@@ -9,8 +9,9 @@ from comparison.reporting.page.exhibits import Order
 from comparison.reporting.page.measured import ablations, compare, properties
 from comparison.reporting.page.mistakes import BENCH, errors, explained
 from comparison.reporting.page.published import findings
-from comparison.reporting.page.section import Section, made_once
 from comparison.reporting.page.trained_rules import catalogue, replacement
+from comparison.reporting.sections import Section
+from extracted_rules.files import KeptData
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,12 @@ SECTIONS: dict[str, Maker] = {
 
 def section(order: Order, name: str) -> tuple[Section, Path] | None:
     """A section and the folder of its pictures, as it was made before or made now; None where
-    these models have nothing of the kind. Raises OSError."""
+    these models have nothing of the kind. Raises KeptError or OSError."""
     maker = SECTIONS[name]
     size = maker.size(order.games)
     folder = order.folder(name, size)
-    made = made_once(folder, lambda folder: maker.make(order, size, folder))
-    return (made, folder) if made else None
+    folder.mkdir(parents=True, exist_ok=True)
+    # A process that is killed leaves no section behind, and pictures that are drawn again.
+    kept = KeptData(folder / "section.msgpack", {}, list[Section])
+    made = kept.once(lambda: [found] if (found := maker.make(order, size, folder)) else [])
+    return (made[0], folder) if made else None

@@ -1,12 +1,14 @@
 """Sections of the rules that a catalogue found in a trained model, and what they account for."""
 
+from dataclasses import replace
 from pathlib import Path
 
+from comparison.drawing.tables import Table
 from comparison.replacing.fitted import FIT_GAMES, fit_replacements
 from comparison.replacing.replacement import replacement_test
 from comparison.reporting import replacing
 from comparison.reporting.page.exhibits import Exhibit, Order
-from comparison.reporting.page.section import Figure, Section, Table
+from comparison.reporting.sections import Figure, Section
 from extracted_rules.catalogue import RULES, Catalogue, census
 
 
@@ -43,9 +45,9 @@ def catalogue(order: Order, size: int, folder: Path) -> Section | None:
         ],
         [
             Table(
-                "Neurons by rule and layer", ("rule", "that is", *map(str, layers), "all"), rows
+                "Neurons by rule and layer", ("rule", "that is"), [*map(str, layers), "all"], rows
             ),
-            Table("What the heads look at", ("layer", "its heads"), heads, folded=True),
+            Table("What the heads look at", ("layer", "its heads"), (), heads, folded=True),
         ],
     )  # fmt: skip
 
@@ -66,10 +68,10 @@ def replacement(order: Order, size: int, folder: Path) -> Section | None:
     replacing.draw_replacement(found, title, folder / "replacement.png")
     whole = next(r for r in reversed(found) if r.family == "both up to")
     tables = [
-        Table(
-            f"With every part replaced, and with each: {name}",
-            ("replaced", *replacing.replacement_headings(measure)),
-            replacing.replacement_rows(found, measure),
+        replace(
+            replacing.replacement_table(
+                f"With every part replaced, and with each: {name}", found, measure
+            ),
             folded=True,
         )
         for measure, name in replacing.MEASURES.items()

@@ -3,15 +3,16 @@
 from functools import cached_property
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import pytest
 import torch
 from torch import Tensor
 
+from comparison.drawing.pictures import panel, save
+from comparison.drawing.tables import Table
 from comparison.reporting.page.exhibits import Exhibit, Order
 from comparison.reporting.page.explorer import Shown, explore
 from comparison.reporting.page.rendering import render, write_page
-from comparison.reporting.page.section import Figure, Section, Table
+from comparison.reporting.sections import Figure, Section
 from extracted_rules.othello.game import random_games
 from handbuilt import build
 
@@ -38,17 +39,18 @@ class SmallPage:
 
     @cached_property
     def path(self) -> Path:
-        figure, axes = plt.subplots()
+        figure, axes = panel((6, 4))
         axes.plot([1, 2])
-        figure.savefig(self.folder / "line.png")
-        plt.close(figure)
+        save(figure, self.folder / "line.png")
         section = Section(
             "small",
             "A small section",
             ["Text with `code <b>` in it."],
             [
-                Table("A table", ("model", "figure"), [("logic", "1.0 [0.9, 1.1]"), ("", "2")]),
-                Table("A folded one", ("rule", "says"), [("cap", "claims & caps")], folded=True),
+                Table("A table", ("model",), ("figure",), [("logic", "1.0 [0.9, 1.1]"), ("", "2")]),
+                Table(
+                    "A folded one", ("rule", "says"), (), [("cap", "claims & caps")], folded=True
+                ),
             ],
             [Figure("line.png", "A `line`.", "A line that rises.", game=1, ply=30)],
             [("1 %", "of something")],

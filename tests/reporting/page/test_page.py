@@ -9,17 +9,12 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageChops
 
-from comparison.reporting.page import rendering
+from comparison.drawing.tables import Table
+from comparison.reporting.page import rendering, sections
 from comparison.reporting.page.rendering import picture, resource, write_page
-from comparison.reporting.page.section import (
-    SECTION_FILE,
-    Figure,
-    PageError,
-    Section,
-    Table,
-    kept,
-    made_once,
-)
+from comparison.reporting.page.sections import Maker
+from comparison.reporting.sections import Figure, Section
+from extracted_rules.errors import UserError
 from tests.reporting.page.conftest import SmallPage
 from tests.reporting.page.elements import Elements, colours, contrast
 
@@ -143,45 +138,27 @@ def test_contrast_is_that_of_the_guidelines() -> None:
     assert contrast("#777777", "#ffffff") < 4.5
 
 
-def test_a_section_is_made_once_and_read_as_it_was(tmp_path: Path) -> None:
-    made = []
-
-    def make(folder: Path) -> Section:
-        made.append(folder)
-        table = Table("t", ["a", "b"], [["1", "2"]], folded=True)
-        return Section("s", "S", ["p"], [table], [Figure("f.png", "c", "a", ("s",))], [["1", "x"]])
-
-    first, again = (made_once(tmp_path / "s", make) for _ in range(2))
-    assert first == again == make(tmp_path)
-    assert len(made) == 2
-    assert made_once(tmp_path / "none", lambda _: None) is None
-    assert made_once(tmp_path / "none", make) is None
-
-
-@pytest.mark.parametrize("held", ["", "{", "[]", "{}", "7", '"s"', '{"id": "s"}', "\xff"])
-def test_a_damaged_section_is_named(held: str, tmp_path: Path) -> None:
-    file = tmp_path / SECTION_FILE
-    file.write_text(held, encoding="latin-1")
-    with pytest.raises(PageError) as raised:
-        made_once(tmp_path, lambda _: None)
-    says = "is not what a report wrote; delete it, and it is made anew"
-    assert str(raised.value) == f"{file} {says}"
-
-
-def test_what_making_raises_is_not_taken_for_damage(tmp_path: Path) -> None:
-    def fail() -> None:
-        raise ValueError("of its own")
-
-    with pytest.raises(ValueError, match=r"^of its own$"):
-        kept(tmp_path / "a.json", fail, str)
-    assert not list(tmp_path.iterdir())
+def test_a_section_is_made_once_and_read_as_it_was(
+    page: SmallPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = Table("t", ["a"], ["b"], [["1", "2"]], folded=True)
+    made = Section("s", "S", ["p"], [table], [Figure("f.png", "c", "a", ["s"])], [("1", "x")])
+    calls = iter([made, None])
+    maker = Maker(lambda games: games, lambda *_: next(calls))
+    monkeypatch.setattr(sections, "SECTIONS", {"s": maker, "none": maker})
+    first, again = (sections.section(page.order, "s") for _ in range(2))
+    assert first == again
+    assert first is not None
+    assert first[0] == made
+    for _ in range(2):
+        assert sections.section(page.order, "none") is None
 
 
 def test_a_page_that_is_too_large_is_not_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rendering, "MOST_BYTES", 10)
-    with pytest.raises(PageError, match="would have 11 bytes"):
+    with pytest.raises(UserError, match="would have 11 bytes"):
         write_page("x" * 11, tmp_path / "report.html")
     assert not list(tmp_path.iterdir())
 

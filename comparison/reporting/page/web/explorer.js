@@ -6,10 +6,15 @@
    through go(), and draw() shows it. Numbers in the data are whole: hundredths of a nat, or of
    certainty. */
 
-const SQUARES = 64;
-const LABELS = [...Array(SQUARES).keys()].map((s) => "ABCDEFGH"[s % 8] + (Math.floor(s / 8) + 1));
-const CENTRE = ["D4", "E4", "D5", "E5"];
-const PLAYABLE = [...LABELS.keys()].filter((s) => !CENTRE.includes(LABELS[s])); // by token - 1
+const DATA = JSON.parse(document.getElementById("explorer-data").textContent);
+/** Squares a side of the board, and what they are called. */
+const SIZE = DATA.size;
+const COLUMNS = "ABCDEFGH".slice(0, SIZE);
+const rowOf = (square) => Math.floor(square / SIZE);
+const columnOf = (square) => square % SIZE;
+const LABELS = [...Array(SIZE * SIZE).keys()].map((s) => COLUMNS[columnOf(s)] + (rowOf(s) + 1));
+const inMiddle = (place) => place === SIZE / 2 - 1 || place === SIZE / 2;
+const PLAYABLE = [...LABELS.keys()].filter((s) => !(inMiddle(rowOf(s)) && inMiddle(columnOf(s)))); // by token - 1
 const TOKEN = new Map(PLAYABLE.map((square, token) => [square, token]));
 const COLOUR = { 1: "Black", [-1]: "White" };
 /** Nats from zero to the full colour of a square. */
@@ -17,7 +22,6 @@ const FULL_TINT = 6;
 /** Characters of a sentence that stands there whole. */
 const LONGEST = 100;
 
-const DATA = JSON.parse(document.getElementById("explorer-data").textContent);
 const $ = (id) => document.getElementById(id);
 
 /** Plain data from base64 of gzipped JSON. */
@@ -128,7 +132,7 @@ function drawCell(f) {
   const cell = shape("g", {
     role: "gridcell",
     class: "cell",
-    transform: `translate(${f.square % 8} ${Math.floor(f.square / 8)})`,
+    transform: `translate(${columnOf(f.square)} ${rowOf(f.square)})`,
     "data-square": f.square,
     "aria-label": inWords(f),
     "aria-selected": f.square === state.square,
@@ -146,8 +150,8 @@ function drawCell(f) {
   if (f.top) cell.append(...topMark(f.legal));
   if (f.square === state.square) cell.append(...frame("chosen", 0.06));
   // Both keep to their corner, however large the style sheet has them.
-  if (f.square >= 56) cell.append(coordinate("ABCDEFGH"[f.square % 8], { x: 0.95, y: 0.95, "text-anchor": "end" }));
-  if (f.square % 8 === 0) cell.append(coordinate(Math.floor(f.square / 8) + 1, { x: 0.05, y: 0.05, dy: "0.75em" }));
+  if (rowOf(f.square) === SIZE - 1) cell.append(coordinate(COLUMNS[columnOf(f.square)], { x: 0.95, y: 0.95, "text-anchor": "end" }));
+  if (columnOf(f.square) === 0) cell.append(coordinate(rowOf(f.square) + 1, { x: 0.05, y: 0.05, dy: "0.75em" }));
   cell.append(...frame("focus", 0.08));
   return cell;
 }
@@ -183,10 +187,10 @@ const coordinate = (text, where) =>
   shape("text", { class: "coordinate", "aria-hidden": "true", ...where }, String(text));
 
 function drawBoard(game, model, seen) {
-  const all = [...Array(SQUARES).keys()].map((square) => facts(game, model, seen, square));
-  const grid = shape("svg", { class: "board", viewBox: "0 0 8 8", role: "grid", "aria-label": `Board of ${model.name}` });
-  for (let row = 0; row < 8; row++)
-    grid.append(shape("g", { role: "row" }, ...all.slice(8 * row, 8 * row + 8).map(drawCell)));
+  const all = [...LABELS.keys()].map((square) => facts(game, model, seen, square));
+  const grid = shape("svg", { class: "board", viewBox: `0 0 ${SIZE} ${SIZE}`, role: "grid", "aria-label": `Board of ${model.name}` });
+  for (let row = 0; row < SIZE; row++)
+    grid.append(shape("g", { role: "row" }, ...all.slice(SIZE * row, SIZE * row + SIZE).map(drawCell)));
   return { grid, all };
 }
 
@@ -389,7 +393,7 @@ const linkOf = (model, ply) => within(model, `[data-ply="${ply}"]`);
 
 // ------------------------------------------------------------------ controls
 
-const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1], Home: [-8, 0], End: [8, 0] };
+const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1], Home: [-SIZE, 0], End: [SIZE, 0] };
 
 /** Arrow keys walk over a board, Enter and the space bar choose. */
 function onKey(event) {
@@ -403,9 +407,9 @@ function onKey(event) {
   } else if (event.key in STEPS) {
     event.preventDefault();
     const [right, down] = STEPS[event.key];
-    const column = clamp((square % 8) + right, 0, 7);
-    const row = clamp(Math.floor(square / 8) + down, 0, 7);
-    walkTo(8 * row + column, cell);
+    const column = clamp(columnOf(square) + right, 0, SIZE - 1);
+    const row = clamp(rowOf(square) + down, 0, SIZE - 1);
+    walkTo(SIZE * row + column, cell);
   }
 }
 
@@ -433,7 +437,7 @@ function listGames() {
 
 /** What the signs on a board mean; drawn as a board draws them. */
 function drawLegend() {
-  const plain = { square: 27, disc: 0, legal: false, held: 0, wrong: false, odds: 0, top: false, last: false };
+  const plain = { square: SIZE + 1, disc: 0, legal: false, held: 0, wrong: false, odds: 0, top: false, last: false };
   const signs = [
     [{ disc: 1, held: 1 }, "a disc, the middle as it is held"],
     [{ disc: 1, held: -0.8, wrong: true }, "held wrong"],

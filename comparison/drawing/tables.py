@@ -1,0 +1,44 @@
+"""Tables for people: on the terminal, in Markdown, and on a page."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich import table as rich_table
+from rich.box import SIMPLE_HEAD
+from rich.markup import escape
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table. words, numbers: headings of the columns that hold words, which come first, and of
+    those that hold numbers, which are set flush right. says: how to read it. folded: on a page it
+    is shown only when it is opened; long ones are."""
+
+    title: str
+    words: Sequence[str]
+    numbers: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    says: str = ""
+    folded: bool = False
+
+    @property
+    def headings(self) -> tuple[str, ...]:
+        return (*self.words, *self.numbers)
+
+    def __rich__(self) -> rich_table.Table:
+        """For the terminal."""
+        drawn = rich_table.Table(
+            title=escape(self.title), title_justify="left", box=SIMPLE_HEAD, pad_edge=False
+        )
+        for heading in self.words:
+            drawn.add_column(escape(heading), no_wrap=True)
+        for heading in self.numbers:
+            drawn.add_column(escape(heading), justify="right", no_wrap=True)
+        for row in self.rows:
+            drawn.add_row(*map(escape, row))
+        return drawn
+
+    def markdown(self) -> str:
+        """Without the title."""
+        lines = [self.headings, ["---"] * len(self.headings), *self.rows]
+        return "\n".join("| " + " | ".join(line) + " |" for line in lines)
