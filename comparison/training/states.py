@@ -60,6 +60,23 @@ def read_state(out: Path, *, weights: bool = True) -> State:
         raise TrainingError(f"{path} is no checkpoint of a training run: {error}") from None
 
 
+def metadata(settings: Settings, step: int, exported: str) -> dict[str, str]:
+    """What a model's file says of itself after so many steps."""
+    words = f"trained on {settings.seen(step):,} random games, {settings.targets} targets"
+    if settings.finish and step == settings.steps:
+        words += f", the rate taken down to nothing over the last {settings.finish:,}"
+    if exported != WEIGHTS:
+        words += f"; the {exported} of its weights"
+    if settings.start:
+        words += f"; begun from {settings.start}"
+    return {
+        "recipe": "trained",
+        "description": words,
+        "settings": msgspec.json.encode(settings).decode(),
+        "step": str(step),
+    }
+
+
 def finish_folder(seen: int, games: int) -> str:
     """The folder, inside a run's, of a finish that begins after so many games and takes so many."""
     return f"finish-{seen}-{games}"

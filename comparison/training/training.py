@@ -14,7 +14,6 @@ from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
-import msgspec
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -33,6 +32,7 @@ from comparison.training.states import (
     State,
     append_to_log,
     finish_folder,
+    metadata,
     read_log,
     read_state,
     with_prefix,
@@ -178,23 +178,6 @@ def _validate(
     return found
 
 
-def _metadata(settings: Settings, step: int, exported: str) -> dict[str, str]:
-    """What a model's file says of itself after so many steps."""
-    words = f"trained on {settings.seen(step):,} random games, {settings.targets} targets"
-    if settings.finish and step == settings.steps:
-        words += f", the rate taken down to nothing over the last {settings.finish:,}"
-    if exported != WEIGHTS:
-        words += f"; the {exported} of its weights"
-    if settings.start:
-        words += f"; begun from {settings.start}"
-    return {
-        "recipe": "trained",
-        "description": words,
-        "settings": msgspec.json.encode(settings).decode(),
-        "step": str(step),
-    }
-
-
 class _Learner:
     """What a step changes: the model, averages of its weights, and the optimizers' moments."""
 
@@ -277,7 +260,7 @@ class _Learner:
         """Write the folder's model, where the line says which it is. Raises OSError."""
         if line.exported:
             exported = ({WEIGHTS: self.model} | self.averages)[line.exported]
-            exported.metadata = _metadata(self.settings, line.step, line.exported)
+            exported.metadata = metadata(self.settings, line.step, line.exported)
             exported.save(out / MODEL)
 
 
