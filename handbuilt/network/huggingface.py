@@ -101,7 +101,7 @@ def read_weights(path: Path, described: OthelloGPT) -> OthelloGPT:
 
 def card(model: OthelloGPT) -> str:
     """The model card: front matter for the Hub, and Markdown for its readers."""
-    shape, said = model.shape, model.metadata
+    shape, geometry, said = model.shape, model.geometry, model.metadata
     paragraphs = [
         "A transformer that reads the moves of an Othello game and predicts the next one, in the "
         "architecture of [Li et al. 2022](https://arxiv.org/abs/2210.13382): pre-LayerNorm "
@@ -149,10 +149,12 @@ With `handbuilt-othello-gpt` installed and this folder downloaded:
 import comparison
 
 model = comparison.load_model("path/of/this/folder")
-logits, cache = model.run_with_cache(tokens)  # int64 [games, moves] -> float32 [games, moves, 61]
+# int64 [games, moves] -> float32 [games, moves, {shape.d_vocab}]
+logits, cache = model.run_with_cache(tokens)
 ```
 
-Tokens 1 to 60 are the squares from A1, B1 to H8 without the four of the centre; 0 is no move. The
+Tokens 1 to {shape.d_vocab - 1} are the squares from A1, B1 to {geometry.labels[-1]} without the \
+four of the centre; 0 is no move. The
 activations in `cache` are named as TransformerLens names its hooks. On the command line:
 
 ```
