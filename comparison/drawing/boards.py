@@ -38,7 +38,12 @@ def draw_squares(
         tints[taken.numpy()] = TAKEN
     edges = range(n + 1)
     axes.pcolormesh(
-        edges, edges, tints.reshape(n, n, 4), edgecolors="0.7" if lines else "none", linewidth=lines
+        edges,
+        edges,
+        tints.reshape(n, n, 4),
+        edgecolors="0.7" if lines else "none",
+        linewidth=lines,
+        antialiased=lines > 0,
     )
     axes.set(xlim=(0, n), ylim=(n, 0), aspect="equal")
     middles = [k + 0.5 for k in range(n)]

@@ -303,6 +303,7 @@ def boards(e: Explanation) -> list[Picture]:
     ]
     if e.final is not None:
         signs = e.final.sign().to(torch.int8)
-        title, wrong = f"decoded behind layer {e.decisive}", signs != e.board
+        wrong = signs != e.board
+        title = f"decoded behind layer {e.decisive}: {int(wrong.sum())} wrong"
         drawn.append(Picture(signs, title=title, wrong=wrong, frame=frame))
     return drawn
