@@ -92,9 +92,9 @@ FAMILIES: tuple[RuleFamily, ...] = (
         HE,
     ),
     RuleFamily(
-        "settle",
-        "What a position believes clearly, it settles: sharpened and clipped, never overshooting.",
-        "belief about s -> settled about s, between theirs and mine",
+        "clip",
+        "A belief is sharpened and clipped, so that it never overshoots.",
+        "belief about s -> clipped belief about s, between theirs and mine",
         SQUARE,
         OURS,
     ),

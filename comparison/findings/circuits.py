@@ -35,7 +35,7 @@ class Directions:
 
     @classmethod
     def of(cls, studied: Studied, layer: int) -> "Directions":
-        """By the names of a hand-built model: messages, settled and placed discs, read into
+        """By the names of a hand-built model: messages, clipped and placed discs, read into
         beliefs. By probes: mine, theirs and flipped of the layer before, read by this layer's."""
         reader = studied.reader
         assert reader is not None
@@ -95,7 +95,7 @@ def previous_colour(studied: Studied) -> Found:
 
     Of the residual stream before a layer, at a position, only its mean and its component within the
     span of a square's directions are kept (mine, theirs and flipped of the probes behind the layer
-    before; of a hand-built model message, settled and placed), taken through a head's W_V W_O and
+    before; of a hand-built model message, clipped and placed), taken through a head's W_V W_O and
     read along the layer's own "mine less theirs" of that square. The circuit agrees if what comes
     out, above its mean over discs on that square in other games, has the colour of the disc there:
     as it is for a mine-head, the other one for a theirs-head, which looks from the other side. Over

@@ -136,7 +136,7 @@ class NamedReader(BoardReader):
     The belief is about the board before the last move, and the message says what that move turned:
     a disc that was theirs, -1, and is said to be turned becomes theirs no more. The move's own disc
     is held elsewhere, and surely. Of the ways that were tried, this one is right most often: with
-    it 3.4 % of the discs behind the last layer of ``logic`` are wrong, and 5.4 % by what is settled
+    it 3.4 % of the discs behind the last layer of ``logic`` are wrong, and 5.4 % by what is clipped
     there, which is clipped one layer before. Position 0 knows its replies by heart, and no board.
 
     Its side says who made the last move, and nothing of a pass that is due now, which it leaves to
@@ -152,7 +152,7 @@ class NamedReader(BoardReader):
         self.decisive = model.shape.n_layers - 1
         directions = model.layout.directions
         self.belief, self.message = directions["belief"], directions["message"]
-        self.settled, self.placed = directions["settled"], directions["placed"]
+        self.clipped, self.placed = directions["clipped"], directions["placed"]
         self.side, self.empty, self.count = (
             directions[name] for name in ("side", "blank", "count")
         )
@@ -182,11 +182,11 @@ class NamedReader(BoardReader):
         return torch.eye(self.model.shape.d_model)[self.belief]
 
     def spans(self, layer: int) -> Tensor:
-        """See :class:`BoardReader`: messages, settled and placed discs."""
+        """See :class:`BoardReader`: messages, clipped and placed discs."""
         unit = torch.eye(self.model.shape.d_model)
         placed = torch.zeros(self.model.geometry.n_squares, len(unit))
         placed[list(self.model.geometry.playable)] = unit[self.placed]
-        return torch.stack([unit[self.message], unit[self.settled], placed], 1)
+        return torch.stack([unit[self.message], unit[self.clipped], placed], 1)
 
     def _edited(self, moves: Tensor, square: Tensor, where: Tensor, played: Tensor) -> Tensor:
         """The disc is turned for those who count lines, in the last two layers. The first of them
@@ -198,7 +198,7 @@ class NamedReader(BoardReader):
 
         def turn(x: Tensor, hook: HookPoint) -> Tensor:
             turned = x.clone()
-            for source in (self.belief, self.settled, self.message):
+            for source in (self.belief, self.clipped, self.message):
                 turned[rows, :, source.start + square] *= -1
             return torch.where(here, turned, x)
 

@@ -109,7 +109,7 @@ def draw_first_guess(model: OthelloGPT, path: Path) -> bool:
             continue
         head = layout.heads[0].place(name)
         written = cache["blocks.0.attn.hook_z"][:, 0, head] @ w_o[head]
-        boards = written[:, layout.directions["settled"]]
+        boards = written[:, layout.directions["nearby"]]
         titles = [f"{name}: {geometry.labels[square]}" for square in moves]
         rows.append(list(zip(titles, boards, strict=True)))
     if not rows:

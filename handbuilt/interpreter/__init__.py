@@ -11,7 +11,7 @@ layer it computes
   by the moves near them (``first_guess``);
 - the **claims**: for each bracket (two discs of mine around a run of theirs, one end being the
   move), how surely it flips; the **flips** are the sum over brackets (``claims``);
-- what it **settles**: belief and the settled board of one layer before, clipped;
+- the **clipped belief**: belief and clipped belief of one layer before, sharpened and clipped;
 - the **message** to later positions: the flips, and what brackets say about their ends;
 - the **need**: a legal move flips something, so while too little is claimed, doubts are forgiven.
 

@@ -1,4 +1,4 @@
-"""All layers but the last: what brackets claim of a move, what is told of it, what is settled."""
+"""All layers but the last: what brackets claim of a move, what is told of it, what is clipped."""
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from handbuilt.strengths import Strengths
 
 
 def claim(s: Strengths, layer: int, heard: Layer, facts: Facts) -> Layer:
-    """Claims, flips, message, and what is settled."""
+    """Claims, flips, message, and what is clipped."""
     fires = _brackets(s, layer, heard, facts)
     claimed = (fires * s.claim[layer]).sum(-2)
     run = claimed.flip(-1).cumsum(-1).flip(-1)
@@ -25,7 +25,7 @@ def claim(s: Strengths, layer: int, heard: Layer, facts: Facts) -> Layer:
         side=heard.side,
         claims=claimed.sum((-1, -2)),
         flips=flips,
-        settled=_settle(s, layer, heard, facts),
+        clipped=_clip(s, layer, heard, facts),
         message=s.flip[layer] * flips + ends,
     )
 
@@ -46,12 +46,12 @@ def _brackets(s: Strengths, layer: int, heard: Layer, facts: Facts) -> Tensor:
     return (evidence + bar[:, :, None]).clamp(min=0) * facts.possible[..., None, :]
 
 
-def _settle(s: Strengths, layer: int, heard: Layer, facts: Facts) -> Tensor:
-    """[B, T, squares]: the belief and what was settled one layer ago, clipped to -1..1."""
-    settled = torch.zeros(())
-    for weight, values in zip(s.settle[layer], heard.sources, strict=True):
-        settled = settled + weight * values
+def _clip(s: Strengths, layer: int, heard: Layer, facts: Facts) -> Tensor:
+    """[B, T, squares]: the belief and what was clipped one layer ago, clipped to -1..1."""
+    clipped = torch.zeros(())
+    for weight, values in zip(s.clip[layer], heard.sources, strict=True):
+        clipped = clipped + weight * values
     known = facts.later[:, None]
     if layer == 0:
         known = known * (facts.occupied - facts.placed)
-    return settled.clamp(-1, 1) * known
+    return clipped.clamp(-1, 1) * known

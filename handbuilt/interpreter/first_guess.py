@@ -17,7 +17,7 @@ def neighbours(board: Geometry, near: Tensor) -> Tensor:
 
 
 def guess(s: Strengths, facts: Facts) -> Layer:
-    """What layer 0's claims hear: its belief and, as settled, what moves have likely turned."""
+    """What layer 0's claims hear: its belief and, as clipped, what moves have likely turned."""
     games, positions, _ = facts.placed.shape
     later, sides = facts.later, parity(positions).to(s.run)
     # It believes that every disc still belongs to whoever put it there.
@@ -39,6 +39,6 @@ def guess(s: Strengths, facts: Facts) -> Layer:
         side=zero + sides * later,
         claims=zero,
         flips=facts.placed * 0,
-        settled=turned * later[:, None],
+        clipped=turned * later[:, None],
         message=facts.placed * 0,
     )

@@ -42,7 +42,7 @@ class Interpreter:
                 now.side = passes.turn(now.side, passed)
             if layer == plan.first_count:
                 first_count = legality.count_first(s, heard, facts, at)
-                now.settled = legality.settle_after(s, heard, facts)
+                now.clipped = legality.clip_after(s, heard, facts)
             layers.append(now)
             told = replace(now, side=self.sides(layer + 1, now.side))
             heard = reading.hear(s, layer + 1, told, facts, opening)

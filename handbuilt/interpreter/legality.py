@@ -20,8 +20,8 @@ from handbuilt.strengths import LINE_VOICES, Strengths
 OCCUPIED_LOGIT = -1e3
 
 
-def settle_after(s: Strengths, heard: Layer, facts: Facts) -> Tensor:
-    """[B, T, squares]: it settles the board after the move, with the flips of layer 5."""
+def clip_after(s: Strengths, heard: Layer, facts: Facts) -> Tensor:
+    """[B, T, squares]: the board after the move, clipped, with the flips of the layer before."""
     after = s.after_placed * facts.placed
     for weight, values in zip(s.after, heard.sources, strict=True):
         after = after + weight * values

@@ -22,7 +22,7 @@ def lines_elsewhere(s: Strengths, heard: Layer, facts: Facts) -> Tensor:
     that is still blank over a run of theirs to a disc of mine."""
     lengths = bracket_lengths(facts.board)
     runs, ends = (matrix.to(s.run) for matrix in bracket_matrices(facts.board))
-    lines = line_evidence(facts.board, s.other_run, s.other_end, (heard.belief, heard.settled))
+    lines = line_evidence(facts.board, s.other_run, s.other_end, (heard.belief, heard.clipped))
     fires = (lines + s.other_bias[lengths]).clamp(min=0) * s.other_line[lengths]
     elsewhere = (ends_gate(facts.board, facts.occupied) == 0) & (
         facts.placed @ (runs + ends).T == 0

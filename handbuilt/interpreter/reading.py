@@ -30,7 +30,7 @@ def hear(s: Strengths, layer: int, last: Layer, facts: Facts, opening: Tensor) -
     i, later = layer - 1, facts.later
     loudness = loudnesses(s, layer, last)
     flips = heard(s.flips_kernel[i], last.side, loudness["flips"]) @ last.message
-    told = s.board_share[i] * last.settled + facts.placed * later[:, None]
+    told = s.board_share[i] * last.clipped + facts.placed * later[:, None]
     board = heard(s.board_kernel[i], last.side, loudness["board"]) @ told
     belief = (flips + board + s.opening[i] * opening) * later[:, None]
     renewed = torch.sigmoid(

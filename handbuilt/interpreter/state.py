@@ -16,13 +16,13 @@ class Layer:
     side: Tensor
     claims: Tensor
     flips: Tensor
-    settled: Tensor
+    clipped: Tensor
     message: Tensor
 
     @property
     def sources(self) -> tuple[Tensor, Tensor, Tensor]:
         """What neurons read of discs, in the order of SOURCES."""
-        return self.belief, self.settled, self.message
+        return self.belief, self.clipped, self.message
 
 
 @dataclass

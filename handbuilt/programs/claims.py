@@ -1,4 +1,4 @@
-"""The neurons of every layer but the last: brackets, what is settled, and forgetting."""
+"""The neurons of every layer but the last: brackets, what is clipped, and forgetting."""
 
 from dataclasses import dataclass
 
@@ -13,9 +13,9 @@ from handbuilt.strengths import SOURCES, VOICES, Strengths
 
 #: Added to what a linear neuron reads, so that it never falls silent; no larger than need be, as
 #: large numbers round.
-HEADROOM = {"message": 16.0, "settled": 16.0, "claims": 32.0}
+HEADROOM = {"message": 16.0, "clipped": 16.0, "claims": 32.0}
 #: What is forgotten at each layer's end: in layer 0, what its heads left there.
-OLD = {"seen": "message", "nearby": "settled"}
+OLD = {"seen": "message", "nearby": "clipped"}
 SENTENCES = (
     "the move closes {}: both ends mine, all between theirs, so all between flips",
     "takes back what bracket.{} claims too much",
@@ -69,7 +69,7 @@ def _evidence(
     need = Link("need", s.forgive[layer, voice].numpy()[None, t.length_of], "need")
     reads = {"belief": discs["belief"], "played": GATE * own_end}
     if layer:
-        reads |= {"settled": discs["settled"], "message": discs["message"]}
+        reads |= {"clipped": discs["clipped"], "message": discs["message"]}
         return (*links({**reads, "position": position, "blank": -GATE * within}), need)
     # A taken square shows ``taken``; the move's own square, one of the ends, shows the surplus of
     # three kernels.
@@ -81,7 +81,7 @@ def _evidence(
         - scale * (surplus.seen - t.taken)[:, None]
         - np.outer(surplus.belief, end[t.length_of])
     )
-    reads |= {"nearby": discs["settled"], "seen": scale * (t.squares.T @ within)}
+    reads |= {"nearby": discs["clipped"], "seen": scale * (t.squares.T @ within)}
     return (*links({**reads, "position": position}), need)
 
 
@@ -107,13 +107,13 @@ def _most_evidence(run: Tensor, end: Tensor) -> Tensor:
     return (run.abs() * at_depth).sum(-1) + end.abs()
 
 
-def settle_first(t: Tables, s: Strengths, surplus: Surplus) -> tuple[Neurons, ...]:
+def clip_first(t: Tables, s: Strengths, surplus: Surplus) -> tuple[Neurons, ...]:
     """Layer 0: the first guess, clipped to -1..1.
 
     Split by sign, so that gates on blank squares and the move's own leave 0 behind. The move's own
     square shows a surplus, as if it were taken many times.
     """
-    by_owner, by_moves_nearby = s.settle[0, :2].tolist()
+    by_owner, by_moves_nearby = s.clip[0, :2].tolist()
     every = np.eye(t.board.n_squares)
     scale, taken = GATE * t.board.context, t.squares.T @ t.squares
     shut = GATE + scale * float(surplus.seen.max())
@@ -128,33 +128,33 @@ def settle_first(t: Tables, s: Strengths, surplus: Surplus) -> tuple[Neurons, ..
         }
         family = Neurons(
             0,
-            f"settle-{name}",
+            f"clip-{name}",
             t.board.labels,
             f"{{}} was taken before, likely {name}, by who put it there and moves nearby",
             links(reads),
             np.zeros(len(every)),
-            links({"settled": sign * every}),
-            rule="settle",
+            links({"clipped": sign * every}),
+            rule="clip",
         )
         found += capped(family)
     return tuple(found)
 
 
-def settle(t: Tables, s: Strengths, layer: int) -> tuple[Neurons, ...]:
-    """Layers between: the belief and what was settled one layer ago, clipped to -1..1."""
-    weights, every = s.settle[layer].tolist(), np.eye(t.board.n_squares)
+def clip(t: Tables, s: Strengths, layer: int) -> tuple[Neurons, ...]:
+    """Layers between: the belief and what was clipped one layer ago, clipped to -1..1."""
+    weights, every = s.clip[layer].tolist(), np.eye(t.board.n_squares)
     by_source = zip(SOURCES, weights, strict=True)
     return capped(
         Neurons(
             layer,
-            "settle",
+            "clip",
             t.board.labels,
             "how surely {} is mine, sharpened and clipped",
             links({name: 0.5 * weight * every for name, weight in by_source}),
             np.full(len(every), 0.5),
-            links({"settled": 2 * every}),
-            rule="settle",
-            constants={"settled": -1.0},
+            links({"clipped": 2 * every}),
+            rule="clip",
+            constants={"clipped": -1.0},
         )
     )
 

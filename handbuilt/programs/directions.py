@@ -18,7 +18,7 @@ def directions(t: Tables) -> tuple[Directions, ...]:
         Directions(
             "message", squares, "what others are told about {}: its flip, and ends of brackets"
         ),
-        Directions("settled", squares, "the belief about {}, sharpened and clipped to -1..1"),
+        Directions("clipped", squares, "the belief about {}, sharpened and clipped to -1..1"),
         Directions("first", firsts, "the game began with {}"),
         Directions(
             "opening",
@@ -38,6 +38,6 @@ def directions(t: Tables) -> tuple[Directions, ...]:
             "nearby",
             squares,
             "in the midst of layer 0: whose {} likely is by the moves near it",
-            over="settled",
+            over="clipped",
         ),
     )

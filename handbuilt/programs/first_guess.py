@@ -26,7 +26,7 @@ def positions(t: Tables, s: Strengths) -> tuple[Link, ...]:
 def ask_who_put_discs_down(t: Tables, s: Strengths) -> tuple[tuple[Head, ...], Array]:
     """Two heads; and [T], what they leave on the move's own square."""
     # The surplus of attention rests on the position itself. What it leaves on the move's own
-    # square depends on the position alone, so that claims and settled boards can discount it.
+    # square depends on the position alone, so that claims and clipped boards can discount it.
     context = t.board.context
     own = np.zeros(context)
     owner: Array = lag_kernel(s.owner.exp()).numpy()

@@ -40,9 +40,9 @@ def _claiming(t: Tables, s: Strengths, layer: int, surplus: claims.Surplus) -> t
     plan = s.plan
     found = [*claims.claim(t, s, layer, surplus)]
     if layer == 0:
-        found += claims.settle_first(t, s, surplus)
+        found += claims.clip_first(t, s, surplus)
     elif layer != plan.first_count:
-        found += claims.settle(t, s, layer)
+        found += claims.clip(t, s, layer)
     found += claims.forget(t, s, layer)
     if layer == 0:
         found += (*facts.know_the_board(t), *openings.fade_opening(t, s))
@@ -51,6 +51,6 @@ def _claiming(t: Tables, s: Strengths, layer: int, surplus: claims.Surplus) -> t
     if layer == plan.turn:
         found += passes.turn(t, layer)
     if layer == plan.first_count:
-        found += legality.settle_after(t, s, layer)
+        found += legality.clip_after(t, s, layer)
         found += legality.count_first(t, s, layer)
     return tuple(found)

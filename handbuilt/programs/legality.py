@@ -16,7 +16,7 @@ COUNT_HEADROOM = 64.0
 LEGAL = "{} is a line for the next mover: a blank end, a run of mine, an end of theirs"
 
 
-def settle_after(t: Tables, s: Strengths, layer: int) -> tuple[Neurons, ...]:
+def clip_after(t: Tables, s: Strengths, layer: int) -> tuple[Neurons, ...]:
     """Settles the board after the move, with the flips of the layer before."""
     reads = {
         source: 0.5 * float(weight) * np.eye(t.board.n_squares)
@@ -26,14 +26,14 @@ def settle_after(t: Tables, s: Strengths, layer: int) -> tuple[Neurons, ...]:
     return capped(
         Neurons(
             layer,
-            "settle-after",
+            "clip-after",
             t.board.labels,
             "how surely {} is mine after the move",
             links(reads),
             np.full(t.board.n_squares, 0.5),
-            links({"settled": 2 * np.eye(t.board.n_squares)}),
-            rule="settle",
-            constants={"settled": -1.0},
+            links({"clipped": 2 * np.eye(t.board.n_squares)}),
+            rule="clip",
+            constants={"clipped": -1.0},
         )
     )
 

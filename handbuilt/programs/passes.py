@@ -19,7 +19,7 @@ def look(t: Tables, s: Strengths, layer: int) -> tuple[Neurons, ...]:
     starts = np.eye(t.board.n_squares)[:, [p.start for p in patterns]]
     within = t.squares @ ((t.runs + t.ends)[rows].T - starts)
     discs = t.heard_of_discs(s.other_run, s.other_end)
-    reads = {source: discs[source][:, rows] for source in ("belief", "settled")}
+    reads = {source: discs[source][:, rows] for source in ("belief", "clipped")}
     # The start is blank, even now; all else was taken before.
     reads["blank"] = GATE * (t.squares @ starts - within)
     reads["played"] = -GATE * within

@@ -17,7 +17,7 @@ def hear(t: Tables, s: Strengths, layer: int) -> tuple[Head, ...]:
     """All heads of a layer."""
     i, every = layer - 1, np.eye(t.board.n_squares)
     flips = _read(t, s, layer, "flips", s.flips_kernel[i], {"message": every})
-    told = {"placed": t.squares, "settled": float(s.board_share[i]) * every}
+    told = {"placed": t.squares, "clipped": float(s.board_share[i]) * every}
     board = _read(t, s, layer, "board", s.board_kernel[i], told)
     opening = float(s.opening[i]) * boards_after_first_move(t.board).numpy()
     renew = Head(

@@ -13,9 +13,9 @@ from torch import Tensor
 from extracted_rules.othello.geometry import Geometry
 from handbuilt.plan import Plan
 
-#: The readings of a disc that a neuron combines: "belief", the fresh read; "settled", what was
+#: The readings of a disc that a neuron combines: "belief", the fresh read; "clipped", what was
 #: clipped one layer ago; "message", what the position itself told one layer ago.
-SOURCES = ("belief", "settled", "message")
+SOURCES = ("belief", "clipped", "message")
 #: Neurons that hear one bracket. "claim" adds its discs up; the others take back what exceeds
 #: certainty, so that discs beyond doubt do not make up for doubtful ones: "cap" where all discs do,
 #: "run-cap" where the run does, "end-cap" where the end does. They stand for the clip of every
@@ -97,7 +97,7 @@ class Axes:
             read &= at["source"] < SOURCES.index("message")
         if name in ("flips_kernel", "board_kernel"):  # position 0 tells nothing
             read &= at["lag"] < self["lag"] - 1
-        if name == "settle":  # the layer of the first count settles by ``after``
+        if name == "clip":  # the layer of the first count clips by ``after``
             read &= at["layer"] < self.plan.first_count
         if name in ("need_kept", "need_claims", "need_bias"):  # nobody asks for the last need
             read &= at["reading layer"] < self["reading layer"] - 1
@@ -142,9 +142,11 @@ class Strengths:
         "reading layer", "lag", says="log of the weight of flips reported this many plies ago"
     )
     board_kernel: Tensor = _over(
-        "reading layer", "lag", says="the same for discs put down and boards settled"
+        "reading layer", "lag", says="the same for discs put down and clipped beliefs"
     )
-    board_share: Tensor = _over("reading layer", says="weight of a settled board beside a new disc")
+    board_share: Tensor = _over(
+        "reading layer", says="weight of a clipped belief beside a new disc"
+    )
     overclaim: Tensor = _over(
         "reading layer", "told", says="how much fainter is heard who claims too much"
     )
@@ -161,7 +163,7 @@ class Strengths:
     claim: Tensor = _over("layer", "voice", "length", says="what a neuron adds to the claims")
     holds: Tensor = _over("layer", "voice", "length", says="what it tells about the bracket's ends")
     flip: Tensor = _over("layer", says="the message about a flipped disc, for one claim")
-    settle: Tensor = _over("layer", "source", says="weights of what is clipped when settling")
+    clip: Tensor = _over("layer", "source", says="weights of what a belief is clipped from")
     need_start: Tensor = _over(says="the need before anything is claimed")
     need_kept: Tensor = _over("reading layer", says="slope of the new need in the old one")
     need_claims: Tensor = _over("reading layer", says="slope of the need in the claims, downwards")
@@ -180,7 +182,7 @@ class Strengths:
     pass_claims: Tensor = _over(says="how much the claims of the move itself lower them")
     pass_need: Tensor = _over(says="how much the need, which makes claims louder, raises them")
     after: Tensor = _over(
-        "source", says="first count: weights of the board after the move, to settle"
+        "source", says="first count: weights of the board after the move, to clip"
     )
     after_placed: Tensor = _over(says="first count: weight of the new disc in that")
     line_bias: Tensor = _over("length", says="first count: where a legal line starts to count")

@@ -33,7 +33,7 @@ def _reads(full: Full, n: dict[str, float], axes: Axes) -> None:
     full["near"][0] = n["near"] * (distance > 0) / (distance + 1)
     full["start"] = full["opening_fade"] = torch.tensor(log(n["leak"]))
     full["opening"] = torch.ones(layers)
-    # The last layer hears boards settled after the move: its flips are in there already.
+    # The last layer hears boards clipped after the move: its flips are in there already.
     late = torch.zeros(layers, 1)
     late[-1] = log(n["leak"])
     full["flips_kernel"] = full["board_kernel"] = fade + late
@@ -42,7 +42,7 @@ def _reads(full: Full, n: dict[str, float], axes: Axes) -> None:
 
 
 def _claims(full: Full, n: dict[str, float], axes: Axes, certain: torch.Tensor) -> None:
-    """What brackets claim, what is settled, and the need."""
+    """What brackets claim, what is clipped, and the need."""
     claiming, lengths = axes["layer"], axes["length"]
     blend = torch.tensor([1 - n["mix"], n["mix"], 0.0]).repeat(claiming, 1)
     blend[0] = torch.tensor([1.0, 1.0, 0.0])  # who put discs down, and what moves near them did
@@ -62,7 +62,7 @@ def _claims(full: Full, n: dict[str, float], axes: Axes, certain: torch.Tensor) 
     full["end"] = half.expand(-1, voices, lengths, -1) * hears_end
     full["claim"] = torch.tensor([1.0, -1.0, 0.0, 0.0])[:, None].repeat(claiming, 1, lengths)
     full["flip"] += 2
-    full["settle"] = n["gain"] * blend
+    full["clip"] = n["gain"] * blend
     full["need_start"] += n["need_start"]
     full["need_kept"] += n["need_slope"]
     full["need_claims"] += n["need_slope"] * n["need_rate"]

@@ -21,10 +21,10 @@ GAMES = Games("test", 1, 1, 1)
 FAMILIES = {
     "bracket": "flip",
     "line": "line",
-    "settle": "disc",
-    "settle-mine": "disc",
-    "settle-theirs": "disc",
-    "settle-after": "disc",
+    "clip": "disc",
+    "clip-mine": "disc",
+    "clip-theirs": "disc",
+    "clip-after": "disc",
 }
 
 

@@ -49,7 +49,7 @@ def planted(recipe: str, loud: bool = True) -> tuple[OthelloGPT, Layout, Strengt
 def told_by_names(layout: Layout, s: Strengths, layer: int, stream: Tensor) -> Tensor:
     """[B, T, 2, 64]: what the flips heads read, and what the board heads read."""
     here = layout.directions
-    board = float(s.board_share[layer - 1]) * stream[..., here["settled"]]
+    board = float(s.board_share[layer - 1]) * stream[..., here["clipped"]]
     board[..., list(G.playable)] += stream[..., here["placed"]]
     return torch.stack([stream[..., here["message"]], board], 2)
 
@@ -57,7 +57,7 @@ def told_by_names(layout: Layout, s: Strengths, layer: int, stream: Tensor) -> T
 def told_by_rules(s: Strengths, layer: int, last: Layer, placed: Tensor) -> Tensor:
     """[B, T, 2, 64]: the same as the rules have it."""
     later = torch.arange(placed.shape[1])[:, None] > 0
-    return torch.stack([last.message, s.board_share[layer - 1] * last.settled + placed * later], 2)
+    return torch.stack([last.message, s.board_share[layer - 1] * last.clipped + placed * later], 2)
 
 
 def as_loud_as_compiled(s: Strengths, layer: int, last: Layer, told: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ def test_a_layer_of_logic_holds_what_was_compiled(tmp_path: Path) -> None:
     found = catalogue_of(model, tmp_path, 300, 100, range(4, 5))
     assert found.geometry.size == 6
     families = agreement(model, found.neurons)
-    assert families["settle"].share == 1
+    assert families["clip"].share == 1
     # Long brackets close too seldom in so few games.
     assert families["bracket"].share > 0.9
     assert families["unused"].share == 1
@@ -34,7 +34,7 @@ def test_named_neurons_are_found(recipe: str, tmp_path: Path) -> None:
     model = build(recipe)
     neurons = catalogue_of(model, tmp_path, 1000, 600).neurons
     families = agreement(model, neurons)
-    named = {"bracket", "line", "settle", "settle-mine", "settle-theirs", "settle-after"}
+    named = {"bracket", "line", "clip", "clip-mine", "clip-theirs", "clip-after"}
     assert set(families) == {*named, "unused"}
     assert families["unused"].share == 1
     right = sum(families[name].neurons * families[name].share for name in named)

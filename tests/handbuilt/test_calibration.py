@@ -88,8 +88,8 @@ def test_strengths_survive_their_file() -> None:
     tables = tomllib.loads(text)
     with pytest.raises(StrengthsError, match="no numbers called run"):
         parse({name: value for name, value in tables.items() if name != "run"})
-    with pytest.raises(StrengthsError, match=r"settle has shape \[2\], not \[7, 3\]"):
-        parse({**tables, "settle": [1.0, 2.0]})
+    with pytest.raises(StrengthsError, match=r"clip has shape \[2\], not \[7, 3\]"):
+        parse({**tables, "clip": [1.0, 2.0]})
     with pytest.raises(StrengthsError, match="no strength is called 'magic'"):
         parse({**tables, "magic": 1.0})
     with pytest.raises(StrengthsError, match="no finite number"):

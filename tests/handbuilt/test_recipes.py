@@ -106,7 +106,7 @@ def test_every_layers_directions_agree_with_the_rules(
     close(middle[..., here["need"]][..., 0], rules.need)
     close(behind[..., here["claims"]][..., 0], rules.claims)
     close(behind[..., here["message"]], rules.message)
-    close(behind[..., here["settled"]], rules.settled)
+    close(behind[..., here["clipped"]], rules.clipped)
     close(behind[..., here["side"]][..., 0], rules.side)
     close(behind[..., here["blank"]], 1 - trace.facts.occupied[chosen][..., list(BOARD.playable)])
 
@@ -215,7 +215,7 @@ def test_gates_are_larger_than_the_evidence_they_silence(
     late = lateness(trace.facts.placed.shape[1])[:, None]
     near = cache["blocks.0.hook_resid_mid"][..., layout.directions["nearby"]].double()
     heard = [(trace.layers[0].belief, near)] + [
-        (now.belief, last.settled, last.message)
+        (now.belief, last.clipped, last.message)
         for last, now in zip(trace.layers, trace.layers[1:], strict=False)
     ]
     for layer, sources in enumerate(heard):
@@ -230,7 +230,7 @@ def test_gates_are_larger_than_the_evidence_they_silence(
                 evidence = evidence + values @ weights.T
             assert float(evidence.max()) < GATE
     found, last = trace.layers[LOOK_LAYER], trace.layers[LOOK_LAYER - 1]
-    lines = line_evidence(BOARD, s.other_run, s.other_end, (found.belief, last.settled))
+    lines = line_evidence(BOARD, s.other_run, s.other_end, (found.belief, last.clipped))
     assert float((lines + s.other_bias[lengths]).max()) < GATE
 
 
@@ -251,7 +251,7 @@ def test_layer_0_guesses_by_rule(
     with torch.inference_mode():
         stream = model.run_with_cache(tokens)[1]["blocks.0.hook_resid_post"].double()
     rules = Interpreter(s)(tokens).layers[0]
-    for name, wanted in (("settled", rules.settled), ("message", rules.message)):
+    for name, wanted in (("clipped", rules.clipped), ("message", rules.message)):
         torch.testing.assert_close(stream[..., layout.directions[name]], wanted, **CLOSE)
 
 
@@ -259,7 +259,7 @@ def test_what_moves_nearby_say_stays_below_its_bound(
     cache: Cache, layout: Layout, recipe: str
 ) -> None:
     near = cache["blocks.0.hook_resid_mid"][..., layout.directions["nearby"]]
-    assert float(near.abs().max()) <= most_near(load_strengths(recipe)) < HEADROOM["settled"]
+    assert float(near.abs().max()) <= most_near(load_strengths(recipe)) < HEADROOM["clipped"]
 
 
 def test_the_sink_says_nothing(cache: Cache, layout: Layout) -> None:

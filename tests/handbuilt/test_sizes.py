@@ -30,7 +30,7 @@ def test_weights_agree_with_the_rules(board: int, layers: int, looks: bool) -> N
     here = model.layout.directions
     for layer, rules in enumerate(trace.layers):
         behind = cache[f"blocks.{layer}.hook_resid_post"][certain].double()
-        for name in ("message", "settled"):
+        for name in ("message", "clipped"):
             wanted = getattr(rules, name)[certain]
             torch.testing.assert_close(behind[..., here[name]], wanted, atol=1e-2, rtol=1e-3)
         torch.testing.assert_close(
@@ -55,7 +55,7 @@ def _roomy(s: Strengths) -> Shape:
 
 @pytest.mark.parametrize("board", [4, 6])
 def test_more_layers_err_less(board: int) -> None:
-    """A law that holds for rules that settle one ply further with each layer."""
+    """A law that holds for rules that clip one ply further with each layer."""
     games = next(random_games(300, 6, board=board, purpose="test"))
     played = replay(games, board=board)
     free = (played.movers[:, 1:-1] != 0) & ~(played.passes[:, 1:-1].cumsum(-1) > 0)

@@ -140,7 +140,7 @@ def test_no_direction_means_two_things_at_once() -> None:
     heads of that layer write it, its neurons read it and take it away, and nobody else knows it."""
     rules = program("calibrated")
     short = {d.name: d.over for d in rules.directions if d.over}
-    assert short == {"seen": "message", "nearby": "settled"}
+    assert short == {"seen": "message", "nearby": "clipped"}
     for head in rules.heads:
         written, read = ({link.name for link in some} for some in (head.writes, head.reads))
         assert not read & short.keys()

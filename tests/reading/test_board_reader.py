@@ -146,7 +146,7 @@ def test_everybody_reads_the_same_board(which: str, request: pytest.FixtureReque
 
 def reads_directly(path: Path) -> list[str]:
     """Where a module looks up what boards are decoded from: directions by name, probes' weights."""
-    names, found = ("['belief']", "['message']", "['settled']"), []
+    names, found = ("['belief']", "['message']", "['clipped']"), []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         ends = {ast.Subscript: names, ast.Attribute: ("probes.states", "probes.flips")}
         if ast.unparse(node).endswith(ends.get(type(node), ())):
@@ -158,9 +158,8 @@ def test_nobody_else_decodes_boards() -> None:
     folder = Path(comparison.__file__).parent
     elsewhere = [path for path in folder.rglob("*.py") if path.parent.name != "reading"]
     found = {name for path in elsewhere for name in reads_directly(path)}
-    # What the heads of layer 0 write is drawn, and probes have a digest: neither is a board's.
-    digested = {"exhibits: self.probes.states", "exhibits: self.probes.flips"}
-    assert found == {"examples: layout.directions['settled']"} | digested
+    # Probes have a digest, which decodes nothing.
+    assert found == {"exhibits: self.probes.states", "exhibits: self.probes.flips"}
 
 
 # --------------------------------------------------------------------------- turning a disc
@@ -236,9 +235,9 @@ def test_rules_about_the_board_see_a_board_that_is_wrong(
 
 
 def test_discs_are_found_where_a_hand_built_model_writes_them(named: NamedReader) -> None:
-    """Layer 6 settles the board after the move: its directions come out, square by square."""
+    """Layer 6 clips the board after the move: its directions come out, square by square."""
     written = disc_directions(named.model, games=40)[6]
-    loudest = written[:, named.settled].abs().argmax(-1)
+    loudest = written[:, named.clipped].abs().argmax(-1)
     assert int((loudest == torch.arange(64)).sum()) >= 60
 
 

@@ -36,10 +36,10 @@ def test_a_layer_reads_and_writes_what_its_rules_say(calibrated: OthelloGPT) -> 
         flips = part(found.heads, f"flips-{who}")
         assert (flips.count, flips.reads, flips.writes) == (1, ("message",), ("belief",))
         assert {"need", "claims", "side"} <= set(flips.asks)
-        assert part(found.heads, f"board-{who}").reads == ("placed", "settled")
+        assert part(found.heads, f"board-{who}").reads == ("placed", "clipped")
     bracket = part(found.neurons, "bracket")
     assert bracket.count == 518
-    assert {"played", "blank", "belief", "message", "settled", "need"} <= set(bracket.reads)
+    assert {"played", "blank", "belief", "message", "clipped", "need"} <= set(bracket.reads)
     assert bracket.writes == ("message", "claims")
     assert not bracket.asks
     assert part(found.neurons, "other").writes == ("others",)
@@ -65,14 +65,14 @@ def test_what_is_silenced_disappears() -> None:
     model = build("logic")
     layout = model.layout
     before = layer_anatomy(model, 3)
-    settle = layout.neurons[3]["settle"]
+    clip = layout.neurons[3]["clip"]
     with torch.no_grad():
         attention, mlp = model.blocks[3].attn, model.blocks[3].mlp
         attention.W_O[layout.heads[3].place("flips-mine")] = 0
         attention.W_V[layout.heads[3].place("need")] = 0
         mlp.W_out[layout.neurons[3]["forget-claims"]] = 0
-        mlp.W_in[:, settle.start : settle.start + 10] = 0
-        mlp.W_out[settle.start + 10 : settle.start + 14] = 0
+        mlp.W_in[:, clip.start : clip.start + 10] = 0
+        mlp.W_out[clip.start + 10 : clip.start + 14] = 0
         mlp.W_in[layout.directions["belief"], layout.neurons[3]["bracket"]] = 0
     after = layer_anatomy(model, 3)
     gone = {p.name for p in before.heads} - {p.name for p in after.heads}
@@ -80,7 +80,7 @@ def test_what_is_silenced_disappears() -> None:
     assert part(after.heads, "flips-theirs") == part(before.heads, "flips-theirs")
     gone = {p.name for p in before.neurons} - {p.name for p in after.neurons}
     assert gone == {"forget-claims"}
-    assert part(after.neurons, "settle").count == part(before.neurons, "settle").count - 14
+    assert part(after.neurons, "clip").count == part(before.neurons, "clip").count - 14
     heard = set(part(before.neurons, "bracket").reads) - set(part(after.neurons, "bracket").reads)
     assert heard == {"belief"}
 
