@@ -12,7 +12,6 @@ from comparison.findings.definition import MAAR, Finding, Found, Grid, Measure, 
 from comparison.findings.studied import Sample, Studied
 from comparison.scoring.intervals import ratio_by_game
 from extracted_rules.othello.game import stream_seed
-from extracted_rules.othello.notation import N_SQUARES
 
 #: What is told so much more faintly than the loudest is rounding, and tells nothing.
 ROUNDING = 1e-5
@@ -22,11 +21,11 @@ ROUNDING = 1e-5
 class Directions:
     """Where a layer's heads find the board and where they write it.
 
-    read: float32 [64, k, d_model], for every square an orthonormal basis of the directions along
-    which the stream before the layer holds it (rows may be zero). written: float32 [64, d_model],
-    along which the square's "mine less theirs" is read behind attention. own_frame: whether mine is
-    what belongs to the side that made the move, as hand-built models have it, or to the next one,
-    as probes have it.
+    read: float32 [squares, k, d_model], for every square an orthonormal basis of the directions
+    along which the stream before the layer holds it (rows may be zero). written: float32 [squares,
+    d_model], along which the square's "mine less theirs" is read behind attention. own_frame:
+    whether mine is what belongs to the side that made the move, as hand-built models have it, or to
+    the next one, as probes have it.
     """
 
     read: Tensor
@@ -62,7 +61,7 @@ class Layer:
         self.where = Directions.of(studied, layer)
         self.heads = list(roles)
         self.sign = torch.tensor([1 if role == "mine" else -1 for role in roles.values()])
-        itself = torch.arange(N_SQUARES)
+        itself = torch.arange(len(self.where.read))
         self.told = partial(self.where.told, studied, layer)
         self.least = ROUNDING * float(self.told(itself)[self.heads].abs().max())
         self.fit, self.seen = (self._held(s, layer) for s in (studied.fit, studied.seen))
@@ -111,9 +110,9 @@ def previous_colour(studied: Studied) -> Found:
     if not by_layer:
         return Found(note="no head above layer 0 looks at one side's moves")
     generator = torch.Generator().manual_seed(stream_seed("findings: squares", studied.seed))
-    itself = torch.arange(N_SQUARES)
+    itself = torch.arange(studied.model.geometry.n_squares)
     # A shift by chance among shuffled squares: no square is read for itself.
-    shuffled = torch.randperm(N_SQUARES, generator=generator)
+    shuffled = torch.randperm(len(itself), generator=generator)
     other = torch.empty_like(itself).scatter_(0, shuffled, shuffled.roll(1))
     seen = studied.seen
     drawn = torch.full((studied.layers, studied.model.shape.n_heads), torch.nan)

@@ -18,7 +18,6 @@ from extracted_rules.discovery.candidates import shuffled
 from extracted_rules.discovery.heads import HeadRoles
 from extracted_rules.errors import UserError
 from extracted_rules.othello.game import random_games, replay, stream_seed
-from extracted_rules.othello.notation import CONTEXT
 from handbuilt.network.layout import Layout
 from handbuilt.network.transformer import Keep, OthelloGPT
 
@@ -34,7 +33,7 @@ class FindingsError(UserError):
 class Sample:
     """Some random games, and what a model does in them.
 
-    tokens: uint8 [B, 60] and ``played`` on the model's device; everything else on the CPU. *Rows*
+    tokens: uint8 [B, max_plies] and ``played`` on the model's device; all else on the CPU. *Rows*
     are the positions after which a side can move, in the order of games, then plies. boards: of
     every row; others: those of other games at the same plies, the control. game, group: int64
     [rows]. mover: int8 [rows], +1 where the side that made a row's move moves again, else -1.
@@ -42,17 +41,17 @@ class Sample:
 
     def __init__(self, model: OthelloGPT, purpose: str, games: int, seed: int) -> None:
         self.model, self.games = model, games
-        device = next(model.parameters()).device
-        chunks = random_games(games, seed, purpose=purpose, device=device)
+        board, moves = model.geometry.size, model.geometry.context
+        chunks = random_games(games, seed, board=board, purpose=purpose, device=model.device)
         self.tokens = torch.cat(list(chunks))
-        self.played = replay(self.tokens)
-        self.there = there(self.played, CONTEXT).cpu()
-        self.boards = Boards.of(self.played, CONTEXT).cpu()
+        self.played = replay(self.tokens, board=board)
+        self.there = there(self.played, moves).cpu()
+        self.boards = Boards.of(self.played, moves).cpu()
         self.others = shuffled(self.boards, stream_seed(f"{purpose}: control", seed) % 2**31)
         self.game = self.boards.game
         self.group = group_of_games(games)[self.game]
         movers = self.played.movers.cpu()
-        self.mover = (movers[:, :CONTEXT] * movers[:, 1 : CONTEXT + 1])[self.there]
+        self.mover = (movers[:, :moves] * movers[:, 1 : moves + 1])[self.there]
         self._neurons = lru_cache(maxsize=2)(self._activations)
 
     @cached_property
@@ -66,23 +65,15 @@ class Sample:
             self.tokens.tensor_split(GROUPS), self.there.tensor_split(GROUPS), strict=True
         ):
             here = rows.to(tokens.device)
-            of_layer = [HeadRoles(shape.n_heads, context) for _ in range(shape.n_layers)]
-
-            def keep(
-                name: str,
-                value: Tensor,
-                here: Tensor = here,
-                of_layer: list[HeadRoles] = of_layer,
-            ) -> Tensor:
-                if name.endswith("hook_resid_mid"):
-                    parts[int(name.split(".")[1])].append(value[here])
-                elif name.endswith("hook_pattern"):
-                    of_layer[int(name.split(".")[1])].add(value, here)
-                return value
-
-            answers = self.model.run_with_hook(tokens[:, :CONTEXT].long(), keep)
+            answers, kept = self.model.run_with_cache(
+                tokens[:, :context].long(),
+                lambda name: name.endswith(("hook_resid_mid", "hook_pattern")),
+            )
             logits.append(answers[here].cpu())
-            roles += of_layer
+            for layer, part in enumerate(parts):
+                part.append(kept[f"blocks.{layer}.hook_resid_mid"][here])
+                roles.append(HeadRoles(shape.n_heads, context))
+                roles[-1].add(kept[f"blocks.{layer}.attn.hook_pattern"], here)
         return [torch.cat(part) for part in parts], roles, torch.cat(logits)
 
     @property
@@ -93,7 +84,7 @@ class Sample:
     @property
     def attention(self) -> tuple[Tensor, Tensor, Tensor]:
         """Sums over each group's games, as :class:`HeadRoles` keeps them: float64 counts [GROUPS,
-        layers, 59], patterns and their squares [GROUPS, layers, heads, 59, 59]."""
+        layers, T], patterns and their squares [GROUPS, layers, heads, T, T]."""
         roles = self._run[1]
         count, total, squares = (
             torch.stack([getattr(r, name) for r in roles]) for name in ("count", "total", "squares")
@@ -170,7 +161,7 @@ class Studied:
         self.model, self.tau, self.probes = model, tau, probes
         self.games, self.seed = games, seed
         self.layers = model.shape.n_layers
-        self.device = next(model.parameters()).device
+        self.device = model.device
 
     @cached_property
     def layout(self) -> Layout | None:
@@ -194,6 +185,7 @@ class Studied:
         return board_reader(self.model, self.probes)
 
     def games_for(self, use: str, games: int) -> Tensor:
-        """uint8 [games, 60]: more random games, of a purpose of their own."""
-        chunks = random_games(games, self.seed, purpose=f"findings: {use}", device=self.device)
+        """uint8 [games, max_plies]: more random games, of a purpose of their own."""
+        board, purpose = self.model.geometry.size, f"findings: {use}"
+        chunks = random_games(games, self.seed, board=board, purpose=purpose, device=self.device)
         return torch.cat(list(chunks))

@@ -4,7 +4,15 @@ import msgspec
 import pytest
 import torch
 
-from comparison.findings import FINDINGS, FindingsError, Found, Studied, ask, named
+from comparison.findings import (
+    FINDINGS,
+    FindingsError,
+    Found,
+    Studied,
+    ask,
+    interventions,
+    named,
+)
 from comparison.findings.studied import FEWEST_GAMES, Sample
 from comparison.reporting.findings import table
 from extracted_rules.discovery.layers import flipped_patterns, legal_patterns
@@ -105,7 +113,10 @@ def test_answers_rank_squares_and_need_more_than_the_last_layer(logic: Studied) 
     assert parts["whole model: F1"][0] > 0.95
 
 
-def test_an_edited_disc_is_answered_and_played_on_with(logic: Studied) -> None:
+def test_an_edited_disc_is_answered_and_played_on_with(
+    logic: Studied, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interventions, "CASES", 1)
     cases = figures("interventions", logic)
     right, null = cases["set is right"]
     assert null < 0.1 < 0.5 < right
