@@ -25,8 +25,8 @@ from handbuilt.recipes import RECIPES, build
 
 @command("build")
 def build_command(
-    recipe: Annotated[str, typer.Option(help=f"One of: {', '.join(RECIPES)}.")],
     out: Annotated[Path, writable(help="Where to write the safetensors file.")],
+    recipe: Annotated[str, typer.Option(help=f"One of: {', '.join(RECIPES)}.")] = "logic",
     board: Board = None,
     layers: Annotated[
         int | None, typer.Option(help="Layers of the model; 8 unless others are asked for.")

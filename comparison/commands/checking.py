@@ -82,7 +82,6 @@ def check_command(
     all of them edited. With --file as many of its games are asked about, too, and all its pairs of
     positions with the same board.
     """
-    from comparison.reporting.properties_report import LONGEST, beside_table, property_table
     from extracted_rules.files import write_json
 
     asked = [prop.name for prop in named(properties or PROPERTIES)]
@@ -104,10 +103,7 @@ def check_command(
     ]
     reports = [report for report, _ in checked]
     for report in reports:
-        title = f"{report.model}: {examples:,} random games (seed {setup.seed}) and hunted ones"
-        console.print(property_table(title, report, LONGEST))
-        if (beside := beside_table(report)).rows:
-            console.print(beside)
+        _show(report, f"{examples:,} random games (seed {setup.seed}) and hunted ones")
     if json:
         write_json([report.as_dict() for report in reports], json)
     if out:
@@ -146,6 +142,15 @@ def _checked(
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     return replace(report, model=name), Subject(model, tau, setup.where, reader)
+
+
+def _show(report: Report, games: str) -> None:
+    """The tables of what was found of a model."""
+    from comparison.reporting.properties_report import LONGEST, beside_table, property_table
+
+    console.print(property_table(f"{report.model}: {games}", report, LONGEST))
+    if (beside := beside_table(report)).rows:
+        console.print(beside)
 
 
 def _write(checked: Sequence[tuple[Report, Subject]], out: Path) -> None:

@@ -22,8 +22,8 @@ from extracted_rules.files import write_json
 
 #: Games on which replaced models are measured.
 GAMES = 96
-#: Games on which a rule's neurons are taken out, and patterns for which they are.
-NECESSITY_GAMES, NECESSITY_PATTERNS = 64, 48
+#: Patterns whose rules' neurons are taken out.
+NECESSITY_PATTERNS = 48
 
 
 @command("replace")
@@ -55,9 +55,10 @@ def replace_command(
         fit = fitted.fit_replacements(loaded, known, seed, (fitting, fitting), step)
         step = bar("replace", games)
         found = replacement.replacement_test(fit, games, seed, work, step)
-        step = bar("take out", NECESSITY_GAMES * NECESSITY_PATTERNS)
+        fewer = 2 * games // 3  # each pattern's neurons are taken out of all of these
+        step = bar("take out", fewer * NECESSITY_PATTERNS)
         about = loaded, fit.activations, known
-        lost = necessity.necessity_test(*about, NECESSITY_GAMES, seed, NECESSITY_PATTERNS, step)
+        lost = necessity.necessity_test(*about, fewer, seed, NECESSITY_PATTERNS, step)
     title = f"{model}: parts replaced by rules ({games} random games, seed {seed})"
     tables = [
         replacing.replacement_table(name, found, measure)

@@ -23,7 +23,7 @@ from extracted_rules.othello.geometry import Geometry
 #: Candidates of a round, at most; rounds; and failures that are tried for one that stands alone.
 CANDIDATES, ROUNDS, TRIED = 256, 12, 6
 #: Of them, games that begin like the one to reduce and go on by chance.
-BY_CHANCE = 64
+BY_CHANCE = CANDIDATES // 4
 
 Key = tuple[int, list[int]]
 

@@ -129,7 +129,7 @@ def alike(parts: Iterable[Part]) -> list[list[Part]]:
 def worked_moves(geometry: Geometry) -> Tensor:
     """int64 [moves]: two thirds of a game, of the bench's first long one; in the worked example,
     too."""
-    games = next(random_games(64, seed=1, board=geometry.size))
+    games = next(random_games(20, seed=1, board=geometry.size))
     late = 2 * geometry.max_plies // 3
     lengths = (games != 0).sum(-1)
     return games[int(lengths.clamp(max=late + 1).argmax()), :late].long()

@@ -19,7 +19,8 @@ from comparison.scoring.intervals import Estimate
 from comparison.scoring.matched import Pair
 from comparison.scoring.near import QUANTILES, Alike, NearMisses
 from comparison.scoring.records import NEAR_SHARE
-from extracted_rules.othello.notation import SQUARE_OF_TOKEN, format_transcript
+from extracted_rules.othello.geometry import STANDARD
+from extracted_rules.othello.notation import format_transcript
 
 #: Names of pictures; those of rules have a number.
 TOGETHER, MARGINS, BOARDS = "together.png", "margins.png", "boards.png"
@@ -47,7 +48,7 @@ def sections(analysis: Analysis) -> Iterator[Section]:
         if any(found.slips for found in rules.eager):
             yield _section(_eager(rules))
     if analysis.telling:
-        yield replace(_section(_telling(analysis.telling)), paragraphs=_commands(analysis.telling))
+        yield replace(_section(_telling(analysis.telling)), paragraphs=_commands(analysis))
     if analysis.pairs:
         yield _section(_together(analysis.pairs, strata=True))
 
@@ -323,11 +324,14 @@ def _telling(telling: Sequence[Telling]) -> Table:
     )
 
 
-def _commands(telling: Sequence[Telling]) -> list[str]:
+def _commands(analysis: Analysis) -> list[str]:
     """A list of the commands that explain errors, as one paragraph."""
-    lines = []
-    for error in telling:
-        squares = [int(SQUARE_OF_TOKEN[token]) for token in error.tokens[: error.ply - 1]]
-        asked = f"handbuilt explain {quote(error.errs[0])} {format_transcript(squares)}"
+    geometry, lines = analysis.records.positions.geometry, []
+    # Recipes are made for the usual board unless another is named; checkpoints have their own.
+    board = "" if geometry.size == STANDARD else f" --board {geometry.size}"
+    for error in analysis.telling:
+        squares = [int(geometry.square_of_token[token]) for token in error.tokens[: error.ply - 1]]
+        moves = format_transcript(squares, geometry.size)
+        asked = f"handbuilt explain {quote(error.errs[0])} {moves}{board}"
         lines.append(f"- Game {error.game}: `{asked}`")
     return ["\n".join(lines)]

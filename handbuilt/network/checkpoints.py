@@ -31,7 +31,7 @@ MAX_BYTES = 2**30
 TORCH_STARTS = (b"PK\x03\x04", b"\x80\x02\x8a\x0a")
 #: Files of torch's own linear layers do not say how many heads they have; published ones are of
 #: this size.
-LINEAR_HEAD = 64
+LINEAR_HEAD = Shape().d_head
 
 Weights = dict[str, Tensor]
 

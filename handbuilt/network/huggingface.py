@@ -99,9 +99,8 @@ def read_weights(path: Path, described: OthelloGPT) -> OthelloGPT:
     return OthelloGPT.of_weights(weights, described.shape, described.metadata)
 
 
-def card(model: OthelloGPT) -> str:
-    """The model card: front matter for the Hub, and Markdown for its readers."""
-    shape, geometry, said = model.shape, model.geometry, model.metadata
+def _introduction(said: dict[str, str]) -> str:
+    """What the model is, and what its file says of how it was made."""
     paragraphs = [
         "A transformer that reads the moves of an Othello game and predicts the next one, in the "
         "architecture of [Li et al. 2022](https://arxiv.org/abs/2210.13382): pre-LayerNorm "
@@ -115,7 +114,12 @@ def card(model: OthelloGPT) -> str:
     words = ": ".join(said[key] for key in ("recipe", "description") if key in said)
     if words:
         paragraphs.append("Recipe " + " ".join(words.split()))
-    introduction = "\n\n".join(paragraphs)
+    return "\n\n".join(paragraphs)
+
+
+def card(model: OthelloGPT) -> str:
+    """The model card: front matter for the Hub, and Markdown for its readers."""
+    shape, geometry = model.shape, model.geometry
     numbers = sum(parameter.numel() for parameter in model.parameters())
     return f"""\
 ---
@@ -128,7 +132,7 @@ tags:
 
 # Othello-GPT
 
-{introduction}
+{_introduction(model.metadata)}
 
 | | |
 | --- | ---: |

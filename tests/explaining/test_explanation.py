@@ -25,11 +25,6 @@ from comparison.reporting.explanations import draw_explanation, draw_patched
 from extracted_rules import catalogue
 from extracted_rules.othello.game import random_games, replay
 from extracted_rules.othello.geometry import Geometry
-from extracted_rules.othello.notation import (
-    LABELS,
-    PLAYABLE,
-    square_of,
-)
 from extracted_rules.othello.position import Position
 from handbuilt import build
 from handbuilt.network.shape import Shape
@@ -37,7 +32,7 @@ from handbuilt.network.transformer import OthelloGPT
 
 TAU = 0.01
 #: What can be shown on any board is shown on a small one.
-BOARD = Geometry(6)
+BOARD, USUAL = Geometry(6), Geometry()
 SMALL = Shape(d_model=288, d_head=36, d_mlp=704)
 
 
@@ -157,13 +152,13 @@ def test_causes(
     board = board_of(ROWS)
     decoded = board.float()
     if turned:
-        decoded[square_of(turned)] *= -1
-    lines = lines_of(Geometry(), square_of(square), board, decoded, 1)
+        decoded[USUAL.square_of(turned)] *= -1
+    lines = lines_of(USUAL, USUAL.square_of(square), board, decoded, 1)
     cause = cause_of(lines, 1, decoded_mover)
     assert cause.kind == kind
     if wrong:
         assert cause.line is not None
-        assert tuple(LABELS[s] for s in cause.line.wrong) == wrong
+        assert tuple(USUAL.labels[s] for s in cause.line.wrong) == wrong
 
 
 def test_an_unnoticed_pass_is_the_side() -> None:
@@ -220,15 +215,15 @@ def test_a_planted_defect_is_named() -> None:
 def test_most_wrong() -> None:
     board = board_of(ROWS)
     legal = torch.zeros(64, dtype=torch.bool)
-    legal[[square_of("E3"), square_of("C6")]] = True
+    legal[[USUAL.square_of("E3"), USUAL.square_of("C6")]] = True
     odds = torch.full((60,), -5.0)
-    place = {LABELS[s]: i for i, s in enumerate(PLAYABLE)}
+    place = {USUAL.labels[s]: i for i, s in enumerate(USUAL.playable)}
     odds[[place["E3"], place["C6"]]] = 2.0
-    assert most_wrong(Geometry(), board, legal, odds) is None
+    assert most_wrong(USUAL, board, legal, odds) is None
     odds[place["C6"]] = -1.0
-    assert LABELS[most_wrong(Geometry(), board, legal, odds) or 0] == "C6"
+    assert USUAL.labels[most_wrong(USUAL, board, legal, odds) or 0] == "C6"
     odds[place["A8"]] = 9.0
-    assert LABELS[most_wrong(Geometry(), board, legal, odds) or 0] == "A8"
+    assert USUAL.labels[most_wrong(USUAL, board, legal, odds) or 0] == "A8"
 
 
 def two_games(seen: int = 20) -> tuple[Tensor, Tensor]:
@@ -301,10 +296,10 @@ def test_bad_questions_get_a_sentence(tmp_path: Path) -> None:
 @pytest.mark.skipif(not catalogue.REFERENCE.exists(), reason="no catalogue in the project")
 def test_a_catalogue_names_every_neuron_once() -> None:
     known = catalogue.read(catalogue.REFERENCE)
-    names = FoundNames(Geometry(), known)
-    families = names.families(5, square_of("C4"))
+    names = FoundNames(USUAL, known)
+    families = names.families(5, USUAL.square_of("C4"))
     members = sorted(n for group in families.values() for n in group)
     assert members == sorted({n.neuron for n in known.neurons if n.layer == 5})
     pattern = next(n for n in known.neurons if n.rule == "pattern" and n.layer == 5)
     assert "active where" in names.neuron(5, pattern.neuron).sentence
-    assert FoundNames(Geometry(), None).neuron(0, 3).name == "0.n3"
+    assert FoundNames(USUAL, None).neuron(0, 3).name == "0.n3"

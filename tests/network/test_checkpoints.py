@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from comparison import load_model
 from comparison.training.models import UnknownModelError
-from extracted_rules.othello.notation import SQUARE_OF_TOKEN
+from extracted_rules.othello.geometry import Geometry
 from handbuilt import OthelloGPT, Shape
 from handbuilt.network import checkpoints, huggingface
 from handbuilt.network.checkpoints import FORMATS, ExportError, export
@@ -159,7 +159,7 @@ def test_an_export_loads_into_mingpt(tmp_path: Path) -> None:
 def test_tokens_are_numbered_as_published() -> None:
     """Li et al. sort what occurs in games: -100 for no move, then squares but the centre ones."""
     published = sorted({-100, *range(64)} - {27, 28, 35, 36})
-    assert SQUARE_OF_TOKEN[1:].tolist() == published[1:]
+    assert Geometry().square_of_token[1:].tolist() == published[1:]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,9 @@ from extracted_rules.othello.game import (
     start,
     unpack,
 )
-from extracted_rules.othello.notation import SQUARE_OF_TOKEN, square_of, token_of
+from extracted_rules.othello.geometry import Geometry
+
+BOARD = Geometry()
 
 #: Logit of a move held for illegal; those held for legal have 0.
 ILLEGAL = -30.0
@@ -41,7 +43,7 @@ def oracle(tokens: Tensor) -> Tensor:
 def forbids_e3(tokens: Tensor) -> Tensor:
     """(a) Holds E3 for illegal, unless it can think of nothing else."""
     logits = oracle(tokens)
-    logits[..., token_of(square_of("E3"))] += ILLEGAL / 3
+    logits[..., BOARD.token_of(BOARD.square_of("E3"))] += ILLEGAL / 3
     return logits
 
 
@@ -54,7 +56,7 @@ def takes_parity_for_the_mover(tokens: Tensor) -> Tensor:
     bits = torch.ones((), dtype=torch.int64) << torch.arange(64)
     legal = unpack(legal_moves(((mine > 0) * bits).sum(-1), ((mine < 0) * bits).sum(-1)))
     held = torch.where(legal.any(-1, keepdim=True), legal, boards == 0)
-    return answer(held[..., SQUARE_OF_TOKEN[1:]])
+    return answer(held[..., BOARD.square_of_token[1:]])
 
 
 def never_flips_north(tokens: Tensor) -> Tensor:
@@ -64,7 +66,7 @@ def never_flips_north(tokens: Tensor) -> Tensor:
     north = torch.stack([bits[square % 8 : square : 8].sum() for square in range(64)])
     held = []
     for move in tokens.T:
-        square = SQUARE_OF_TOKEN[move].clamp(max=63)
+        square = BOARD.square_of_token[move].clamp(max=63)
         disc = torch.where(move > 0, bits[square], 0) & ~(mine | theirs)
         flips = flipped_by(disc, mine, theirs) & ~north[square]
         mine, theirs = theirs & ~flips, mine | disc | flips
@@ -72,7 +74,7 @@ def never_flips_north(tokens: Tensor) -> Tensor:
         stuck = legal == 0
         mine, theirs = torch.where(stuck, theirs, mine), torch.where(stuck, mine, theirs)
         held.append(unpack(torch.where(stuck, legal_moves(mine, theirs), legal)))
-    return answer(torch.stack(held, 1)[..., SQUARE_OF_TOKEN[1:]])
+    return answer(torch.stack(held, 1)[..., BOARD.square_of_token[1:]])
 
 
 def heeds_the_order(tokens: Tensor) -> Tensor:

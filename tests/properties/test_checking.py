@@ -14,15 +14,13 @@ from comparison.properties.subjects import Subject
 from comparison.scoring.bench import Model, evaluate
 from comparison.training import companions, reference
 from extracted_rules.othello.game import random_games, replay
-from extracted_rules.othello.notation import (
-    parse_transcript,
-    square_of,
-    token_of,
-    tokens_from_squares,
-)
+from extracted_rules.othello.geometry import Geometry
+from extracted_rules.othello.notation import parse_transcript, tokens_from_squares
 from handbuilt import OthelloGPT, Shape
 from tests.command_line import run
 from tests.properties.planted import oracle, takes_parity_for_the_mover
+
+BOARD = Geometry()
 
 ROOT = Path(__file__).parents[2]
 FAST = ("legal", "set", "at-a-pass", "after-a-pass", "occupied")
@@ -198,7 +196,7 @@ def test_who_answers_nothing_keeps_nothing() -> None:
 def test_a_counterexample_that_stands_alone_is_found_behind_one_that_does_not() -> None:
     def sometimes(tokens: torch.Tensor) -> torch.Tensor:
         logits = oracle(tokens)
-        e3 = token_of(square_of("E3"))
+        e3 = BOARD.token_of(BOARD.square_of("E3"))
         logits[:, 20:, e3] = -25.0
         if len(tokens) > 1:  # so early only among others
             logits[:, :1, e3] = -25.0

@@ -19,10 +19,14 @@ from comparison.properties.games import (
     play,
 )
 from extracted_rules.othello.game import IllegalGameError, random_games, replay
-from extracted_rules.othello.notation import MAX_PLIES, N_TOKENS
+from extracted_rules.othello.geometry import Geometry
+
+BOARD = Geometry()
 
 POOL = next(random_games(4, 1, purpose="tests"))
-TOKENS = st.lists(st.integers(0, N_TOKENS - 1), min_size=MAX_PLIES, max_size=MAX_PLIES)
+TOKENS = st.lists(
+    st.integers(0, BOARD.n_tokens - 1), min_size=BOARD.max_plies, max_size=BOARD.max_plies
+)
 
 
 @settings(max_examples=25, deadline=None)

@@ -38,7 +38,6 @@ from extracted_rules.conditions import Boards
 from extracted_rules.discovery.predicting import Held, Predicted
 from extracted_rules.othello.game import random_games, replay
 from extracted_rules.othello.geometry import Geometry
-from extracted_rules.othello.notation import CONTEXT, LABELS, PLAYABLE
 from handbuilt import compile
 from handbuilt.network.shape import Shape
 from handbuilt.network.transformer import OthelloGPT
@@ -183,18 +182,19 @@ def test_shuffled_rules_bring_back_nothing_of_a_trained_layer(
 def simple_rules(model: OthelloGPT) -> Catalogue:
     """For each neuron of layer 0 the square whose being played or taken it goes with best."""
     played = replay(next(random_games(64, 3, purpose="replacement-test")))
-    boards = Boards.of(played, CONTEXT)
+    board = played.geometry
+    boards = Boards.of(played, board.context)
     name = "blocks.0.mlp.hook_post"
     with torch.inference_mode():
-        _, cache = model.run_with_cache(played.tokens[:, :CONTEXT].long(), name)
-    kept = cache[name][played.movers[:, 1 : CONTEXT + 1] != 0]
-    held = {"played": boards.played[:, None] == torch.tensor(PLAYABLE)}
-    held["occupied"] = boards.now[:, list(PLAYABLE)] != 0
+        _, cache = model.run_with_cache(played.tokens[:, : board.context].long(), name)
+    kept = cache[name][played.movers[:, 1 : board.context + 1] != 0]
+    held = {"played": boards.played[:, None] == torch.tensor(board.playable)}
+    held["occupied"] = boards.now[:, list(board.playable)] != 0
     both = torch.cat(list(held.values()), 1).float()
     both, activations = (x - x.mean(0) for x in (both, kept))
     likeness = both.T @ activations / (both.norm(dim=0)[:, None] * activations.norm(dim=0))
     best = likeness.abs().argmax(0).tolist()
-    names = [(kind, LABELS[square]) for kind in held for square in PLAYABLE]
+    names = [(kind, board.labels[square]) for kind in held for square in board.playable]
     return about(model, *(rule(0, n, *names[column]) for n, column in enumerate(best)))
 
 

@@ -17,10 +17,12 @@ from comparison.scoring.matched import Matching
 from comparison.scoring.near import QUANTILES, alike, near_misses
 from comparison.scoring.records import Answers, Bench, Records
 from extracted_rules.othello.game import random_games, replay
-from extracted_rules.othello.notation import CONTEXT
+from extracted_rules.othello.geometry import Geometry
 from handbuilt.network.shape import Shape
 from handbuilt.network.transformer import OthelloGPT
 from tests.errors.made import answers, positions, records
+
+BOARD = Geometry()
 
 
 def test_agreement_by_hand() -> None:
@@ -124,7 +126,7 @@ class Knows(ProbedReader):
         BoardReader.__init__(self, model)
 
     def read(self, games: Tensor, layers: Sequence[int] | None = None) -> DecodedBoards:
-        truth = replay(games).boards[:, 1 : CONTEXT + 1].float()
+        truth = replay(games).boards[:, 1 : BOARD.context + 1].float()
         blurred = truth.clone()
         blurred[:, 21::2, ::4] = 0
         values = torch.stack([truth, blurred])

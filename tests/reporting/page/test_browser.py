@@ -12,9 +12,11 @@ import torch
 from comparison.explaining.contributions import Attribution
 from comparison.reading.board_reader import board_reader
 from extracted_rules.othello.game import replay
-from extracted_rules.othello.notation import LABELS, PLAYABLE, TOKEN_OF_SQUARE, square_of
+from extracted_rules.othello.geometry import Geometry
 from tests.reporting.page.conftest import TAU, SmallPage
 from tests.reporting.page.elements import Elements
+
+BOARD = Geometry()
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium; make report-test gets one")
@@ -51,7 +53,7 @@ def shown(page: SmallPage) -> Elements:
 def blank(page: SmallPage, ply: int) -> str:
     """The last square that is empty before a ply."""
     board = replay(page.tokens[None]).boards[0, ply - 1]
-    return LABELS[max(s for s in PLAYABLE if board[s] == 0)]
+    return BOARD.labels[max(s for s in BOARD.playable if board[s] == 0)]
 
 
 def mismatches(page: SmallPage, squares: dict[int, dict[str, str]], ply: int, layer: int) -> int:
@@ -63,11 +65,11 @@ def mismatches(page: SmallPage, squares: dict[int, dict[str, str]], ply: int, la
     odds = log_p - torch.tensor(TAU).log()
     held = board_reader(page.exhibit.model).read(page.tokens[None]).values[layer, 0, position]
     board, legal = played.boards[0, ply - 1], played.legal[0, ply - 1]
-    top = PLAYABLE[int(log_p.argmax())]
+    top = BOARD.playable[int(log_p.argmax())]
     wrong = 0
     for square in range(64):
         words = squares[square]["aria-label"].split(", ")
-        good = words[0] == LABELS[square] and ("likeliest move" in words) == (square == top)
+        good = words[0] == BOARD.labels[square] and ("likeliest move" in words) == (square == top)
         if board[square]:
             colour, belief = ("black" if board[square] > 0 else "white"), float(held[square])
             good &= f"{colour} disc" in words
@@ -79,7 +81,7 @@ def mismatches(page: SmallPage, squares: dict[int, dict[str, str]], ply: int, la
         else:
             good &= ("legal" in words) == bool(legal[square])
             good &= ("not legal" in words) != bool(legal[square])
-            exact = float(odds[int(TOKEN_OF_SQUARE[square]) - 1])
+            exact = float(odds[int(BOARD.token_of_square[square]) - 1])
             said = re.findall(r"(not held|held) for legal ([+−])(\d+\.\d\d)", ", ".join(words))
             good &= len(said) == 1
             for held_for, sign, nats in said:
@@ -99,7 +101,7 @@ def test_every_square_shows_what_the_model_computes(page: SmallPage, shown: Elem
 
 
 def test_a_square_lists_what_made_its_logit(page: SmallPage, shown: Elements) -> None:
-    square = square_of(blank(page, PLY))
+    square = BOARD.square_of(blank(page, PLY))
     (chosen,) = [s for s, a in cells(shown).items() if a["aria-selected"] == "true"]
     assert chosen == square
     adds = [int(a["data-adds"]) for a, _ in shown.of("td") if "data-adds" in a]
@@ -107,9 +109,9 @@ def test_a_square_lists_what_made_its_logit(page: SmallPage, shown: Elements) ->
     assert sum(adds) == logit
     attribution = Attribution(page.exhibit.model)
     exact = attribution.parts(attribution.run(page.tokens), PLY - 2).logits
-    assert abs(logit / 100 - float(exact[int(TOKEN_OF_SQUARE[square]) - 1])) < 0.006
+    assert abs(logit / 100 - float(exact[int(BOARD.token_of_square[square]) - 1])) < 0.006
     headings = [text for _, text in shown.of("h3", "h4")]
-    assert f"Why {LABELS[square]}?" in headings
+    assert f"Why {BOARD.labels[square]}?" in headings
 
 
 def test_the_shown_page_is_in_order(shown: Elements) -> None:
@@ -152,7 +154,7 @@ def test_clicks_and_keys_move_about(page: SmallPage, tmp_path: Path) -> None:
     """Choose a square with the pointer, walk left with the arrow key and choose with Enter; one ply
     on with the button; an address that makes no sense does no harm. Keys that are the browser's
     are left to it."""
-    square = square_of(blank(page, PLY))
+    square = BOARD.square_of(blank(page, PLY))
     steps = f"""
         at({square}).dispatchEvent(new MouseEvent("click", {{ bubbles: true }}));
         await wait();
@@ -169,8 +171,10 @@ def test_clicks_and_keys_move_about(page: SmallPage, tmp_path: Path) -> None:
     """
     said = driven(page, tmp_path, steps, f"#game=99&ply={PLY}&layer=x&square=Z9")
     left = square - 1 if square % 8 else square
-    expected = f"Why {LABELS[square]}? true true true Why {LABELS[left]}? {left} {PLY + 1}"
-    assert said == f"{expected} #game=1&ply={PLY + 1}&layer=last&square={LABELS[left]}"
+    expected = (
+        f"Why {BOARD.labels[square]}? true true true Why {BOARD.labels[left]}? {left} {PLY + 1}"
+    )
+    assert said == f"{expected} #game=1&ply={PLY + 1}&layer=last&square={BOARD.labels[left]}"
 
 
 def test_a_link_from_afar_leads_to_the_explorer(page: SmallPage, tmp_path: Path) -> None:

@@ -33,15 +33,11 @@ from extracted_rules.errors import UserError
 from extracted_rules.files import KeptError
 from extracted_rules.othello.game import random_games, replay
 from extracted_rules.othello.geometry import Geometry
-from extracted_rules.othello.notation import (
-    CONTEXT,
-    PLAYABLE,
-    TOKEN_OF_SQUARE,
-    format_transcript,
-    squares_from_tokens,
-)
+from extracted_rules.othello.notation import format_transcript, squares_from_tokens
 from handbuilt import OthelloGPT, Shape
 from tests.reporting.page.conftest import SmallPage
+
+BOARD = Geometry()
 
 
 def unpacked(text: str) -> object:
@@ -55,7 +51,7 @@ def test_data_decode_to_what_the_model_computes(page: SmallPage) -> None:
     (seen,) = game["models"]
     tokens, played = page.tokens, replay(page.tokens[None])
     exact = OthelloGPT.of_weights(page.exhibit.model.state_dict(), Shape()).double()
-    logits = exact(tokens[None, :CONTEXT].long())[0, :, 1:]
+    logits = exact(tokens[None, : BOARD.context].long())[0, :, 1:]
     found = STEP * torch.tensor(seen["logits"])
     # A forward pass gives float32, whose steps at 1,000, the logit of a taken square, are 6e-5.
     torch.testing.assert_close(found, logits[: len(found)], atol=STEP / 2 + 1e-3, rtol=0)
@@ -76,11 +72,11 @@ def test_what_made_a_logit_adds_up_to_it_and_is_not_far_off(page: SmallPage) -> 
     names, heads = part_names(page.exhibit.model), page.exhibit.model.shape.n_heads
     for position in (0, 17, 40, 55):
         board = page.explored["games"][0]["boards"][position + 1]
-        blank = [s for s in PLAYABLE if board[s] == "."]
+        blank = [s for s in BOARD.playable if board[s] == "."]
         parts = attribution.parts(cache, position)
         assert len(seen.why[position]) == len(blank)
         for square, (constant, rest, *listed) in zip(blank, seen.why[position], strict=True):
-            move = int(TOKEN_OF_SQUARE[square]) - 1
+            move = int(BOARD.token_of_square[square]) - 1
             assert constant + sum(rest) + sum(listed[1::2]) == seen.logits[position][move]
             assert abs(STEP * constant - float(parts.constant[move])) < STEP
             whole = [float(x[:, move].sum()) for x in torch.cat([parts.heads, parts.neurons], 1)]
@@ -120,8 +116,8 @@ def test_telling_errors_are_errors_and_the_worst_comes_first(page: SmallPage) ->
     games = next(random_games(BENCH * order.games, 1, purpose=PURPOSE))
     played = replay(games)
     with torch.inference_mode():
-        logits = page.exhibit.model(games[:, :CONTEXT].long())[..., 1:]
-    legal = played.legal[:, 1 : CONTEXT + 1][..., torch.tensor(PLAYABLE)]
+        logits = page.exhibit.model(games[:, : BOARD.context].long())[..., 1:]
+    legal = played.legal[:, 1 : BOARD.context + 1][..., torch.tensor(BOARD.playable)]
     excess = logits.masked_fill(legal, -torch.inf).amax(-1)
     excess = excess - logits.masked_fill(~legal, -torch.inf).amax(-1)
     excess[~legal.any(-1)] = -torch.inf
@@ -129,7 +125,7 @@ def test_telling_errors_are_errors_and_the_worst_comes_first(page: SmallPage) ->
     for one in shown:
         (game,) = (games == one.tokens).all(-1).nonzero().flatten().tolist()
         assert float(excess[game, one.ply - 2]) > 0
-        assert PLAYABLE[int(logits[game, one.ply - 2].argmax())] == one.square
+        assert BOARD.playable[int(logits[game, one.ply - 2].argmax())] == one.square
         assert not played.legal[game, one.ply - 1, one.square]
         assert f"game {game} (from 0)" in one.note
     (worst,) = (games == shown[0].tokens).all(-1).nonzero().flatten().tolist()
