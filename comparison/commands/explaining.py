@@ -76,7 +76,7 @@ def explain_command(
         Path | None, picture(help="A PNG of it; with --patch, of what was patched.")
     ] = None,
 ) -> None:
-    """The board that a model holds, its logits, the rules behind them, and why it is wrong."""
+    """The board decoded from a model, its logits, the rules behind them, and why it is wrong."""
     from comparison.reporting.explanations import draw_explanation, draw_patched
     from extracted_rules.files import write_json
 

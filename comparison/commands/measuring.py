@@ -55,7 +55,7 @@ def measure(
 
 
 def boards_of(name: str, model: nn.Module, games: Tensor) -> BoardAccuracy | None:
-    """What a model holds of the board, where there is something to read it with."""
+    """The board decoded from a model, where there is something to read it with."""
     reader = board_reader(model, probes(name, model) if name == REFERENCE else None)
     return board_accuracy(reader, games) if reader is not None else None
 
@@ -143,7 +143,7 @@ def _drawn_together(
         ("error_by_ply.png", "Top-1 illegal rate by the ply to predict, 95 % intervals"),
         (
             "example.png",
-            f"{chosen}. Blue squares are held for legal, dots are legal, a ring is the likeliest "
+            f"{chosen}. Blue squares are predicted, dots are legal, a ring is the likeliest "
             "move, a cross where that is illegal",
         ),
     ]
@@ -156,7 +156,7 @@ def _drawn_together(
 def _drawn_alone(
     result: Result, model: nn.Module, stem: str, games: Tensor, out: Path
 ) -> list[Figure]:
-    """Figures of one model: the boards it holds, which are shown as a table, too, and, of a
+    """Figures of one model: the boards decoded from it, which are shown as a table, too, and, of a
     hand-built one, a worked example."""
     from comparison.reporting import examples, figures
     from comparison.reporting.report import boards_table

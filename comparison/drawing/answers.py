@@ -11,7 +11,7 @@ from extracted_rules.othello.svg import Picture
 
 def answer(title: str, discs: Tensor, legal: Tensor, log_odds: Tensor, frame: int = -1) -> Picture:
     """discs: int8 [squares], +1 black; legal: bool [squares]; log_odds: float [most plies],
-    log p - log tau by token - 1, above zero (blue) where the model holds a move for legal; frame: a
+    log p - log tau by token - 1, above zero (blue) where the model predicts a move; frame: a
     square to point at, or -1."""
     playable = Geometry(isqrt(len(discs))).playable
     tint = torch.zeros(len(discs), dtype=torch.float64)

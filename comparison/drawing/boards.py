@@ -65,7 +65,7 @@ def middle(geometry: Geometry, square: int) -> tuple[float, float]:
 
 def draw_board(axes: Axes, picture: Picture) -> None:
     """A board as its picture says: discs, tints of empty squares, dots on legal ones, rings around
-    discs held wrongly; the likeliest move has a ring where it is legal, a cross where it is not."""
+    discs decoded wrongly; the likeliest move has a ring where it is legal, else a cross."""
     discs = picture.discs.cpu()
     geometry = picture.geometry
     tint = None if picture.tint is None else picture.tint.double().cpu()

@@ -86,7 +86,7 @@ class Explanation:
 
     @property
     def predicted(self) -> Tensor:
-        """bool [squares]: those taken for legal."""
+        """bool [squares]: those predicted."""
         return self.by_square(self.log_odds) > 0
 
     @property
@@ -160,13 +160,13 @@ def verdict(e: Explanation) -> list[str]:
     legal = "legal" if bool(e.legal[e.top]) else "ILLEGAL"
     said = [f"The likeliest move is {e.geometry.labels[e.top]}, which is {legal}."]
     for name, squares in (
-        ("False positives, taken for legal", e.predicted & ~e.legal),
-        ("False negatives, legal and not taken for it", e.legal & ~e.predicted),
+        ("False positives, predicted and not legal", e.predicted & ~e.legal),
+        ("False negatives, legal and not predicted", e.legal & ~e.predicted),
     ):
         if bool(squares.any()):
             said.append(f"{name}: {' '.join(e.labels(squares))}.")
     if len(said) == 1:
-        said.append("The squares taken for legal are the legal ones.")
+        said.append("The predicted squares are the legal ones.")
     return said
 
 
@@ -258,7 +258,7 @@ def _decoded(disc: int, value: float) -> str:
 
 def _logits(e: Explanation) -> Iterator[str]:
     """The legal moves and whatever is likelier than one of them, with their logits."""
-    yield "square   logit   log odds of being taken for legal"
+    yield "square   logit   log p - log tau"
     legal = e.legal[list(e.geometry.playable)]
     shown = legal | (e.log_odds > e.log_odds[legal].min().clamp(max=0))
     for move in e.logits.masked_fill(~shown, -torch.inf).argsort(descending=True, stable=True):

@@ -1,4 +1,4 @@
-"""Findings about the board that a model holds: by layer and ply, and which squares are blank."""
+"""Findings about the board decoded from a model: by layer and ply, and which squares are blank."""
 
 from collections.abc import Iterator
 
@@ -43,7 +43,7 @@ def decoded(
 
 
 def by_layer_and_ply(studied: Studied) -> Found:
-    """The share of discs held on the right side, by layer and by the moves played.
+    """The share of discs decoded rightly, by layer and by the moves played.
 
     The control is the board of another game at the same ply. "In the middle" is behind layer 4 of
     8.
@@ -121,7 +121,7 @@ OTHER = "board of another game at the same ply"
 FINDINGS = (
     Finding(
         "boards",
-        "The board that is held gets better from layer to layer, and worse from ply to ply.",
+        "The decoded board gets better from layer to layer, and worse from ply to ply.",
         MAAR,
         tuple(
             Measure(name, "", OTHER, True, 1)

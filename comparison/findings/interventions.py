@@ -1,4 +1,4 @@
-"""Findings about interventions: a disc is turned in what a model holds; does its answer follow?"""
+"""Findings about interventions: a disc is turned in the decoded board; does its answer follow?"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -47,7 +47,7 @@ NULLS = {
 
 
 def benchmark(studied: Studied) -> Found:
-    """One disc is turned in what the model holds; is the predicted set the edited board's?
+    """One disc is turned in the decoded board; is the predicted set the edited board's?
 
     Cases, five times as many as games, are the property ``belief-responds``'s: a random game up to
     a random move, and a disc chosen by chance among those that change the legal moves. The null is
@@ -153,7 +153,7 @@ EDITS = ("kept", "let go", "none")
 
 @torch.inference_mode()
 def roll_out(studied: Studied, games: Tensor, square: Tensor, played: Replay, edit: str) -> Rollout:
-    """Let a model play on with a disc turned in what it holds, as EDITS has it.
+    """Let a model play on with a disc turned in its decoded board, as EDITS has it.
 
     games: uint8 [B, T] up to the move behind which the disc on ``square``, int64 [B], is turned.
     The model's likeliest move is played on the edited board until one is illegal there.
@@ -205,7 +205,7 @@ def roll_out(studied: Studied, games: Tensor, square: Tensor, played: Replay, ed
         world = World(board, torch.where(moved, after.mover, world.mover))
         place = (at + 1).clamp(max=MAX_PLIES - 1)
         tokens[row[moved], place[moved]] = (chosen[moved] + 1).to(tokens)
-        # What is held later is turned away from the disc's true colour, while it lies there so.
+        # What is decoded later is turned away from the disc's true colour, while it lies there so.
         boards[row, at + 2] = world.board
         boards[row, at + 2, square] = own
         movers[row, at + 2] = world.mover
@@ -293,7 +293,7 @@ NULL = "no edit"
 FINDINGS = (
     Finding(
         "interventions",
-        "With one disc turned in what the model holds, the legal moves of the edited board are "
+        "With one disc turned in the decoded board, the legal moves of the edited board are "
         "predicted.",
         f"{LI}; {NANDA}",
         (

@@ -339,7 +339,7 @@ def clock_neurons(studied: Studied) -> Found:
     """How many neurons the ply alone explains: their mean activation at each ply, in some games,
     explains this share of their variance in others.
 
-    The control takes the means over positions that are dealt plies anew.
+    The control takes the means over positions whose plies are permuted.
     """
     fit, seen = studied.fit, studied.seen
     generator = torch.Generator().manual_seed(studied.seed)

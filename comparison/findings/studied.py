@@ -144,7 +144,7 @@ def check_games(games: int) -> None:
 class Studied:
     """A model, and what findings ask of it.
 
-    tau: the probability above which it holds a move for legal. probes: what reads the board of a
+    tau: the probability above which it predicts a move. probes: what reads the board of a
     model without names; without them, findings about its board are absent. Raises FindingsError for
     too few games.
     """

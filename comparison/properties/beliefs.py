@@ -53,7 +53,7 @@ class HeldBoard(BeliefProperty):
 
 class Occupied(HeldBoard):
     name = "belief-occupied"
-    sentence = "The squares that are held to be occupied are those that are, the centre always."
+    sentence = "The squares that are decoded as occupied are those that are, the centre always."
 
     def offending(self, view: View, read: DecodedBoards) -> Tensor:
         blank = read.blank[0]
@@ -62,7 +62,7 @@ class Occupied(HeldBoard):
 
 class LastFlips(HeldBoard):
     name = "belief-flips"
-    sentence = "The discs that the last move turned, and its own, are held to be the mover's."
+    sentence = "The discs that the last move turned, and its own, are decoded as the mover's."
 
     def offending(self, view: View, read: DecodedBoards) -> Tensor:
         decoded = read.signs[0]
@@ -89,12 +89,12 @@ class Turned:
 
 
 class Responds(BeliefProperty):
-    """One disc is turned in what the model holds, at a game's last move. The disc is chosen by
+    """One disc is turned in the decoded board, at a game's last move. The disc is chosen by
     chance among those that change the legal moves and leave some."""
 
     name = "belief-responds"
     sentence = (
-        "With one disc turned in what the model holds of the board, the predicted set is the legal "
+        "With one disc turned in the decoded board, the predicted set is the legal "
         "set of the board with that disc turned."
     )
     source = f"{LI}; {NANDA}"

@@ -19,7 +19,7 @@ from extracted_rules.othello.svg import Picture
 
 VAFA = "Vafa et al. 2024, Evaluating the World Model Implicit in a Generative Model, NeurIPS"
 #: Answers to mirrored games may differ by this much in the log-probability of a move that either
-#: holds for legal: legal moves are near ties for a model of uniform play, illegal ones are not.
+#: predicts: legal moves are near ties for a model of uniform play, illegal ones are not.
 MIRROR_NATS = 1.0
 #: Float sums in another order move a hand-built model's logits by up to 0.02, as its ballast is
 #: large, and a trained model's by a thousandth of that.
@@ -222,17 +222,17 @@ class Telling(Reordered):
 
     def judge(self, subject: Subject, cases: Tensor) -> Verdicts:
         a, b, both, equal = _both(subject, cases)
-        truly, held = a.legal != b.legal, a.predicted != b.predicted
+        truly, differ = a.legal != b.legal, a.predicted != b.predicted
         applies = both & ~equal & (truly.any(-1) != self.legal_sets_equal)
         if self.legal_sets_equal:
-            broken, square = held.any(-1) & applies, _first_of(a, held)
+            broken, square = differ.any(-1) & applies, _first_of(a, differ)
             return Verdicts(applies, broken, square, {}, a.strata)
-        broken, square = ~held.any(-1) & applies, _first_of(a, truly)
+        broken, square = ~differ.any(-1) & applies, _first_of(a, truly)
         # A square is told apart rightly if it went from legal to illegal, or back, in both.
-        right = (held & truly & (a.predicted == a.legal) & (b.predicted == b.legal)).sum(-1)
+        right = (differ & truly & (a.predicted == a.legal) & (b.predicted == b.legal)).sum(-1)
         also = {
             "recall of the squares that tell them apart": (right, truly.sum(-1)),
-            "precision of those that are held to": (right, held.sum(-1)),
+            "precision of the squares where its sets differ": (right, differ.sum(-1)),
         }
         shown = {name: (x * applies, y * applies) for name, (x, y) in also.items()}
         return Verdicts(applies, broken, square, shown, a.strata)

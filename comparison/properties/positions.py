@@ -81,7 +81,7 @@ class TopMoveAtPass(TopMove):
 
 class LegalSet(AnswerProperty):
     name = "set"
-    sentence = "The moves that are held for legal (likelier than tau) are the legal ones."
+    sentence = "The predicted moves (likelier than tau) are the legal ones."
     source = MAAR
 
     def offence(self, view: View) -> tuple[Tensor, Tensor]:

@@ -48,7 +48,7 @@ class View:
 
     @property
     def wrong_set(self) -> Tensor:
-        """bool [B, T, moves]: moves that are legal or held for legal, and not both."""
+        """bool [B, T, moves]: moves that are legal or predicted, and not both."""
         return self.predicted != self.legal
 
 
@@ -72,7 +72,7 @@ class _Latest(Generic[Found]):
 
 
 class Subject:
-    """A model under test. tau: the probability above which it holds a move for legal."""
+    """A model under test. tau: the probability above which it predicts a move."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class Subject:
         return torch.cat([self.model(part) for part in torch.split(moves, FORWARD_GAMES)])
 
     def log_odds(self, log_p: Tensor) -> Tensor:
-        """How much likelier a move is than the threshold, in nats: above 0 it is held for legal."""
+        """How much likelier a move is than the threshold, in nats: above 0 it is predicted."""
         return log_p - log(self.tau)
 
     def answers(self, logits: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,9 +1,9 @@
-"""The board that a model holds: the one place where it is decoded, and where a disc is turned.
+"""The board decoded from a model: the one place where that is done, and where a disc is turned.
 
 Decoded is the board behind a layer (``hook_resid_post``), at every position t the one after the
 moves 0..t. A stream tells mine from theirs, and which colour is mine by who moves next. *Exact* are
 the squares that are occupied, for they are plain from the moves: where none lies, no disc is
-decoded. *Decoded* is whose a disc is, and who is held to move next. A disc that is quite undecided
+decoded. *Decoded* is whose a disc is, and who moves next. A disc that is quite undecided
 counts as wrong. Which squares are blank and what the last move flipped can be decoded, too, and is
 no part of the board.
 
@@ -38,8 +38,8 @@ class DecodedBoards:
 
     values: float32 [layers, B, T, squares], about the discs after moves 0..t: above 0 black, below
     0 white, within -1..1, the nearer to 0 the less sure; 0 where no disc lies. mover: int8
-    [layers, B, T], who is held to move next, +1 black; 0 where nobody truly does. blank: bool
-    [layers, B, T, squares], held to be empty. flips: the same, held to be turned by the last move;
+    [layers, B, T], who is decoded to move next, +1 black; 0 where nobody truly does. blank: bool
+    [layers, B, T, squares], decoded as empty. flips: the same, decoded as turned by the last move;
     None where nothing reads it. first: the first position at which there is a board to decode.
     """
 
@@ -120,8 +120,8 @@ class BoardReader(ABC):
     def edited(
         self, games: Tensor, square: Tensor, played: Replay, where: Tensor | None = None
     ) -> Tensor:
-        """float32 [B, T, tokens]: the logits when the disc on ``square``, int64 [B], is held to be
-        the other side's, at every position or ``where``, bool [B, T]. games: uint8 [B, P], and
+        """float32 [B, T, tokens]: the logits when the disc on ``square``, int64 [B], is turned:
+        the other side's at every position or ``where``, bool [B, T]. games: uint8 [B, P], and
         ``played`` the same."""
         moves = games[:, : self.model.geometry.context].long()
         truth = mover_frame(played)[:, 1 : moves.shape[1] + 1]

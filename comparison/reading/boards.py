@@ -1,4 +1,4 @@
-"""How much of the board a model holds, by layer and by the number of moves seen."""
+"""How much of the board can be decoded, by layer and by the number of moves seen."""
 
 from dataclasses import dataclass
 from math import isnan

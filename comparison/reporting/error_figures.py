@@ -76,7 +76,7 @@ def margins(records: Records, path: Path) -> None:
 
 
 def boards(found: Sequence[WrongDiscs], path: Path) -> None:
-    """The share of discs held wrongly by layer, where a model makes illegal moves likeliest and
+    """The share of discs decoded wrongly by layer, where a model makes illegal moves likeliest and
     elsewhere; one panel a model whose board is read, one row a model whose errors they are."""
     shown = [wrong for wrong in found if wrong.kind == "top-1"]
     readers, errs = (list(dict.fromkeys(getattr(w, x) for w in shown)) for x in ("reader", "errs"))

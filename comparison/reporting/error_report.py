@@ -162,10 +162,10 @@ def _alike(agreements: Sequence[Agreement], alike: Sequence[Alike]) -> Table:
         rows,
         says=(
             "Positions with the same likeliest move, and what that share would be if both drew "
-            "theirs from the moves they hold for legal; positions where these are the same, and "
+            "theirs from the moves they predict; positions where these are the same, and "
             "their mean Jaccard index; of the squares that either has wrong, those that both "
             "have; and the rank correlation of the two margins among matched positions, beside it "
-            "with one model's dealt anew."
+            "with one model's permuted."
         ),
     )  # fmt: skip
 

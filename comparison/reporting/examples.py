@@ -1,4 +1,4 @@
-"""Pictures of single positions, as models hold them."""
+"""Pictures of single positions, and what models make of them."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -14,7 +14,7 @@ class Agreement:
     """Two models on one bench; shares with 95 % intervals over games.
 
     top: positions with the same likeliest move. by_chance: what that share would be if both drew
-    theirs uniformly from the moves they hold for legal. sets: positions where those are the same
+    theirs uniformly from the moves they predict. sets: positions where those are the same
     moves. jaccard: of these moves, the mean over positions. wrong: of all squares that either model
     has wrong (false negatives and false positives), those that both have wrong.
     """
@@ -35,12 +35,12 @@ def agreements(records: Records) -> list[Agreement]:
 
 def agreement(at: Positions, a: Answers, b: Answers) -> Agreement:
     """Two models' answers to the same positions."""
-    # The moves that a model holds for legal: at least its likeliest one.
-    held = [x.columns.predicted | bits(at.geometry)[x.columns.top] for x in (a, b)]
+    # The moves that a model predicts: at least its likeliest one.
+    some = [x.columns.predicted | bits(at.geometry)[x.columns.top] for x in (a, b)]
     shared, either = (
-        how_many(x).astype(np.float64) for x in (held[0] & held[1], held[0] | held[1])
+        how_many(x).astype(np.float64) for x in (some[0] & some[1], some[0] | some[1])
     )
-    sizes = [how_many(moves).astype(np.float64) for moves in held]
+    sizes = [how_many(moves).astype(np.float64) for moves in some]
     wrong = [x.columns.predicted ^ at.legal for x in (a, b)]
     every = np.ones(len(at))
     return Agreement(

@@ -27,7 +27,7 @@ def threshold(
     bars: Bars = no_bars,
     games: int | None = None,
 ) -> float:
-    """The probability above which a model holds a move for legal: that of the trained model came
+    """The probability above which a model predicts a move: that of the trained model came
     with it, any other's is chosen on ``games`` random games, THRESHOLD_GAMES unless said."""
     if name == REFERENCE:
         return reference.Manifest.read(reference.FOLDER).tau

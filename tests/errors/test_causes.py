@@ -22,7 +22,7 @@ def logic() -> OthelloGPT:
 
 
 def with_brackets_of_one_disc_dumb() -> OthelloGPT:
-    """Discs that are turned one at a time are held wrong."""
+    """Discs that are turned one at a time are decoded wrongly."""
     model = logic()
     with torch.no_grad():
         for layer, slots in enumerate(model.layout.neurons[:-1]):

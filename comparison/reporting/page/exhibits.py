@@ -18,13 +18,13 @@ from extracted_rules.othello.game import random_games
 from extracted_rules.othello.geometry import Geometry
 from handbuilt.network.transformer import OthelloGPT
 
-#: Raised when sections or the explorer hold something else, so that none of before is shown.
-VERSION = 2
+#: Raised when sections or the explorer show something else, so that none of before is shown.
+VERSION = 3
 
 
 @dataclass(frozen=True)
 class Exhibit:
-    """A model on the page. tau: the probability above which a move counts as held for legal.
+    """A model on the page. tau: the probability above which a move counts as predicted.
     probes: of a trained model, which has no names to read its board by; catalogue: of its rules,
     where there is one."""
 

@@ -1,8 +1,8 @@
 """What the explorer shows: which games, and all that each model makes of them, as plain data.
 
 Logits are float64's, and what is kept of them are whole hundredths of a nat. The parts that made a
-logit are rounded so that they still add up to it: no part is off by a hundredth. What a model holds
-of a disc is kept in hundredths away from 0, so that its sign, the colour, is never lost.
+logit are rounded so that they still add up to it: no part is off by a hundredth. What is
+decoded of a disc is kept in hundredths away from 0, so that its sign, the colour, is never lost.
 """
 
 from collections.abc import Iterator, Sequence
@@ -30,7 +30,7 @@ from extracted_rules.othello.notation import (
 
 #: Parts that are named of what made a logit, the largest.
 LISTED = 8
-#: Nats, and for what is held of discs 1 stands for certainty.
+#: Nats, and for what is decoded of discs 1 stands for certainty.
 STEP = 0.01
 OPENINGS = {
     "The perpendicular opening": "f5d6c3d3c4f4f6f3e6e7",
@@ -42,13 +42,13 @@ OPENINGS = {
 class Seen:
     """What a model makes of a game, by position (moves seen less one).
 
-    logits: whole numbers of STEP, by token - 1; held: by layer and square, whole numbers of STEP,
-    above 0 black; why: for every blank playable square, in the order of tokens, ``[constant, [rest
-    of layer 0, 1, ...], part, its share, part, its share, ...]``, which add up to the logit.
+    logits: whole numbers of STEP, by token - 1; decoded: by layer and square, whole numbers of
+    STEP, above 0 black; why: for every blank playable square, in the order of tokens, ``[constant,
+    [rest of layer 0, 1, ...], part, its share, part, its share, ...]``, which add up to the logit.
     """
 
     logits: list[list[int]]
-    held: list[list[list[int]]]
+    decoded: list[list[list[int]]]
     why: list[list[list[Any]]]
 
 
@@ -76,8 +76,8 @@ def telling_errors(order: Order) -> list[Shown]:
         error, square = mistake.error, mistake.square
         note = (
             f"Chosen as {error.why}, on {bench:,} random games (seed {order.seed}): game "
-            f"{error.game} (from 0). {labels[square]} is what {mistake.exhibit.name} holds for "
-            f"likeliest, and it is illegal; in error: {', '.join(error.errs)}."
+            f"{error.game} (from 0). {labels[square]} is the likeliest move of "
+            f"{mistake.exhibit.name}, and it is illegal; in error: {', '.join(error.errs)}."
         )
         title = f"{error.why}: ply {error.ply}, {labels[square]}"
         tokens = torch.tensor(error.tokens, dtype=torch.uint8)
@@ -188,10 +188,9 @@ class Seer:
         cache = self.attribution.run(played.tokens[0, :positions])
         layers = range(model.shape.n_layers)
         streams = torch.stack([cache[f"blocks.{layer}.hook_resid_post"] for layer in layers])
-        held = (
-            self.reader.decode(streams, played).values[:, 0].double().cpu()
-        )  # [layers, T, squares]
-        away_from_zero = (held.sign() * (held.abs() / STEP).ceil()).to(torch.int64)
+        # [layers, T, squares]
+        decoded = self.reader.decode(streams, played).values[:, 0].double().cpu()
+        away_from_zero = (decoded.sign() * (decoded.abs() / STEP).ceil()).to(torch.int64)
         logits, why = [], []
         for position in range(positions):
             parts = self.attribution.parts(cache, position)

@@ -1,4 +1,4 @@
-"""Sections of what is measured: the comparison, the rules as properties, rules knocked out."""
+"""Sections of what is measured: the comparison, the rules as properties, rules ablated."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,7 +15,7 @@ from comparison.reporting.properties_report import draw, property_table
 from comparison.reporting.sections import Figure, Section
 from comparison.scoring.bench import Result, evaluate
 
-#: The recipe that rules are knocked out of.
+#: The recipe that rules are ablated from.
 ABLATED = "calibrated"
 #: Counterexamples of a model that are drawn, the shortest first.
 DRAWN = 4
@@ -64,7 +64,7 @@ def compare(order: Order, size: int, folder: Path) -> Section:
             f"{size:,} random games of seed {order.seed}, seen in no fit and no training; brackets "
             "are 95 % intervals with the game as the unit. `top-1 illegal`: how often the "
             "likeliest move is illegal. `legal-set F1`: every move above a probability tau counts "
-            "as held for legal. Positions are `pass-free` if no side has had to pass so far, "
+            "as predicted. Positions are `pass-free` if no side has had to pass so far, "
             "`at a pass` if the side that alternation names has to pass right now.",
         ],
         tables,
@@ -155,10 +155,10 @@ def _counterexamples(
         games = "; ".join(finding.transcripts)
         yield Figure(
             file,
-            f"{exhibit.name} breaks `{name}`. {finding.prop.sentence} Blue squares are held for "
-            "legal, dots are legal, a ring is the likeliest move, a cross where that is illegal.",
+            f"{exhibit.name} breaks `{name}`. {finding.prop.sentence} Blue squares are predicted, "
+            "dots are legal, a ring is the likeliest move, a cross where that is illegal.",
             f"Boards after {finding.smallest.plies} moves ({games}), tinted by what {exhibit.name} "
-            "holds for legal.",
+            "predicts.",
         )
 
 

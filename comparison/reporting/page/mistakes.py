@@ -126,8 +126,8 @@ def explained(order: Order, size: int, folder: Path) -> Section | None:
         f"{len(chosen)} errors, explained",
         [
             "The errors that tell most on the bench of error sets: of every model its worst, those "
-            "that models share, and those that only one makes. Each is explained by what one model "
-            "holds of the board and by the parts that made the logit; all are in the explorer.",
+            "that models share, and those that only one makes. Each is explained by the board "
+            "decoded from one model and by the parts that made the logit; all are in the explorer.",
         ],
         figures=drawn,
     )
@@ -145,11 +145,11 @@ def _explained(mistake: Mistake, explainer: Explainer, number: int, folder: Path
     file = f"{number}.png"
     draw_explanation(found, folder / file)
     moves = format_transcript(squares_from_tokens(tokens[: error.ply - 1]))
-    label = "the board with the answer, the board as it is held, and what made the logit"
+    label = "the board with the answer, the board as it is decoded, and what made the logit"
     return Figure(
         file,
-        f"{number}. Chosen as {error.why}; in error: {', '.join(error.errs)}. Here as "
-        f"`{explainer.name}` holds it.",
+        f"{number}. Chosen as {error.why}; in error: {', '.join(error.errs)}. Here the "
+        f"board is decoded from `{explainer.name}`.",
         f"Three panels, {label}; the text beside says what they show.",
         says=[*verdict(found), *(line.strip() for line in why(found))],
         folded="\n".join([f"after {moves}", "", *found.lines()]),

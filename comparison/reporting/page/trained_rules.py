@@ -84,7 +84,7 @@ def replacement(order: Order, size: int, folder: Path) -> Section | None:
             f"Correlation is not use: each part of `{exhibit.name}` is taken out, its rules are "
             "put in its place, and what comes back is measured, between its mean (the floor) and "
             f"the whole model. {size:,} random games of seed {order.seed}, {fitting:,} others for "
-            "the fits. The rules read the board that the model itself holds there, or the true "
+            "the fits. The rules read the board decoded from the model there, or the true "
             "one; beside them stand a linear map of the same board and, as a control, rules of "
             "other neurons.",
         ],

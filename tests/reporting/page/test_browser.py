@@ -63,7 +63,7 @@ def mismatches(page: SmallPage, squares: dict[int, dict[str, str]], ply: int, la
     cache = attribution.run(page.tokens)
     log_p = attribution.parts(cache, position).logits.log_softmax(-1)
     odds = log_p - torch.tensor(TAU).log()
-    held = board_reader(page.exhibit.model).read(page.tokens[None]).values[layer, 0, position]
+    decoded = board_reader(page.exhibit.model).read(page.tokens[None]).values[layer, 0, position]
     board, legal = played.boards[0, ply - 1], played.legal[0, ply - 1]
     top = BOARD.playable[int(log_p.argmax())]
     wrong = 0
@@ -71,22 +71,22 @@ def mismatches(page: SmallPage, squares: dict[int, dict[str, str]], ply: int, la
         words = squares[square]["aria-label"].split(", ")
         good = words[0] == BOARD.labels[square] and ("likeliest move" in words) == (square == top)
         if board[square]:
-            colour, belief = ("black" if board[square] > 0 else "white"), float(held[square])
+            colour, belief = ("black" if board[square] > 0 else "white"), float(decoded[square])
             good &= f"{colour} disc" in words
             good &= ("wrong" in words) == (belief * int(board[square]) < 0)
-            for whose, sure in re.findall(r"held (black|white) (\d\.\d\d)", ", ".join(words)):
+            for whose, sure in re.findall(r"decoded (black|white) (\d\.\d\d)", ", ".join(words)):
                 good &= (whose == "black") == (belief > 0)
                 good &= abs(float(sure) - abs(belief)) <= 0.011
-            good &= f"held {'black' if belief > 0 else 'white'}" in ", ".join(words)
+            good &= f"decoded {'black' if belief > 0 else 'white'}" in ", ".join(words)
         else:
             good &= ("legal" in words) == bool(legal[square])
             good &= ("not legal" in words) != bool(legal[square])
             exact = float(odds[int(BOARD.token_of_square[square]) - 1])
-            said = re.findall(r"(not held|held) for legal ([+−])(\d+\.\d\d)", ", ".join(words))
+            said = re.findall(r"(not predicted|predicted) ([+−])(\d+\.\d\d)", ", ".join(words))
             good &= len(said) == 1
-            for held_for, sign, nats in said:
+            for predicted, sign, nats in said:
                 good &= abs(float(nats) * (-1 if sign == "−" else 1) - exact) < 0.02
-                good &= (held_for == "held") == (exact > 0) or abs(exact) < 0.02
+                good &= (predicted == "predicted") == (exact > 0) or abs(exact) < 0.02
         wrong += not good
     return wrong
 

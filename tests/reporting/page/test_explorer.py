@@ -55,10 +55,10 @@ def test_data_decode_to_what_the_model_computes(page: SmallPage) -> None:
     found = STEP * torch.tensor(seen["logits"])
     # A forward pass gives float32, whose steps at 1,000, the logit of a taken square, are 6e-5.
     torch.testing.assert_close(found, logits[: len(found)], atol=STEP / 2 + 1e-3, rtol=0)
-    held = board_reader(page.exhibit.model).read(tokens[None]).values[:, 0]
-    kept = STEP * torch.tensor(seen["held"]).transpose(0, 1)
-    assert kept.sign().equal(held[:, : kept.shape[1]].sign())
-    torch.testing.assert_close(kept, held[:, : kept.shape[1]], atol=STEP + 1e-3, rtol=0)
+    decoded = board_reader(page.exhibit.model).read(tokens[None]).values[:, 0]
+    kept = STEP * torch.tensor(seen["decoded"]).transpose(0, 1)
+    assert kept.sign().equal(decoded[:, : kept.shape[1]].sign())
+    torch.testing.assert_close(kept, decoded[:, : kept.shape[1]], atol=STEP + 1e-3, rtol=0)
     assert game["boards"][-1].count("x") == int((played.boards[0, len(found)] > 0).sum())
     legal = [[s == "+" for s in squares] for squares in game["legal"]]
     assert torch.tensor(legal).equal(played.legal[0, : len(found) + 1])
@@ -193,7 +193,7 @@ def test_a_trained_model_is_read_through_its_probes(tmp_path: Path) -> None:
     probes = Probes("", 0, 0, states, torch.zeros(2, 17, 64))
     (tokens,) = next(random_games(1, 4, purpose="page tests"))
     seen = Seer(Exhibit("random", model.eval(), 0.02, probes)).see(tokens)
-    assert {len(layers) for layers in seen.held} == {2}
+    assert {len(layers) for layers in seen.decoded} == {2}
     constant, rest, *listed = seen.why[20][5]
     squares = [m for m in range(60) if m + 1 not in tokens[:21].tolist()]
     assert constant + sum(rest) + sum(listed[1::2]) == seen.logits[20][squares[5]]

@@ -90,10 +90,10 @@ function facts(game, model, seen, square) {
   const legal = game.legal[position + 1][square] === "+";
   const token = TOKEN.get(square);
   const { odds, top } = answerOf(seen, model, position);
-  const held = seen.held[position][layer][square] * DATA.step;
+  const decoded = seen.decoded[position][layer][square] * DATA.step;
   return {
-    square, disc, legal, held,
-    wrong: disc !== 0 && held !== 0 && Math.sign(held) !== disc,
+    square, disc, legal, decoded,
+    wrong: disc !== 0 && decoded !== 0 && Math.sign(decoded) !== disc,
     odds: token === undefined ? null : odds[token],
     top: square === top,
     last: square === game.moves[position],
@@ -113,13 +113,13 @@ function inWords(f) {
   if (f.disc) {
     words.push(`${COLOUR[f.disc].toLowerCase()} disc`);
     if (f.last) words.push("just played");
-    if (f.held) {
-      words.push(`held ${COLOUR[Math.sign(f.held)].toLowerCase()} ${Math.abs(f.held).toFixed(2)}`);
+    if (f.decoded) {
+      words.push(`decoded ${COLOUR[Math.sign(f.decoded)].toLowerCase()} ${Math.abs(f.decoded).toFixed(2)}`);
       if (f.wrong) words.push("wrong");
-    } else words.push("nothing held");
+    } else words.push("not decoded");
   } else {
     words.push(f.legal ? "legal" : "not legal");
-    words.push(`${f.odds > 0 ? "held" : "not held"} for legal ${signed(Math.round(100 * f.odds))}`);
+    words.push(`${f.odds > 0 ? "predicted" : "not predicted"} ${signed(Math.round(100 * f.odds))}`);
   }
   if (f.top) words.push("likeliest move");
   return words.join(", ");
@@ -161,13 +161,13 @@ const frame = (name, inset) =>
   [`${name}-halo`, name].map((part) =>
     shape("rect", { class: part, x: inset, y: inset, width: 1 - 2 * inset, height: 1 - 2 * inset, rx: 0.04 }));
 
-/** The rim is the true colour, the middle what is held; a wrong one has a ring around it. */
+/** The rim is the true colour, the middle what is decoded; a wrong one has a ring around it. */
 function drawDisc(cell, f) {
   const colour = f.disc > 0 ? "black" : "white";
   cell.append(shape("circle", { class: `disc ${colour}`, cx: 0.5, cy: 0.5, r: 0.37 }));
-  if (f.held) {
-    const middle = shape("circle", { class: "held", cx: 0.5, cy: 0.5, r: 0.22 });
-    middle.style.setProperty("--much", `${(50 + 50 * f.held).toFixed(0)}%`);
+  if (f.decoded) {
+    const middle = shape("circle", { class: "decoded", cx: 0.5, cy: 0.5, r: 0.22 });
+    middle.style.setProperty("--much", `${(50 + 50 * f.decoded).toFixed(0)}%`);
     cell.append(middle);
   }
   if (f.wrong) cell.append(shape("circle", { class: "wrong-ring", cx: 0.5, cy: 0.5, r: 0.43 }));
@@ -197,12 +197,12 @@ function drawBoard(game, model, seen) {
 function drawModel(game, model, seen, number) {
   const { grid, all } = drawBoard(game, model, seen);
   const layer = layerOf(model);
-  const discs = all.filter((f) => f.disc && f.held).length;
+  const discs = all.filter((f) => f.disc && f.decoded).length;
   const wrong = all.filter((f) => f.wrong).length;
   const top = all.find((f) => f.top);
   const board = discs
-    ? `Layer ${layer} holds ${wrong ? `${wrong} of ${discs} discs` : "no disc"} wrong`
-    : `Layer ${layer} holds no board yet`;
+    ? `Layer ${layer}: ${wrong ? `${wrong} of ${discs} discs` : "no disc"} decoded wrongly`
+    : `Layer ${layer}: no board yet`;
   const last = layer === model.decisive ? ", its last word on the board" : "";
   const says = `${board}${last}. Likeliest: ${LABELS[top.square]}, ${top.legal ? "legal" : "illegal"}.`;
   const id = `model-${number}`;
@@ -251,7 +251,7 @@ function drawReasons(game, model, seen, number) {
     if (rest[layer]) rows.push(reason(`layer ${layer}`, here.length ? "all else in it" : "all of it", rest[layer], most, "rest"));
   }
   const share = 100 * Math.exp(logP[token]);
-  const held = odds[token] > 0 ? "held for legal" : "not held for legal";
+  const predicted = odds[token] > 0 ? "predicted" : "not predicted";
   const relative = model.relative ? " The logit is taken relative to the mean over all moves." : "";
   const id = `why-${number}`;
   const table = element("table", { "aria-labelledby": id },
@@ -264,7 +264,7 @@ function drawReasons(game, model, seen, number) {
       element("td", { class: "number", "data-logit": logit }, signed(logit)))));
   return element("article", { "data-why": model.name },
     element("h4", { id }, model.name),
-    element("p", {}, `${share < 0.01 ? "below 0.01" : share.toFixed(2)} % of the probability, ${held} (${signed(Math.round(100 * odds[token]))} nats from tau).${relative}`),
+    element("p", {}, `${share < 0.01 ? "below 0.01" : share.toFixed(2)} % of the probability, ${predicted} (${signed(Math.round(100 * odds[token]))} nats from tau).${relative}`),
     table);
 }
 
@@ -290,7 +290,7 @@ function why(game) {
     return ["Choose a blank square on a board, with a click or with the arrow keys and Enter, to see the rules behind its logits."];
   const label = LABELS[state.square];
   const position = state.ply - 2;
-  if (game.boards[position + 1][state.square] !== ".") return [`${label} holds a disc here: choose a blank square.`];
+  if (game.boards[position + 1][state.square] !== ".") return [`There is a disc on ${label} here: choose a blank square.`];
   const truth = game.legal[position + 1][state.square] === "+" ? "legal" : "not legal";
   const how = "What each head and neuron adds to its logit, the strongest by name, the rest summed layer by layer; in each table the numbers add up to the logit.";
   const columns = models.map((model, number) => drawReasons(game, model, game.models[number], number));
@@ -437,11 +437,11 @@ function listGames() {
 
 /** What the signs on a board mean; drawn as a board draws them. */
 function drawLegend() {
-  const plain = { square: SIZE + 1, disc: 0, legal: false, held: 0, wrong: false, odds: 0, top: false, last: false };
+  const plain = { square: SIZE + 1, disc: 0, legal: false, decoded: 0, wrong: false, odds: 0, top: false, last: false };
   const signs = [
-    [{ disc: 1, held: 1 }, "a disc, the middle as it is held"],
-    [{ disc: 1, held: -0.8, wrong: true }, "held wrong"],
-    [{ disc: -1, held: -1, last: true }, "just played"],
+    [{ disc: 1, decoded: 1 }, "a disc, the middle as it is decoded"],
+    [{ disc: 1, decoded: -0.8, wrong: true }, "decoded wrongly"],
+    [{ disc: -1, decoded: -1, last: true }, "just played"],
     [{ legal: true }, "truly legal"],
     [{ legal: true, top: true, odds: 3 }, "the likeliest move"],
     [{ top: true, odds: 3 }, "the likeliest move, illegal"],
@@ -451,7 +451,7 @@ function drawLegend() {
     for (const name of ["role", "tabindex", "data-square", "aria-label", "aria-selected", "transform"]) cell.removeAttribute(name);
     return element("li", {}, shape("svg", { viewBox: "0 0 1 1", "aria-hidden": "true" }, cell), words);
   });
-  const ramp = element("li", {}, "not held for legal", element("span", { class: "ramp" }), "held for legal (log p − log tau)");
+  const ramp = element("li", {}, "not predicted", element("span", { class: "ramp" }), "predicted (log p − log tau)");
   $("legend").append(...items, ramp);
 }
 
