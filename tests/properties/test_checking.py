@@ -87,7 +87,7 @@ def test_the_command_prints_writes_and_draws(
     assert transposition["smallest_counterexample"] is None  # it knows the occupied squares alone
     assert hostile["smallest_counterexample"] is None
     assert (out / "1-legal.png").read_bytes().startswith(b"\x89PNG")
-    assert "![legal](1-legal.png)" in (out / "report.md").read_text()
+    assert "![the smallest counterexample to legal](1-legal.png)" in (out / "report.md").read_text()
     assert run(*command, "--fail-under", "0.2", monkeypatch=monkeypatch) == 0
     assert run(*command, "--fail-under", "0.9", monkeypatch=monkeypatch) == 1
     assert "legal holds in" in capsys.readouterr().out
