@@ -53,8 +53,8 @@ NOTICED = (
     "first passes",
     "noticed at once",
     "later",
-    "positions before any pass or alarm",
-    "false alarms",
+    "positions before any pass or false positive",
+    "false positives",
 )
 
 
@@ -103,10 +103,10 @@ def illegal_rates(
 
 @dataclass
 class Noticed:
-    """First passes after ``first`` to ``last`` moves, in games without a false alarm before.
+    """First passes after ``first`` to ``last`` moves, in games without a false positive before.
 
     How many; noticed by the very next move; by a later one. ``positions``: before any pass or
-    alarm; ``alarms``: of those, where somebody is believed to have passed.
+    false positive; ``false_positives``: of those, where somebody is believed to have passed.
     """
 
     first: int
@@ -115,7 +115,7 @@ class Noticed:
     at_once: int = 0
     later: int = 0
     positions: int = 0
-    alarms: int = 0
+    false_positives: int = 0
 
 
 @torch.inference_mode()
@@ -138,7 +138,7 @@ def notice(rules: Interpreter, games: Tensor) -> list[Noticed]:
             span.later += int((here & (found > passed) & (found < context)).sum())
             among = (place >= span.first) & (place <= span.last)
             span.positions += int((open_ & among).sum())
-            span.alarms += int((open_ & among & believed).sum())
+            span.false_positives += int((open_ & among & believed).sum())
     return spans
 
 

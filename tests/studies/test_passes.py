@@ -54,28 +54,28 @@ def test_true_sides_change_nothing_where_sides_were_right(
 
 
 @pytest.mark.parametrize(
-    ("alarm", "expected"),
+    ("lag", "expected"),
     [
-        (None, (4, 0, 0, 0)),  # nobody ever alarmed: four passes missed
+        (None, (4, 0, 0, 0)),  # nobody is believed to have passed: four false negatives
         (0, (4, 4, 0, 0)),
         (3, (4, 0, 4, 0)),
-        (-1, (0, 0, 0, 4)),  # alarmed one move early: no longer counted as a pass
+        (-1, (0, 0, 0, 4)),  # noticed one move early: no longer counted as a pass
     ],
 )
 def test_first_passes_are_counted_by_when_they_are_noticed(
-    games: Tensor, alarm: int | None, expected: tuple[int, int, int, int]
+    games: Tensor, lag: int | None, expected: tuple[int, int, int, int]
 ) -> None:
     """Rules that hold somebody to have passed so many moves behind the true first pass."""
     early = games[:4]
     first = replay(early).passes.int().argmax(-1, keepdim=True)
-    held = torch.zeros(4, 59)
-    if alarm is not None:
-        held = (torch.arange(59) >= first + alarm).float()
-    rules = cast(Interpreter, lambda _: SimpleNamespace(passed=held))
+    believed = torch.zeros(4, 59)
+    if lag is not None:
+        believed = (torch.arange(59) >= first + lag).float()
+    rules = cast(Interpreter, lambda _: SimpleNamespace(passed=believed))
     spans = notice(rules, early)
     assert all(low <= int(t) <= high for t in first for low, high in SPANS[:1])
-    assert (spans[0].passes, spans[0].at_once, spans[0].later, spans[0].alarms) == expected
-    assert sum(span.passes + span.alarms for span in spans[1:]) == 0
+    assert (spans[0].passes, spans[0].at_once, spans[0].later, spans[0].false_positives) == expected
+    assert sum(span.passes + span.false_positives for span in spans[1:]) == 0
     assert sum(span.positions for span in spans) == int((first - 1).sum())
 
 
@@ -84,7 +84,7 @@ def test_passes_that_no_position_sees_are_not_counted(games: Tensor) -> None:
     short = torch.cat([games[4:], games[4:].masked_fill(torch.arange(60) >= 30, 0)])
     everywhere = cast(Interpreter, lambda moves: SimpleNamespace(passed=(moves == 0).float()))
     spans = notice(everywhere, short)
-    assert sum(span.passes + span.alarms for span in spans) == 0
+    assert sum(span.passes + span.false_positives for span in spans) == 0
     assert sum(span.positions for span in spans) == 4 * 58 + 4 * 29
 
 
