@@ -6,9 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from comparison.explaining.contributions import Attribution
 from comparison.explaining.explainer import Explainer
-from comparison.explaining.names import part_names
 from comparison.reading.board_reader import board_reader
 from comparison.reading.probes import Probes, fingerprint
 from comparison.replacing.replacement import check_fits
@@ -18,6 +16,8 @@ from comparison.training import companions
 from comparison.training.models import as_gpt, load_model, load_models
 from extracted_rules import catalogue
 from extracted_rules.othello.game import random_games
+from handbuilt.analysis.contributions import Attribution
+from handbuilt.analysis.names import part_names
 from handbuilt.network.transformer import OthelloGPT
 
 #: Random games of error sets, unless more are asked for.

@@ -15,7 +15,6 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("extracted_rules", "handbuilt", "comparison")
 #: The rooms of ``comparison``; each may import those before it.
 ROOMS = (
-    "drawing",
     "reading",
     "scoring",
     "explaining",

@@ -5,17 +5,8 @@ from typing import Annotated
 
 import typer
 
-from comparison.commands.shared import (
-    Board,
-    Gpt,
-    Setup,
-    check_writable,
-    command,
-    picture,
-    say,
-    writable,
-    wrote,
-)
+from comparison.commands.options import Board, Gpt, Setup, check_writable, picture, writable
+from comparison.commands.shared import command, say, wrote
 from extracted_rules.othello.geometry import STANDARD
 from handbuilt.network import huggingface
 from handbuilt.network.checkpoints import FORMATS, export
@@ -56,7 +47,7 @@ def describe_command(
     board: Board = None,
 ) -> None:
     """Say what a direction, head or neuron of a hand-built model is for, or draw a layer."""
-    from comparison.reporting import anatomy
+    from handbuilt.programs import anatomy
 
     if layer is not None and place is not None:
         raise LayoutError("name a place or a layer, not both")

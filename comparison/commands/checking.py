@@ -10,21 +10,8 @@ import typer
 from rich.markup import escape
 from torch import Tensor, nn
 
-from comparison.commands.shared import (
-    Json,
-    Models,
-    Recorded,
-    Setup,
-    check_writable,
-    command,
-    console,
-    make_folder,
-    progress_bars,
-    say,
-    starter,
-    typed,
-    wrote,
-)
+from comparison.commands.options import Json, Models, Recorded, Setup, check_writable, make_folder
+from comparison.commands.shared import command, console, progress_bars, say, starter, typed, wrote
 from comparison.properties import PROPERTIES, PropertyError, Report, board_reader, check
 from comparison.properties.beliefs import BeliefProperty
 from comparison.properties.checking import EXAMPLES, named

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from comparison.commands.shared import command, console, picture, wrote
+from comparison.commands.options import picture
+from comparison.commands.shared import command, console, wrote
 from extracted_rules import catalogue
 
 
@@ -17,7 +18,7 @@ def circuits_command(
     ] = None,
 ) -> None:
     """Roles of heads, and what rules explain of layers; lag kernels of several models at once."""
-    from comparison.reporting import circuits
+    from extracted_rules.drawing import circuits
 
     known = [catalogue.read(path) for path in paths]
     for one in known:

@@ -9,19 +9,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from comparison.commands.shared import (
-    CataloguePath,
-    Gpt,
-    Setup,
-    bars,
-    command,
-    console,
-    make_folder,
-    picture,
-    say,
-    writable,
-    wrote,
-)
+from comparison.commands.options import CataloguePath, Gpt, Setup, make_folder, picture, writable
+from comparison.commands.shared import bars, command, console, say, wrote
 from comparison.reading.probes import PROBE_GAMES, Probes, fingerprint, fit_probes
 from comparison.replacing import extraction
 from comparison.scoring.bench import Bars
@@ -149,9 +138,9 @@ def rules_command(
         title = f"{len(matching):,} neurons, the best {len(chosen)}"
         console.print(_listed(chosen, known.geometry, title))
     if out is not None:
-        from comparison.reporting import rule_boards
+        from extracted_rules.drawing.rules import draw_rules
 
-        rule_boards.draw_rules(chosen, known.geometry, f"Rules of {known.header.model}", out)
+        draw_rules(chosen, known.geometry, f"Rules of {known.header.model}", out)
         wrote(out)
 
 

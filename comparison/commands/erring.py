@@ -9,29 +9,19 @@ import torch
 import typer
 
 from comparison.commands.measuring import file_stems
-from comparison.commands.shared import (
-    Bench,
-    Json,
-    Models,
-    bars,
-    check_writable,
-    command,
-    console,
-    make_folder,
-    say,
-    typed,
-    wrote,
-)
+from comparison.commands.options import Bench, Json, Models, check_writable, make_folder
+from comparison.commands.shared import bars, command, console, say, typed, wrote
 from comparison.errors.analysis import analyse
 from comparison.reading.board_reader import BoardReader, board_reader
 from comparison.reading.probes import Probes
-from comparison.scoring import records
 from comparison.scoring.bench import Bars, board_of
 from comparison.scoring.error_sets import error_sets, write_who_errs
 from comparison.scoring.recording import PURPOSE, Subject, check_different, record
-from comparison.scoring.records import ErrorsError, Records
+from comparison.scoring.records import Records
 from comparison.training import companions
 from extracted_rules import catalogue
+from extracted_rules.benches import positions
+from extracted_rules.benches.positions import ErrorsError
 from extracted_rules.catalogue import Catalogue
 from extracted_rules.othello.game import random_games
 from handbuilt.network.transformer import OthelloGPT
@@ -97,13 +87,13 @@ def errors_command(
     wrote(f"{out}/: report.md, errors.json, who_errs.csv, figures and answers")
 
 
-def _bench(asked: Bench, board: int) -> records.Bench:
+def _bench(asked: Bench, board: int) -> positions.Bench:
     """The bench, on the CPU: answers of any device are to the same games."""
     if asked.file is None:
         games = random_games(asked.games, asked.seed, board=board, purpose=PURPOSE)
-        return records.Bench.of(torch.cat(list(games)), f"random, seed {asked.seed}", board)
+        return positions.Bench.of(torch.cat(list(games)), f"random, seed {asked.seed}", board)
     played, source = replace(asked, device="cpu").recorded(asked.file, board)
-    return records.Bench.of(torch.cat(played), source, board)
+    return positions.Bench.of(torch.cat(played), source, board)
 
 
 def _catalogues(subjects: list[Subject], path: Path | None) -> dict[str, Catalogue]:

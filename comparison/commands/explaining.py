@@ -7,22 +7,14 @@ from typing import Annotated
 import typer
 from torch import Tensor
 
-from comparison.commands.shared import (
-    Gpt,
-    Json,
-    Setup,
-    bars,
-    command,
-    picture,
-    say,
-    wrote,
-)
+from comparison.commands.options import Gpt, Json, Setup, picture
+from comparison.commands.shared import bars, command, say, wrote
 from comparison.explaining.explainer import ExplanationError
-from comparison.explaining.patching import patch
 from comparison.shortcuts import explainer_of
 from extracted_rules.othello.game import replay
 from extracted_rules.othello.geometry import NO_MOVE
 from extracted_rules.othello.notation import parse_transcript, tokens_from_squares
+from handbuilt.analysis.patching import patch
 
 
 def _game(transcript: str, board: int) -> Tensor:

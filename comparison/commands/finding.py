@@ -10,17 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from comparison.commands.shared import (
-    Json,
-    Setup,
-    bars,
-    check_writable,
-    command,
-    console,
-    make_folder,
-    say,
-    wrote,
-)
+from comparison.commands.options import Json, Setup, check_writable, make_folder
+from comparison.commands.shared import bars, command, console, say, wrote
 from comparison.findings import FINDINGS, FindingsError, Found, Studied, ask, named
 from comparison.findings.definition import Finding
 from comparison.findings.studied import GAMES, check_games
@@ -130,10 +121,7 @@ def _write(title: str, asked: list[Finding], found: dict[str, dict[str, Found]],
 
 
 def _write_json(
-    bench: dict[str, int],
-    asked: Sequence[Finding],
-    found: dict[str, dict[str, Found]],
-    path: Path,
+    bench: dict[str, int], asked: Sequence[Finding], found: dict[str, dict[str, Found]], path: Path
 ) -> None:
     findings = [
         {

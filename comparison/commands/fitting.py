@@ -6,18 +6,8 @@ from typing import Annotated
 
 import typer
 
-from comparison.commands.shared import (
-    Bench,
-    Json,
-    Setup,
-    bars,
-    command,
-    console,
-    make_folder,
-    progress_bars,
-    writable,
-    wrote,
-)
+from comparison.commands.options import Bench, Json, Setup, make_folder, writable
+from comparison.commands.shared import bars, command, console, progress_bars, wrote
 from comparison.replacing.ablation import ablate, cases
 from extracted_rules.files import whole_file
 from handbuilt.calibration import CalibrationError, FitSettings, Progress, calibrate, starting_point

@@ -7,31 +7,27 @@ from typing import Annotated
 import typer
 from torch import Tensor, nn
 
-from comparison.commands.shared import (
+from comparison.commands.options import (
     Bench,
     Gpt,
     Json,
     Models,
     Setup,
-    bars,
     check_writable,
-    command,
-    console,
     make_folder,
-    typed,
     writable,
-    wrote,
 )
+from comparison.commands.shared import bars, command, console, typed, wrote
 from comparison.reading.board_reader import ProbedReader, board_reader
 from comparison.reading.boards import BOARD_GAMES, BoardAccuracy, board_accuracy
 from comparison.reading.probes import PROBE_GAMES, fit_probes
 from comparison.scoring.bench import Bars, Result, board_of, evaluate
 from comparison.scoring.error_sets import write_who_errs
-from comparison.scoring.precision import Operands, products_of
 from comparison.training.companions import probes, threshold
 from comparison.training.models import REFERENCE
 from extracted_rules.files import write_json
 from extracted_rules.othello.game import random_games
+from handbuilt.network.precision import Operands, products_of
 from handbuilt.network.transformer import OthelloGPT
 
 #: A figure's file name and what it shows.

@@ -5,16 +5,8 @@ from typing import Annotated
 
 import typer
 
-from comparison.commands.shared import (
-    CataloguePath,
-    Gpt,
-    Setup,
-    bars,
-    command,
-    console,
-    make_folder,
-    wrote,
-)
+from comparison.commands.options import CataloguePath, Gpt, Setup, make_folder
+from comparison.commands.shared import bars, command, console, wrote
 from comparison.reading.probes import fingerprint
 from comparison.replacing import fitted, necessity, replacement
 from extracted_rules import catalogue

@@ -7,16 +7,8 @@ from typing import Annotated
 import torch
 import typer
 
-from comparison.commands.shared import (
-    Bench,
-    bars,
-    check_writable,
-    command,
-    make_folder,
-    notes,
-    typed,
-    wrote,
-)
+from comparison.commands.options import Bench, check_writable, make_folder
+from comparison.commands.shared import bars, command, notes, typed, wrote
 from comparison.reading.probes import fingerprint
 from comparison.reporting.page.exhibits import Exhibit, Order
 from comparison.reporting.page.explorer import Shown, explore, given, openings, telling_errors
@@ -46,8 +38,7 @@ def report_command(
         typer.Argument(help=f"Recipes or checkpoint paths; {' '.join(MODELS)} by default."),
     ] = None,
     only: Annotated[
-        list[str] | None,
-        typer.Option(help="Only this section, or `explorer`; may be repeated."),
+        list[str] | None, typer.Option(help="Only this section, or `explorer`; may be repeated.")
     ] = None,
 ) -> None:
     """Write one self-contained page: every comparison, and an explorer of games. Killed, it goes

@@ -7,10 +7,11 @@ from typing import Annotated
 import torch
 import typer
 
-from comparison.commands.shared import Bench, app, command, make_folder, picture, wrote
-from comparison.drawing.curves import Curve
+from comparison.commands.options import Bench, make_folder, picture
+from comparison.commands.shared import app, command, wrote
 from comparison.training.settings import TrainingError
 from comparison.training.states import LOG, Progress, curves, read_log
+from extracted_rules.drawing.curves import Curve
 
 study = typer.Typer(
     help="Longer studies; killed, they go on from what was measured.", no_args_is_help=True

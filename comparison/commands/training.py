@@ -10,15 +10,8 @@ from typing import Annotated
 import torch
 import typer
 
-from comparison.commands.shared import (
-    Bench,
-    bars,
-    check_writable,
-    command,
-    notes,
-    progress_bars,
-    wrote,
-)
+from comparison.commands.options import Bench, check_writable
+from comparison.commands.shared import bars, command, notes, progress_bars, wrote
 from comparison.reading.board_reader import ProbedReader
 from comparison.reading.boards import BOARD_GAMES, board_accuracy
 from comparison.reading.probes import PROBE_GAMES, fit_probes

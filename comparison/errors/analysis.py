@@ -11,12 +11,18 @@ from comparison.errors.layers import LAYER_GAMES, WrongDiscs, wrong_discs
 from comparison.errors.rules import RuleErrors, rule_errors
 from comparison.errors.telling import Telling, hardest
 from comparison.reading.board_reader import BoardReader
-from comparison.scoring.agreement import Agreement, agreements
+from comparison.scoring.agreement import (
+    Agreement,
+    Alike,
+    NearMisses,
+    agreements,
+    alike,
+    near_misses,
+)
 from comparison.scoring.bench import Bars, no_bars
-from comparison.scoring.intervals import resampled_games
 from comparison.scoring.matched import Matching, Pair, pairs
-from comparison.scoring.near import Alike, NearMisses, alike, near_misses
 from comparison.scoring.records import ALL_KINDS, Records
+from extracted_rules.benches.intervals import resampled_games
 from extracted_rules.catalogue import Catalogue
 
 

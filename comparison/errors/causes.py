@@ -1,8 +1,8 @@
 """Why likeliest moves are illegal: because of the side, the board, or the counting of lines.
 
-See :mod:`comparison.explaining.causes`. Beside the errors that have matched positions stand those,
-drawn by weight, where the model does not err, asked about the likeliest *illegal* square there:
-what may be wrong without an error. If neither side nor board is, nothing is.
+See :mod:`extracted_rules.benches.causes`. Beside the errors that have matched positions stand
+those, drawn by weight, where the model does not err, asked about the likeliest *illegal* square
+there: what may be wrong without an error. If neither side nor board is, nothing is.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,12 +14,13 @@ import torch
 from torch import Tensor
 
 from comparison.errors.layers import weights_of
-from comparison.explaining.causes import BOARD, COUNTING, SIDE, cause_of, lines_of
 from comparison.reading.board_reader import BoardReader
-from comparison.reading.streams import READ_GAMES
-from comparison.scoring.intervals import Estimate
-from comparison.scoring.records import Answers, Array, Records
+from comparison.scoring.records import Answers, Records
+from extracted_rules.benches.causes import BOARD, COUNTING, SIDE, cause_of, lines_of
+from extracted_rules.benches.intervals import Estimate
+from extracted_rules.benches.positions import Array
 from extracted_rules.othello.game import replay
+from handbuilt.analysis.streams import READ_GAMES
 
 #: Errors, and matched positions, that are asked about, at most.
 ASKED = 400

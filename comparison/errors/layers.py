@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from comparison.reading.board_reader import BoardReader
-from comparison.reading.streams import READ_GAMES
-from comparison.scoring.intervals import Estimate
 from comparison.scoring.matched import matching_strata
-from comparison.scoring.records import KINDS, Array, Mask, Positions, Records
+from comparison.scoring.records import KINDS, Records
+from extracted_rules.benches.intervals import Estimate
+from extracted_rules.benches.positions import Array, Mask, Positions
 from extracted_rules.othello.game import replay
+from handbuilt.analysis.streams import READ_GAMES
 
 #: The first games of the bench are those on which boards are read, layer by layer.
 LAYER_GAMES = 500

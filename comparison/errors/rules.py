@@ -2,7 +2,7 @@
 
 If the model knows moves by its pattern rules, squares that need a weak rule, or one it lacks, are
 left out of its legal set more often; and a strong rule may be over-eager at squares that it tempts
-to (:mod:`comparison.errors.cases`).
+to (:mod:`extracted_rules.benches.cases`).
 
 Patterns differ in more than their rules: long ones are rarer, and harder for any model. So
 strengths are compared among patterns of one length and border class, too, and among those that the
@@ -18,12 +18,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from comparison.errors.cases import Cases, Slips, cases, of_start
-from comparison.errors.patterns import BORDER, groups, strengths
-from comparison.scoring.intervals import Estimate, Ratio, percentiles, ratio_by_game
 from comparison.scoring.matched import permuted, within_ranks
-from comparison.scoring.records import Answers, Array, Bench, Longs, Mask
+from comparison.scoring.records import Answers
+from extracted_rules.benches.cases import Cases, Slips, cases, of_start
+from extracted_rules.benches.intervals import Estimate, Ratio, percentiles, ratio_by_game
+from extracted_rules.benches.positions import Array, Bench, Longs, Mask
 from extracted_rules.catalogue import Catalogue
+from extracted_rules.catalogue.patterns import BORDER, groups, strengths
 
 #: Patterns that are needed (or tempt) more seldom than this have no rate to speak of.
 LEAST_CASES = 30
@@ -118,7 +119,8 @@ def rule_errors(
 ) -> RuleErrors:
     """known: the catalogue of this model. weights: the games drawn,
     :func:`comparison.scoring.matched.resampled_games`. progress: is told of games."""
-    found, slips = cases(bench, answers, progress)
+    said = answers.columns
+    found, slips = cases(bench, said.top, said.predicted, progress)
     geometry = bench.positions.geometry
     strength = strengths(known)
     generator = np.random.default_rng(seed)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from comparison.scoring.measures import stages
-from comparison.scoring.records import Array, Mask, Records
+from comparison.scoring.records import Records
+from extracted_rules.benches.positions import Array, Mask, stages
 
 #: How many are asked for unless somebody says otherwise.
 TELLING = 10

@@ -5,16 +5,16 @@ from math import log
 import torch
 from torch import Tensor
 
-from comparison.explaining.causes import Cause, cause_of, lines_of
-from comparison.explaining.contributions import Attribution, Parts, strongest
 from comparison.explaining.explanation import Explanation, SquareReasons
-from comparison.explaining.names import PartNames
 from comparison.explaining.partings import DecodedRun, Parting, parting
 from comparison.reading.board_reader import BoardReader
+from extracted_rules.benches.causes import Cause, cause_of, lines_of
 from extracted_rules.errors import UserError
 from extracted_rules.othello.game import Replay, replay
 from extracted_rules.othello.geometry import Geometry
 from extracted_rules.othello.position import Position
+from handbuilt.analysis.contributions import Attribution, Parts, strongest
+from handbuilt.analysis.names import PartNames
 
 #: Parts that are named for a square, unless more are asked for.
 NAMED = 6

@@ -9,11 +9,11 @@ import msgspec
 import torch
 from torch import Tensor
 
-from comparison.explaining.causes import BOARD, COUNTING, SIDE, Cause
-from comparison.explaining.contributions import Reason
 from comparison.explaining.partings import Parting, Told
+from extracted_rules.benches.causes import BOARD, COUNTING, SIDE, Cause
 from extracted_rules.othello.geometry import Geometry
 from extracted_rules.othello.svg import Picture, side_by_side
+from handbuilt.analysis.contributions import Reason
 
 COLOUR = {1: "black", -1: "white", 0: "nobody"}
 #: Kinds of neurons that add less than this to a logit are not told of.

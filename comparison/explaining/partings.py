@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from comparison.explaining.contributions import Attribution, Reason, strongest
-from comparison.explaining.names import PartNames
 from comparison.reading.board_reader import BoardReader, NamedReader, ProbedReader
 from extracted_rules.othello.game import Replay
+from handbuilt.analysis.contributions import Attribution, Reason, strongest
+from handbuilt.analysis.names import PartNames
 
 #: A message that exceeds this claims a flip; one that falls short of it does not.
 CLAIMED = 0.5

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from comparison.findings.definition import MAAR, Finding, Found, Grid, Line, Lines, Measure, Value
 from comparison.findings.studied import Sample, Studied
-from comparison.scoring.intervals import Estimate, jackknife
+from extracted_rules.benches.intervals import Estimate, jackknife
 from extracted_rules.catalogue import Head
 from extracted_rules.discovery.heads import HeadRoles
 from extracted_rules.othello.notation import CONTEXT

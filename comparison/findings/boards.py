@@ -5,20 +5,12 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from comparison.findings.definition import (
-    JYLIN,
-    MAAR,
-    Finding,
-    Found,
-    Grid,
-    Measure,
-    Value,
-)
+from comparison.findings.definition import JYLIN, MAAR, Finding, Found, Grid, Measure, Value
 from comparison.findings.studied import Studied
 from comparison.reading.board_reader import BoardReader, DecodedBoards
 from comparison.reading.boards import BoardAccuracy
-from comparison.reading.streams import residuals
-from comparison.scoring.intervals import Ratio
+from extracted_rules.benches.intervals import Ratio
+from handbuilt.analysis.streams import residuals
 
 UNREAD = "nothing reads this model's board: it has neither names nor probes"
 #: Where a board counts as early or late: up to so many moves played, more than so many.

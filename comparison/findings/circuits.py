@@ -10,7 +10,7 @@ from comparison.findings.attention import one_sided
 from comparison.findings.boards import UNREAD
 from comparison.findings.definition import MAAR, Finding, Found, Grid, Measure, Value
 from comparison.findings.studied import Sample, Studied
-from comparison.scoring.intervals import ratio_by_game
+from extracted_rules.benches.intervals import ratio_by_game
 from extracted_rules.othello.game import stream_seed
 
 #: What is told so much more faintly than the loudest is rounding, and tells nothing.

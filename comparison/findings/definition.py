@@ -6,7 +6,7 @@ from math import nan
 from typing import Any
 
 from comparison.findings.studied import Studied
-from comparison.scoring.intervals import Estimate
+from extracted_rules.benches.intervals import Estimate
 
 LI = "Li et al. 2022, arXiv 2210.13382"
 NANDA = "Nanda et al. 2023, arXiv 2309.00941"

@@ -12,7 +12,7 @@ from comparison.findings.studied import Studied
 from comparison.properties.beliefs import Responds
 from comparison.properties.subjects import Subject
 from comparison.scoring.bench import FORWARD_GAMES
-from comparison.scoring.intervals import Estimate, Ratio
+from extracted_rules.benches.intervals import Estimate, Ratio
 from extracted_rules.othello.game import (
     Replay,
     flipped_by,
@@ -21,12 +21,7 @@ from extracted_rules.othello.game import (
     stream_seed,
     unpack,
 )
-from extracted_rules.othello.notation import (
-    CONTEXT,
-    MAX_PLIES,
-    N_SQUARES,
-    PLAYABLE,
-)
+from extracted_rules.othello.notation import CONTEXT, MAX_PLIES, N_SQUARES, PLAYABLE
 
 #: Cases of the intervention benchmark for each game of a sample, and rollouts for each.
 CASES, ROLLOUTS = 5, 0.3

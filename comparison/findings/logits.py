@@ -5,25 +5,18 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from comparison.findings.definition import (
-    JYLIN,
-    MAAR,
-    Finding,
-    Found,
-    Measure,
-    Value,
-)
+from comparison.findings.definition import JYLIN, MAAR, Finding, Found, Measure, Value
 from comparison.findings.neurons import detectors, f1_of, middle_layers
 from comparison.findings.studied import Sample, Studied, as_it_is
 from comparison.properties.positions import touching
-from comparison.reading.streams import READ_GAMES
-from comparison.scoring.intervals import Ratio, ratio_by_game
 from comparison.scoring.measures import ThresholdChooser, score
+from extracted_rules.benches.intervals import Ratio, ratio_by_game
 from extracted_rules.conditions import Boards
 from extracted_rules.discovery.patterns import legal_patterns
 from extracted_rules.othello.game import stream_seed
 from extracted_rules.othello.notation import CONTEXT, N_SQUARES, PLAYABLE, TOKEN_OF_SQUARE
 from extracted_rules.othello.patterns import PATTERNS
+from handbuilt.analysis.streams import READ_GAMES
 from handbuilt.network.transformer import OthelloGPT
 
 #: A neuron counts as there for a pattern if it agrees with its rule this well, on other games.

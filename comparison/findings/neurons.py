@@ -22,14 +22,10 @@ from comparison.findings.definition import (
     Value,
 )
 from comparison.findings.studied import Sample, Studied
-from comparison.scoring.intervals import GROUPS, Estimate, by_group, jackknife
+from extracted_rules.benches.intervals import GROUPS, Estimate, by_group, jackknife
 from extracted_rules.conditions import Boards, parse_part
 from extracted_rules.discovery.candidates import Candidates, Family
-from extracted_rules.discovery.neuron_rules import (
-    DIFFERENCE_SUPPORT,
-    R2_AT_LEAST,
-    TREE_POSITIONS,
-)
+from extracted_rules.discovery.neuron_rules import DIFFERENCE_SUPPORT, R2_AT_LEAST, TREE_POSITIONS
 from extracted_rules.discovery.neurons import FEWEST, Array, Levels, Search, means, rows_of
 from extracted_rules.discovery.neurons import Found as Rule
 from extracted_rules.discovery.patterns import flipped_patterns, legal_patterns

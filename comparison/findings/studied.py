@@ -12,7 +12,7 @@ from torch import Tensor
 
 from comparison.reading.board_reader import BoardReader, board_reader
 from comparison.reading.probes import Probes
-from comparison.scoring.intervals import GROUPS, group_of_games
+from extracted_rules.benches.intervals import GROUPS, group_of_games
 from extracted_rules.conditions import Boards, there
 from extracted_rules.discovery.candidates import shuffled
 from extracted_rules.discovery.heads import HeadRoles

@@ -5,7 +5,7 @@
 
 from comparison.properties.checking import PROPERTIES, Finding, Report, check
 from comparison.properties.definition import PropertyError
-from comparison.properties.games import plans
 from comparison.reading.board_reader import board_reader
+from extracted_rules.benches.made_games import plans
 
 __all__ = ["PROPERTIES", "Finding", "PropertyError", "Report", "board_reader", "check", "plans"]

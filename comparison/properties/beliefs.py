@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from comparison.drawing.answers import answer
 from comparison.properties.definition import Property, PropertyError, Verdicts, nowhere
 from comparison.properties.subjects import Subject, View
 from comparison.reading.board_reader import BoardReader, DecodedBoards
+from extracted_rules.drawing.answers import answer
 from extracted_rules.othello.game import legal_moves, stream_seed, unpack
 from extracted_rules.othello.geometry import STANDARD
 from extracted_rules.othello.svg import Picture

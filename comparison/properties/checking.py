@@ -10,7 +10,15 @@ from torch import Tensor, nn
 
 from comparison.properties.beliefs import BELIEF_PROPERTIES
 from comparison.properties.definition import Property, PropertyError, Verdicts, transcript
-from comparison.properties.games import (
+from comparison.properties.hostile import HOSTILE_PROPERTIES
+from comparison.properties.orders import ORDER_PROPERTIES
+from comparison.properties.positions import POSITION_PROPERTIES, margin
+from comparison.properties.shrinking import TRIED, Failure, reduce, smallest
+from comparison.properties.subjects import Subject
+from comparison.reading.board_reader import BoardReader
+from comparison.scoring.bench import Model, board_of, choose_threshold
+from extracted_rules.benches.intervals import Estimate, Ratio
+from extracted_rules.benches.made_games import (
     BATCH,
     HUNTED,
     OPENINGS,
@@ -20,26 +28,13 @@ from comparison.properties.games import (
     openings,
     seed_of,
 )
-from comparison.properties.hostile import HOSTILE_PROPERTIES
-from comparison.properties.orders import ORDER_PROPERTIES
-from comparison.properties.positions import POSITION_PROPERTIES, margin
-from comparison.properties.shrinking import TRIED, Failure, reduce, smallest
-from comparison.properties.subjects import Subject
-from comparison.reading.board_reader import BoardReader
-from comparison.scoring.bench import Model, board_of, choose_threshold
-from comparison.scoring.intervals import Estimate, Ratio
 from extracted_rules.othello.game import random_games, stream_seed
 from extracted_rules.othello.geometry import STANDARD, Geometry
 
 #: Every property, in the order in which a report shows them.
 PROPERTIES: dict[str, Property] = {
     prop.name: prop
-    for prop in (
-        *POSITION_PROPERTIES,
-        *ORDER_PROPERTIES,
-        *BELIEF_PROPERTIES,
-        *HOSTILE_PROPERTIES,
-    )
+    for prop in (*POSITION_PROPERTIES, *ORDER_PROPERTIES, *BELIEF_PROPERTIES, *HOSTILE_PROPERTIES)
 }
 #: Random games, and as many that are hunted.
 EXAMPLES = 200

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from comparison.drawing.answers import answer
 from comparison.properties.subjects import Subject
+from extracted_rules.drawing.answers import answer
 from extracted_rules.errors import UserError
 from extracted_rules.othello.geometry import STANDARD
 from extracted_rules.othello.notation import format_transcript, squares_from_tokens

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from comparison.properties.checking import Report
 from comparison.properties.definition import PropertyError
-from comparison.properties.games import RANDOM
+from extracted_rules.benches.made_games import RANDOM
 
 #: A rate is held to have risen if its interval of so many standard errors lies wholly above the
 #: known rate's 95 % interval: by chance that happens to one property in some ten thousand.

@@ -1,20 +1,20 @@
 """Properties of pairs of answers: games whose moves are reordered, mirrored, or go on otherwise.
 
-Pairs of orders come from swapping a move with the same side's next one and asking the engine what
-became of the board: the same board (the moves commute), or the same squares with other colours.
+Pairs of orders come from swapping two moves of one side (:mod:`extracted_rules.benches.orders`):
+they lead to the same board, or to the same squares with other colours.
 """
 
 from math import sqrt
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from comparison.properties.definition import Property, Verdicts, last_answer, nowhere, transcript
-from comparison.properties.games import play, seed_of
 from comparison.properties.subjects import Subject, View
-from extracted_rules.othello.game import IllegalGameError, random_games, replay, stream_seed
-from extracted_rules.othello.geometry import STANDARD, Geometry
+from extracted_rules.benches.made_games import play, seed_of
+from extracted_rules.benches.orders import parted, same_boards, swapped_pairs
+from extracted_rules.othello.game import random_games, stream_seed
+from extracted_rules.othello.geometry import STANDARD
 from extracted_rules.othello.svg import Picture
 
 VAFA = "Vafa et al. 2024, Evaluating the World Model Implicit in a Generative Model, NeurIPS"
@@ -29,103 +29,20 @@ FLOAT_DISTANCE = 0.05
 COMPANIONS, ONE_IN = 7, 4
 #: How far back two orders part, in moves up to and with the last one.
 PARTED: tuple[tuple[int, int | None], ...] = ((3, 4), (5, 8), (9, 16), (17, None))
-#: Pairs of recorded games with the same board, at most.
-COLLECTED = 1500
 #: Draws of the tie-breaking null at each position.
 NULL_DRAWS = 8
-
-
-def _swaps(games: Tensor, board: int) -> tuple[Tensor, Tensor, Tensor]:
-    """All games [B, T] with moves i and i + 2 exchanged: (uint8 [B, T - 2, T], cut before what is
-    illegal then; bool [B, T - 2] whether move i + 2 is still legal; bool [B, T - 2] whether the
-    board behind it is that of the game)."""
-    count, plies = games.shape
-    first = torch.arange(plies - 2)
-    order = torch.arange(plies).repeat(len(first), 1)
-    order[first, first], order[first, first + 2] = first + 2, first.clone()
-    swapped = games[:, order]
-    faults: dict[int, IllegalGameError] = {}
-    played = replay(swapped.flatten(0, 1), faults, board=board)
-    swapped = played.tokens.view(count, len(first), -1)[..., :plies]
-    lengths = played.lengths.view(count, len(first))
-    home = games.device
-    there = (lengths > first.to(home) + 2) & (games[:, None] != swapped).any(-1)
-    behind = played.boards.view(count, len(first), *played.boards.shape[1:])[:, first, first + 3]
-    truth = replay(games, board=board).boards[:, first + 3]
-    return swapped, there, (behind == truth).all(-1)
-
-
-def _pairs(games: Tensor, seed: int, board: int, *, same: bool) -> Tensor:
-    """uint8 [cases, 2, T]: games with one of their swaps, chosen by chance; no case without any.
-
-    same: whether the swap leads to the same board.
-    """
-    found = [games.new_zeros(0, 2, games.shape[1])]
-    for part in torch.split(games, 32) if games.shape[1] > 2 else ():
-        swapped, there, equal = _swaps(part, board)
-        fits = there & (equal if same else ~equal)
-        generator = torch.Generator().manual_seed(stream_seed("properties: swaps", seed))
-        chance = torch.rand(fits.shape, generator=generator).to(fits.device)
-        chosen = (chance * fits).argmax(-1)
-        rows = fits.any(-1).nonzero().squeeze(-1)
-        found.append(torch.stack([part[rows], swapped[rows, chosen[rows]]], 1))
-    return torch.cat(found)
-
-
-def same_boards(games: Tensor, seed: int, board: int = STANDARD) -> Tensor:
-    """uint8 [at most COLLECTED, 2, T]: pairs of beginnings of recorded games uint8 [B, T] that
-    have just reached the same board, with the same side to move, by other orders; one pair a board.
-    """
-    factor = torch.Generator().manual_seed(stream_seed("properties: hashes", 0))
-    squares, tokens = Geometry(board).n_squares, Geometry(board).n_tokens
-    odd = torch.randint(2**62, (tokens * games.shape[1] + squares,), generator=factor)
-    of_move, of_square = odd[:-squares].view(games.shape[1], tokens), odd[-squares:]
-    boards, orders = [], []
-    for part in torch.split(games.cpu(), 256):
-        played = replay(part, board=board)
-        plies = slice(1, part.shape[1] + 1)
-        sides = (played.movers[:, plies, None] * 3 + played.boards[:, plies]).long()
-        # Wrapping sums of random odd multiples: chance collisions are one in 2**62 a pair.
-        boards.append((sides * of_square).sum(-1).masked_fill(played.movers[:, plies] == 0, 0))
-        orders.append(of_move[torch.arange(part.shape[1]), part.long()].cumsum(-1))
-    hashed, order = torch.cat(boards).flatten(), torch.cat(orders).flatten()
-    there = torch.from_numpy(np.lexsort((order.numpy(), hashed.numpy())))
-    before, after = there[:-1], there[1:]
-    pairs = (hashed[before] == hashed[after]) & (order[before] != order[after])
-    pairs &= hashed[after] != 0
-    # Games that have met go on alike; only where they meet do they count.
-    met = (before % games.shape[1] > 0) & (hashed[before - 1] == hashed[after - 1])
-    found = (pairs & ~met).nonzero().squeeze(-1)
-    if len(found):
-        first = torch.ones(len(found), dtype=torch.bool)
-        first[1:] = hashed[after[found[1:]]] != hashed[after[found[:-1]]]
-        found = found[first]
-    chosen = torch.Generator().manual_seed(stream_seed("properties: collected", seed))
-    found = found[torch.randperm(len(found), generator=chosen)[:COLLECTED]]
-    rows, last = (
-        torch.stack([x[found] for x in (before, after)], 1) // games.shape[1],
-        before[found] % games.shape[1],
-    )
-    cases = games.cpu()[rows]
-    return cases.masked_fill(torch.arange(games.shape[1]) > last[:, None, None], 0)
-
-
-def _parted(cases: Tensor, positions: int) -> Tensor:
-    """int64 [cases, positions]: how many moves back the two orders part; 0 where they have not."""
-    differ = (cases[:, 0] != cases[:, 1]).long()
-    return (differ.cumsum(-1) > 0).long().cumsum(-1)[:, :positions]
 
 
 def _both(subject: Subject, cases: Tensor) -> tuple[View, View, Tensor, Tensor]:
     """Both views; where both are asked about, having parted, with discs on the same squares; and
     whether their boards and sides to move are the same."""
     a, b = subject.view(cases[:, 0]), subject.view(cases[:, 1])
-    parted = _parted(cases, a.asked.shape[1]).to(a.asked.device) > 0
-    after = slice(1, parted.shape[1] + 1)
+    apart = parted(cases, a.asked.shape[1]).to(a.asked.device) > 0
+    after = slice(1, apart.shape[1] + 1)
     boards, others = a.played.boards[:, after], b.played.boards[:, after]
     alike = ((boards != 0) == (others != 0)).all(-1)
     equal = (boards == others).all(-1) & (a.played.movers[:, after] == b.played.movers[:, after])
-    return a, b, a.asked & b.asked & parted & alike, equal
+    return a, b, a.asked & b.asked & apart & alike, equal
 
 
 def _first_of(view: View, moves: Tensor) -> Tensor:
@@ -157,7 +74,7 @@ class Transposition(Reordered):
     source = f"{VAFA} (compression); a world model depends on the board alone"
 
     def cases(self, games: Tensor, seed: int, board: int = STANDARD) -> Tensor:
-        return _pairs(games, seed, board, same=True)
+        return swapped_pairs(games, seed, board, same=True)
 
     def collected(self, games: Tensor, seed: int, board: int = STANDARD) -> Tensor:
         return same_boards(games, seed, board)
@@ -166,11 +83,11 @@ class Transposition(Reordered):
         a, b, both, equal = _both(subject, cases)
         applies = both & equal
         differ = (a.predicted != b.predicted) & applies[..., None]
-        parted = _parted(cases, applies.shape[1]).to(applies.device)
+        back = parted(cases, applies.shape[1]).to(applies.device)
         far = tuple(
             ("parted", f"{low}-{high} moves back" if high else f"{low}+ moves back", mask)
             for low, high in PARTED
-            for mask in [(parted >= low) & (parted <= (high or parted.shape[1]))]
+            for mask in [(back >= low) & (back <= (high or back.shape[1]))]
         )
         distance = 0.5 * (a.log_p.exp() - b.log_p.exp()).abs().sum(-1)
         also = {
@@ -218,7 +135,7 @@ class Telling(Reordered):
         self.name, self.sentence, self.legal_sets_equal = name, sentence, legal_sets_equal
 
     def cases(self, games: Tensor, seed: int, board: int = STANDARD) -> Tensor:
-        return _pairs(games, seed, board, same=False)
+        return swapped_pairs(games, seed, board, same=False)
 
     def judge(self, subject: Subject, cases: Tensor) -> Verdicts:
         a, b, both, equal = _both(subject, cases)

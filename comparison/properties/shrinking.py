@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from comparison.properties.definition import Property
-from comparison.properties.games import legal_part, play, seed_of
 from comparison.properties.subjects import Subject
+from extracted_rules.benches.made_games import legal_part, play, seed_of
 from extracted_rules.othello.game import replay
 from extracted_rules.othello.geometry import Geometry
 

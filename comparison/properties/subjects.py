@@ -10,7 +10,7 @@ from torch import Tensor
 
 from comparison.reading.board_reader import BoardReader, DecodedBoards
 from comparison.scoring.bench import FORWARD_GAMES, Model, board_of
-from comparison.scoring.measures import legal_tokens, strata
+from extracted_rules.benches.positions import legal_tokens, strata
 from extracted_rules.othello.game import Replay, replay
 from extracted_rules.othello.geometry import Geometry
 
@@ -75,11 +75,7 @@ class Subject:
     """A model under test. tau: the probability above which it predicts a move."""
 
     def __init__(
-        self,
-        model: Model,
-        tau: float,
-        device: torch.device,
-        reader: BoardReader | None = None,
+        self, model: Model, tau: float, device: torch.device, reader: BoardReader | None = None
     ) -> None:
         self.model, self.tau, self.device, self.reader = model, tau, device, reader
         self.geometry = Geometry(board_of(model))

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from comparison.reading.probes import FLIPPED, Probes, disc_directions
-from comparison.reading.streams import BEHIND, READ_GAMES, mover_frame, residuals
 from extracted_rules.othello.game import Replay
+from handbuilt.analysis.streams import BEHIND, READ_GAMES, mover_frame, residuals
 from handbuilt.network.shape import CheckpointError
 from handbuilt.network.transformer import HookPoint, OthelloGPT
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from comparison.reading.board_reader import BoardReader
-from comparison.reading.streams import residuals
+from handbuilt.analysis.streams import residuals
 
 #: Games on which boards that are read are compared with the true ones.
 BOARD_GAMES = 200

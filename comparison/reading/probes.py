@@ -21,9 +21,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from comparison.reading.streams import BEHIND, mover_frame, residuals
 from extracted_rules.files import read_tensors, write_tensors
 from extracted_rules.othello.game import Replay, random_games
+from handbuilt.analysis.streams import BEHIND, mover_frame, residuals
 from handbuilt.network.shape import CheckpointError
 from handbuilt.network.transformer import OthelloGPT
 

@@ -13,8 +13,6 @@ import torch
 from torch import Tensor
 
 from comparison.reading.probes import Probes
-from comparison.reading.streams import READ_GAMES
-from comparison.replacing.walking import random_replays, start, through
 from comparison.scoring.bench import Bars, no_bars
 from extracted_rules.catalogue import Catalogue, Games, Header, of_line, to_line
 from extracted_rules.conditions import Boards
@@ -25,6 +23,7 @@ from extracted_rules.discovery.neuron_rules import FEWEST_GAMES, THRESHOLDS, Lab
 from extracted_rules.errors import UserError
 from extracted_rules.files import KeptData
 from extracted_rules.othello.game import Replay, random_games, stream_seed
+from handbuilt.analysis.streams import READ_GAMES, random_replays, start, through
 from handbuilt.network.transformer import OthelloGPT
 
 #: Games in which rules are found, and others on which they are checked.

@@ -8,7 +8,6 @@ from msgspec import structs
 from torch import Tensor
 
 from comparison.reading.probes import FLIPPED, Probes, fit_probes
-from comparison.replacing.walking import moves_of, random_replays
 from extracted_rules.catalogue import Catalogue, Neuron
 from extracted_rules.conditions import Boards, there
 from extracted_rules.discovery.grading import Reads
@@ -27,6 +26,7 @@ from extracted_rules.discovery.predicting import (
 )
 from extracted_rules.discovery.regression import Regression
 from extracted_rules.othello.game import Replay
+from handbuilt.analysis.streams import moves_of, random_replays
 from handbuilt.network.transformer import MLP, OthelloGPT
 
 PURPOSE = "replacement-fit"

@@ -14,13 +14,13 @@ import msgspec
 import torch
 from torch import Tensor
 
-from comparison.replacing.walking import finish, random_replays, streams_of, through
-from comparison.scoring.intervals import Estimate, Ratio
 from comparison.scoring.measures import score
+from extracted_rules.benches.intervals import Estimate, Ratio
 from extracted_rules.catalogue import Catalogue
 from extracted_rules.conditions import Boards, parse_part, there
 from extracted_rules.othello.game import Replay
 from extracted_rules.othello.geometry import Pattern
+from handbuilt.analysis.streams import finish, random_replays, streams_of, through
 from handbuilt.network.transformer import OthelloGPT
 
 PURPOSE = "necessity"

@@ -22,12 +22,12 @@ import torch
 from torch import Tensor
 
 from comparison.replacing.fitted import OUTPUTS, PARTS, PLACES, Fitted, Truth
-from comparison.replacing.walking import Change, finish, random_replays, streams_of, through
-from comparison.scoring.intervals import Estimate, Ratio
 from comparison.scoring.measures import score
+from extracted_rules.benches.intervals import Estimate, Ratio
 from extracted_rules.catalogue import Catalogue, CatalogueError
 from extracted_rules.files import KeptTensors, Tensors
 from extracted_rules.othello.game import Replay
+from handbuilt.analysis.streams import Change, finish, random_replays, streams_of, through
 
 PURPOSE = "replacement"
 #: Counts how rules were put in, so that what was measured in another way is not taken for this.

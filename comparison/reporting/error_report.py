@@ -5,20 +5,18 @@ from dataclasses import replace
 from math import isnan
 from shlex import quote
 
-from comparison.drawing.tables import Table
 from comparison.errors.analysis import Analysis
 from comparison.errors.causes import CAUSES, CauseShares
 from comparison.errors.layers import GROUPS, WrongDiscs
 from comparison.errors.rules import RuleErrors
 from comparison.errors.telling import Telling
-from comparison.explaining.causes import COUNTING
-from comparison.reporting.numbers import interval
 from comparison.reporting.sections import Figure, Section
-from comparison.scoring.agreement import Agreement
-from comparison.scoring.intervals import Estimate
+from comparison.scoring.agreement import QUANTILES, Agreement, Alike, NearMisses
 from comparison.scoring.matched import Pair
-from comparison.scoring.near import QUANTILES, Alike, NearMisses
 from comparison.scoring.records import NEAR_SHARE
+from extracted_rules.benches.causes import COUNTING
+from extracted_rules.benches.intervals import Estimate, interval
+from extracted_rules.drawing.tables import Table
 from extracted_rules.othello.geometry import STANDARD
 from extracted_rules.othello.notation import format_transcript
 

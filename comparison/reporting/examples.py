@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from comparison.drawing.answers import answer
 from comparison.reading.board_reader import board_reader
 from comparison.reporting import figures
 from comparison.scoring.bench import Result
+from extracted_rules.drawing.answers import answer
 from extracted_rules.othello.game import replay
 from extracted_rules.othello.geometry import Geometry
 from extracted_rules.othello.notation import squares_from_tokens

@@ -5,8 +5,6 @@ from pathlib import Path
 import torch
 from matplotlib.axes import Axes
 
-from comparison.drawing.boards import draw_board
-from comparison.drawing.pictures import DIVERGING, panels, save
 from comparison.explaining.explanation import (
     COLOUR,
     LITTLE,
@@ -15,7 +13,9 @@ from comparison.explaining.explanation import (
     boards,
     why,
 )
-from comparison.explaining.patching import PLACES, Patched
+from extracted_rules.drawing.boards import draw_board
+from extracted_rules.drawing.pictures import DIVERGING, panels, save
+from handbuilt.analysis.patching import PLACES, Patched
 
 FOR, AGAINST = "#2166ac", "#b2182b"
 #: Bars of a square's logit: the largest are drawn, the others summed.

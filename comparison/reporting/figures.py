@@ -8,9 +8,12 @@ import torch
 from matplotlib import colormaps
 from torch import Tensor
 
-from comparison.drawing.boards import draw_board, draw_disc, draw_squares, middle
-from comparison.drawing.curves import Curve
-from comparison.drawing.pictures import (
+from comparison.scoring.bench import Result
+from comparison.scoring.error_sets import Overlap
+from comparison.scoring.records import KINDS
+from extracted_rules.drawing.boards import draw_board, draw_disc, draw_squares, middle
+from extracted_rules.drawing.curves import Curve
+from extracted_rules.drawing.pictures import (
     DIVERGING,
     MODEL_COLOURS,
     colour_bar,
@@ -20,9 +23,6 @@ from comparison.drawing.pictures import (
     plain,
     save,
 )
-from comparison.scoring.bench import Result
-from comparison.scoring.error_sets import Overlap
-from comparison.scoring.records import KINDS
 from extracted_rules.othello.geometry import Geometry
 from extracted_rules.othello.svg import Picture
 
@@ -123,12 +123,7 @@ def layer_by_ply(values: Tensor, title: str, label: str, path: Path) -> None:
 
 
 def worked_position(
-    geometry: Geometry,
-    board: Tensor,
-    beliefs: Tensor,
-    replies: Tensor,
-    title: str,
-    path: Path,
+    geometry: Geometry, board: Tensor, beliefs: Tensor, replies: Tensor, title: str, path: Path
 ) -> None:
     """What a hand-built model believes of one position, layer by layer, beside the truth.
 
@@ -160,10 +155,7 @@ def worked_position(
 
 
 def what_moves_say(
-    geometry: Geometry,
-    rows: Sequence[Sequence[tuple[str, Tensor]]],
-    title: str,
-    path: Path,
+    geometry: Geometry, rows: Sequence[Sequence[tuple[str, Tensor]]], title: str, path: Path
 ) -> None:
     """What moves say of the discs around them: a row of (title, values [squares]) for every head.
 

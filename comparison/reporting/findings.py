@@ -9,7 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
 
-from comparison.drawing.pictures import (
+from comparison.findings.definition import Finding, Found, Grid, Lines, Measure, Value
+from extracted_rules.benches.intervals import interval
+from extracted_rules.drawing.pictures import (
     DIVERGING,
     MODEL_COLOURS,
     legend_below,
@@ -17,9 +19,7 @@ from comparison.drawing.pictures import (
     plain,
     save,
 )
-from comparison.drawing.tables import Table
-from comparison.findings.definition import Finding, Found, Grid, Lines, Measure, Value
-from comparison.reporting.numbers import interval
+from extracted_rules.drawing.tables import Table
 
 #: What stands where a measure does not apply.
 ABSENT = "–"

@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from comparison.drawing.tables import Table
 from comparison.properties.checking import Finding, Report
-from comparison.properties.games import RANDOM
 from comparison.properties.subjects import Subject
-from comparison.reporting.numbers import interval
 from comparison.reporting.sections import Figure, Section
+from extracted_rules.benches.intervals import interval
+from extracted_rules.benches.made_games import RANDOM
+from extracted_rules.drawing.tables import Table
 
 #: Longer ones are cut on the terminal; the report and the JSON have them whole.
 LONGEST = 68

@@ -6,12 +6,11 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 
-from comparison.drawing.pictures import MODEL_COLOURS, legend_below, panels, save
-from comparison.drawing.tables import Table
 from comparison.replacing.necessity import Necessity
 from comparison.replacing.replacement import Replaced
-from comparison.reporting.numbers import interval
-from comparison.scoring.intervals import Estimate
+from extracted_rules.benches.intervals import Estimate, interval
+from extracted_rules.drawing.pictures import MODEL_COLOURS, legend_below, panels, save
+from extracted_rules.drawing.tables import Table
 
 #: What stands in for a part, as headings and legends name it.
 STAND_INS = {

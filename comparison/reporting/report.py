@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from itertools import combinations
 from math import inf
 
-from comparison.drawing.tables import Table
 from comparison.reading.boards import BoardAccuracy
 from comparison.replacing.ablation import Ablated
-from comparison.reporting.numbers import interval
 from comparison.reporting.sections import Figure, Section
 from comparison.scoring.bench import Result
 from comparison.scoring.error_sets import Factor, Overlap, factors, overlap
 from comparison.scoring.measures import Measures
 from comparison.scoring.records import KINDS
+from extracted_rules.benches.intervals import interval
+from extracted_rules.drawing.tables import Table
 
 HEADINGS = ("count", "top-1 illegal %", "legal-set F1", "illegal mass %", "excess CE, nats")
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from comparison.drawing.tables import Table
+from extracted_rules.drawing.tables import Table
 from extracted_rules.files import whole_file
 
 

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from comparison.reading.boards import BoardAccuracy
 from comparison.scoring.error_sets import ErrorSet
-from comparison.scoring.measures import Measures, ThresholdChooser, add_scores, score, strata
-from comparison.scoring.records import Choices, ErrorsError, Positions, batches
+from comparison.scoring.measures import Measures, ThresholdChooser, add_scores, score
+from comparison.scoring.records import Choices
+from extracted_rules.benches.positions import ErrorsError, Positions, batches, strata
 from extracted_rules.errors import UserError
 from extracted_rules.othello.game import random_games, replay
 from extracted_rules.othello.geometry import STANDARD, Geometry

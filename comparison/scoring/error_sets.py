@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from comparison.scoring.intervals import Estimate, Ratio, bootstrap
-from comparison.scoring.measures import PASS_STATES
-from comparison.scoring.records import KINDS, Choices, ErrorsError, Longs, Positions, Records, bits
+from comparison.scoring.records import KINDS, Choices, Records
+from extracted_rules.benches.intervals import Estimate, Ratio, bootstrap
+from extracted_rules.benches.positions import PASS_STATES, ErrorsError, Longs, Positions, bits
 from extracted_rules.errors import UserError
 from extracted_rules.files import whole_file
 from extracted_rules.othello.geometry import STANDARD, Geometry

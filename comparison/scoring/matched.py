@@ -24,9 +24,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
+from scipy.stats import rankdata
 
-from comparison.scoring.intervals import Estimate, percentiles
-from comparison.scoring.records import ALL_KINDS, Array, Longs, Mask, Positions, Records
+from comparison.scoring.records import ALL_KINDS, Records
+from extracted_rules.benches.intervals import Estimate, percentiles
+from extracted_rules.benches.positions import Array, Longs, Mask, Positions
 
 #: From fewer positions where both err an interval would be made up.
 FEWEST = 5
@@ -215,12 +217,9 @@ def pairs(
 def within_ranks(values: npt.NDArray[np.floating], stratum: Longs) -> Array:
     """float64 [N]: ranks within each stratum, -0.5 to 0.5 and their mean 0; the mean rank for equal
     values."""
-    _, place = np.unique(values, return_inverse=True)
     # Stratum after stratum; equal values share the middle of their ranks.
-    _, number, equal = np.unique(
-        stratum * (place.max(initial=0) + 1) + place, return_inverse=True, return_counts=True
-    )
-    rank = (np.cumsum(equal) - (equal - 1) / 2)[number]
+    place = rankdata(values, "dense")
+    rank = rankdata(stratum * (place.max(initial=0) + 1) + place)
     size = np.bincount(stratum)
     before = np.cumsum(size) - size
     ranks: Array = (rank - before[stratum] - 0.5) / size[stratum] - 0.5

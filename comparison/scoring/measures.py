@@ -1,21 +1,17 @@
 """The project's measures as streaming sums: memory does not grow with the number of games.
 
 Every measure here is a ratio of two sums over games (errors over positions, say), with its interval
-(:class:`comparison.scoring.intervals.Ratio`).
+(:class:`extracted_rules.benches.intervals.Ratio`).
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from comparison.scoring.intervals import Ratio
+from extracted_rules.benches.intervals import Ratio
+from extracted_rules.benches.positions import legal_tokens
 from extracted_rules.othello.game import Replay
-from extracted_rules.othello.geometry import Geometry
-
-#: Have the sides taken turns so far? At a pass the side that it names has to pass right now.
-PASS_STATES = ("pass-free", "at a pass", "after a pass")
 
 
 @dataclass
@@ -66,27 +62,6 @@ class Scores:
     excess: Tensor
 
 
-def stages(geometry: Geometry) -> tuple[tuple[int, int], ...]:
-    """The thirds of a game, by the first and last ply to predict."""
-    plies = geometry.max_plies
-    ends = [plies * third // 3 for third in (1, 2, 3)]
-    return (2, ends[0]), (ends[0] + 1, ends[1]), (ends[1] + 1, ends[2])
-
-
-def legal_tokens(replay: Replay, positions: int) -> Tensor:
-    """bool [B, positions, moves]: the legal moves after each context position, by token - 1."""
-    return replay.legal[:, 1 : positions + 1, list(replay.geometry.playable)]
-
-
-def pass_states(replay: Replay, positions: int) -> dict[str, Tensor]:
-    """bool [B, positions] by PASS_STATES: where there is a move to predict."""
-    passes = replay.passes[:, 1 : positions + 1]
-    here = replay.legal[:, 1 : positions + 1].any(-1)
-    before = passes.cumsum(-1) - passes.long()
-    masks = (here & ~passes & (before == 0), here & passes, here & ~passes & (before > 0))
-    return dict(zip(PASS_STATES, masks, strict=True))
-
-
 def score(logits: Tensor, replay: Replay, tau: float) -> Scores:
     """logits: float [B, T, tokens] for the games of ``replay``; token 0 is no possible answer."""
     legal = legal_tokens(replay, logits.shape[1])
@@ -111,34 +86,6 @@ def score(logits: Tensor, replay: Replay, tau: float) -> Scores:
         illegal_mass=(p * ~legal).sum(-1),
         excess=cross_entropy - number.clamp(min=1).log(),
     )
-
-
-def strata(replay: Replay, positions: int) -> Iterator[tuple[str, str, Tensor]]:
-    """(group, stratum, bool [B, positions]) for every way in which positions are told apart.
-
-    Groups: "all"; "pass" (have the sides taken turns so far?); "passes so far" (one that is due now
-    not counted); "stage" (of the game, by plies); "legal moves"; "ply" (of the move to predict,
-    counted from 1).
-    """
-    passes = replay.passes[:, 1 : positions + 1]
-    number = replay.legal[:, 1 : positions + 1].sum(-1)
-    here = number > 0
-    yield "all", "all", here
-    for name, mask in pass_states(replay, positions).items():
-        yield "pass", name, mask
-    before = passes.cumsum(-1) - passes.long()
-    yield "passes so far", "0", here & (before == 0)
-    yield "passes so far", "1", here & (before == 1)
-    yield "passes so far", "2+", here & (before > 1)
-    for low, high in ((1, 1), (2, 3), (4, 7), (8, 12)):
-        name = str(low) if low == high else f"{low}-{high}"
-        yield "legal moves", name, here & (number >= low) & (number <= high)
-    yield "legal moves", "13+", here & (number >= 13)
-    column = torch.arange(positions, device=here.device)
-    for first, last in stages(replay.geometry):
-        yield "stage", f"plies {first}-{last}", here & (column >= first - 2) & (column <= last - 2)
-    for position in range(positions):
-        yield "ply", str(position + 2), here & (column == position)
 
 
 def add_scores(measures: Measures, scores: Scores, mask: Tensor) -> None:

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from comparison.reading.probes import fingerprint
 from comparison.scoring.bench import Progress, board_of, predict
-from comparison.scoring.records import Answers, Bench, Columns, ErrorsError, batches, digest
+from comparison.scoring.records import Answers, Columns
+from extracted_rules.benches.positions import Bench, ErrorsError, batches, digest
 from extracted_rules.files import KeptTensors
 from extracted_rules.othello.game import replay
 from handbuilt.network.transformer import OthelloGPT

@@ -1,40 +1,30 @@
-"""One compact record of the positions of a bench: what each asks, and what each model answers.
+"""What each model answers at the positions of a bench, in one compact record: 22 bytes a position.
 
-A million positions take 15 MB, and 22 MB more for each model. Moves are sets of bits: bit k of an
-int64 is token k + 1. Positions go in the order of the games, then of plies.
+Moves are sets of bits, and positions go in order, as in
+:mod:`extracted_rules.benches.positions`.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from functools import cache
-from hashlib import sha256
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from comparison.scoring.intervals import Ratio, ratio_by_game
-from comparison.scoring.measures import (
-    PASS_STATES,
-    Scores,
+from comparison.scoring.measures import Scores, score
+from extracted_rules.benches.positions import (
+    Bench,
+    Longs,
+    Mask,
+    Positions,
+    has,
     legal_tokens,
-    pass_states,
-    score,
-    stages,
+    packed,
 )
-from extracted_rules.errors import UserError
-from extracted_rules.othello.game import Replay, replay
-from extracted_rules.othello.geometry import STANDARD, Geometry
+from extracted_rules.othello.game import Replay
 
-Mask = npt.NDArray[np.bool_]
-Ints = npt.NDArray[np.integer]
-Longs = npt.NDArray[np.int64]
-Array = npt.NDArray[np.float64]
-
-#: Games that are replayed and scored at a time: enough to make the engine's overhead small.
-BATCH = 256
 #: Log-probabilities are no lower than this when margins are taken, as in :func:`score`.
 LOWEST = -50.0
 #: "Nearly erring" is said of the positions with a model's largest margins, one in so many of the
@@ -45,169 +35,6 @@ NEAR_SHARE = 100
 KINDS = ("top-1", "set")
 NEAR = "near"
 ALL_KINDS = (*KINDS, NEAR)
-
-
-class ErrorsError(UserError):
-    """Error sets that cannot be made, or files that hold none; the message is one sentence."""
-
-
-def batches(games: Iterable[Tensor]) -> Iterator[Tensor]:
-    """The same games, at most BATCH at a time."""
-    for chunk in games:
-        for start in range(0, len(chunk), BATCH):
-            yield chunk[start : start + BATCH]
-
-
-def digest(tokens: Tensor) -> str:
-    """Tells games from other games."""
-    return sha256(tokens.contiguous().numpy().tobytes()).hexdigest()
-
-
-# --------------------------------------------------------------------------- sets of moves
-
-
-def packed(moves: Tensor) -> Longs:
-    """int64 [...] of bool [..., moves], by token - 1."""
-    places = torch.arange(moves.shape[-1], device=moves.device)
-    sets: Longs = (moves.long() << places).sum(-1).cpu().numpy()
-    return sets
-
-
-@cache
-def bits(geometry: Geometry) -> Longs:
-    """int64 [squares]: the set of one square's move alone; 0 for those that are never played."""
-    token = geometry.token_of_square[: geometry.n_squares].numpy()
-    return np.where(token > 0, np.int64(1) << np.maximum(token - 1, 0), 0)
-
-
-def has(moves: Longs, square: Ints | int, geometry: Geometry) -> Mask:
-    """bool: whether sets of moves hold a playable square."""
-    there: Mask = moves & bits(geometry)[square] != 0
-    return there
-
-
-def how_many(moves: Longs) -> npt.NDArray[np.uint8]:
-    """How many moves sets of moves hold."""
-    return np.bitwise_count(moves)
-
-
-# --------------------------------------------------------------------------- what is asked
-
-
-@dataclass(frozen=True)
-class Positions:
-    """Positions of a bench, all of them or some; N positions.
-
-    offered: int64 [games], how many each game of the bench has. game: int32 [N], from 0. ply: uint8
-    [N], of the move to predict, from 1. legal: int64 [N], a set of moves. number: uint8 [N], of
-    legal moves. state: uint8 [N], which of PASS_STATES.
-    """
-
-    geometry: Geometry
-    offered: Longs
-    game: npt.NDArray[np.int32]
-    ply: npt.NDArray[np.uint8]
-    legal: Longs
-    number: npt.NDArray[np.uint8]
-    state: npt.NDArray[np.uint8]
-
-    _COLUMNS: ClassVar = ("game", "ply", "legal", "number", "state")
-
-    def __len__(self) -> int:
-        return len(self.game)
-
-    @property
-    def games(self) -> int:
-        return len(self.offered)
-
-    def __getitem__(self, rows: Mask | slice) -> "Positions":
-        """Some of them."""
-        columns = (getattr(self, name)[rows] for name in self._COLUMNS)
-        return Positions(self.geometry, self.offered, *columns)
-
-    @classmethod
-    def of(cls, played: Replay) -> "Positions":
-        """All of some games."""
-        context = played.geometry.context
-        legal = legal_tokens(played, context).cpu()
-        here = legal.any(-1)
-        game, column = (place.numpy() for place in here.nonzero(as_tuple=True))
-        state = torch.stack(list(pass_states(played, context).values())).cpu()
-        return cls(
-            played.geometry,
-            here.sum(-1).numpy(),
-            game.astype(np.int32),
-            (column + 2).astype(np.uint8),
-            packed(legal[here]),
-            legal[here].sum(-1).numpy().astype(np.uint8),
-            state.int().argmax(0)[here].numpy().astype(np.uint8),
-        )
-
-    @classmethod
-    def join(cls, parts: Sequence["Positions"]) -> "Positions":
-        """Of benches one after the other: games are numbered on."""
-        first = np.cumsum([0, *(part.games for part in parts)])[:-1].astype(np.int32)
-        game = [part.game + before for part, before in zip(parts, first, strict=True)]
-        columns: dict[str, Any] = {
-            name: np.concatenate([getattr(part, name) for part in parts])
-            for name in ("offered", *cls._COLUMNS)
-        }
-        return cls(parts[0].geometry, **{**columns, "game": np.concatenate(game)})
-
-    def first(self, games: int) -> "Positions":
-        """Those of the first games."""
-        some = self[: int(np.searchsorted(self.game, games))]
-        return Positions(
-            self.geometry,
-            self.offered[:games],
-            *(getattr(some, name) for name in self._COLUMNS),
-        )
-
-    @property
-    def key(self) -> Longs:
-        """int64 [N], ascending: tells positions of a bench from each other."""
-        keys: Longs = self.game.astype(np.int64) * self.geometry.n_tokens + self.ply
-        return keys
-
-    def strata(self) -> Iterator[tuple[str, Mask]]:
-        """(name, bool [N]): all, by pass state, by stage of the game."""
-        yield "all", np.ones(len(self), dtype=np.bool_)
-        for number, name in enumerate(PASS_STATES):
-            yield name, self.state == number
-        for low, high in stages(self.geometry):
-            yield f"plies {low}-{high}", (self.ply >= low) & (self.ply <= high)
-
-    def by_game(self, values: npt.NDArray[np.generic]) -> Array:
-        """float64 [games]: sums of values [N] over each game."""
-        weights = values.astype(np.float64)
-        return np.bincount(self.game, weights, self.games).astype(np.float64)
-
-    def ratio(self, x: npt.NDArray[np.generic], y: npt.NDArray[np.generic]) -> Ratio:
-        """sum(x) / sum(y) of values [N], with the game as the unit."""
-        return ratio_by_game(x, y, self.game)
-
-
-@dataclass(frozen=True)
-class Bench:
-    """Games uint8 [games, plies] on the CPU, how to call them, and their positions."""
-
-    source: str
-    tokens: Tensor
-    positions: Positions
-
-    @classmethod
-    def of(cls, tokens: Tensor, source: str, board: int = STANDARD) -> "Bench":
-        """Raises ErrorsError where there is nothing to predict."""
-        if not len(tokens):
-            raise ErrorsError(f"there is no game in {source}")
-        parts = [Positions.of(replay(batch, board=board)) for batch in batches([tokens])]
-        bench = cls(source, tokens, Positions.join(parts))
-        if not len(bench.positions):
-            raise ErrorsError(f"no game of {source} has a move to predict")
-        return bench
-
-
-# --------------------------------------------------------------------------- what is answered
 
 
 @dataclass(frozen=True)

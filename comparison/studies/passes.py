@@ -9,23 +9,22 @@ need another folder.
 """
 
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
-import torch
 from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from comparison.drawing.tables import Table
 from comparison.reporting.report import cells
 from comparison.scoring.bench import evaluate
-from comparison.scoring.records import batches
+from extracted_rules.benches.positions import batches
+from extracted_rules.drawing.tables import Table
 from extracted_rules.files import KeptData, whole_file
-from extracted_rules.othello.game import replay
-from handbuilt.interpreter import Interpreter, Trace
+from handbuilt.interpreter import Interpreter
+from handbuilt.interpreter.noticing import SPANS, Noticed, TrueSides, notice
 from handbuilt.plan import Plan
 from handbuilt.strengths import Strengths, dump, load_strengths
 
@@ -44,9 +43,6 @@ COLUMNS = (
     ("behind several", "passes so far", "2+"),
 )
 OVERLAP = "Behind one pass or several, another may be due, which counts as *at a pass* too."
-#: First passes are counted by the number of moves before them, from .. to. A pass before the very
-#: last move is seen by no position.
-SPANS = ((1, 14), (15, 24), (25, 52), (53, 58))
 #: Columns of the second table.
 NOTICED = (
     "moves before it",
@@ -56,26 +52,6 @@ NOTICED = (
     "positions before any pass or false positive",
     "false positives",
 )
-
-
-class TrueSides(Interpreter):
-    """The same rules, but from a layer's reading on every position is told its true side.
-
-    The board after the first move, which all know by heart, is still read by parity.
-    """
-
-    def __init__(self, strengths: Strengths, layer: int) -> None:
-        super().__init__(strengths)
-        self.layer = layer
-        self.movers = torch.empty(0)
-
-    def __call__(self, tokens: Tensor, at: Tensor | None = None) -> Trace:
-        self.movers = replay(tokens).movers[:, : tokens.shape[1]].to(self.strengths.run.dtype)
-        self.movers[:, 0] = 0  # nobody hears by its side
-        return super().__call__(tokens, at)
-
-    def sides(self, layer: int, found: Tensor) -> Tensor:
-        return self.movers if layer >= self.layer else found
 
 
 def _shown(games: Tensor, name: str) -> Iterable[Tensor]:
@@ -101,47 +77,6 @@ def illegal_rates(
     return found
 
 
-@dataclass
-class Noticed:
-    """First passes after ``first`` to ``last`` moves, in games without a false positive before.
-
-    How many; noticed by the very next move; by a later one. ``positions``: before any pass or
-    false positive; ``false_positives``: of those, where somebody is believed to have passed.
-    """
-
-    first: int
-    last: int
-    passes: int = 0
-    at_once: int = 0
-    later: int = 0
-    positions: int = 0
-    false_positives: int = 0
-
-
-@torch.inference_mode()
-def notice(rules: Interpreter, games: Tensor) -> list[Noticed]:
-    """How well rules notice the first pass of each game, by SPANS of moves before it."""
-    spans = [Noticed(*span) for span in SPANS]
-    for tokens in _shown(games, "first passes"):
-        played = replay(tokens)
-        context = played.geometry.context
-        place, there = torch.arange(context), tokens[:, :context] != 0
-        behind = (played.passes[:, :context].cumsum(-1) > 0) & there
-        believed = (rules(tokens[:, :context].long()).passed > 0.5) & there
-        # Position t has t moves before its own.
-        passed, found = (torch.where(x, place, context).amin(-1) for x in (behind, believed))
-        open_ = there & (place < passed[:, None]) & (place <= found[:, None])
-        for span in spans:
-            here = (passed >= span.first) & (passed <= span.last) & (found >= passed)
-            span.passes += int(here.sum())
-            span.at_once += int((here & (found == passed)).sum())
-            span.later += int((here & (found > passed) & (found < context)).sum())
-            among = (place >= span.first) & (place <= span.last)
-            span.positions += int((open_ & among).sum())
-            span.false_positives += int((open_ & among & believed).sum())
-    return spans
-
-
 def study(games: Tensor, out: Path) -> str:
     """Both tables as Markdown; what was measured before is taken from the folder."""
     strengths = load_strengths(RECIPE).apply(lambda x: x.float())
@@ -164,7 +99,7 @@ def study(games: Tensor, out: Path) -> str:
     rows = [["positions", *(positions for positions, _ in rates[0])]]
     rows += [[name, *(rate for _, rate in row)] for name, row in zip(names, rates, strict=True)]
     noticed = KeptData(out / f"{key}-noticed.msgpack", about, list[Noticed]).once(
-        lambda: notice(Interpreter(strengths), games)
+        lambda: notice(Interpreter(strengths), _shown(games, "first passes"))
     )
     spans = [
         [f"{first}-{last}", *(f"{count:,}" for count in counts)]

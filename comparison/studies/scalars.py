@@ -11,10 +11,10 @@ from pathlib import Path
 
 import torch
 
-from comparison.drawing.tables import Table
 from comparison.reporting.figures import accuracy_by_scalars
 from comparison.reporting.report import HEADINGS, cells
 from comparison.scoring.bench import choose_threshold, evaluate
+from extracted_rules.drawing.tables import Table
 from extracted_rules.files import KeptData, whole_file
 from extracted_rules.othello.game import random_games
 from handbuilt.calibration import FitSettings, calibrate, starting_point

@@ -11,18 +11,19 @@ from pathlib import Path
 
 import msgspec
 
-from comparison.drawing.tables import Table
 from comparison.reading.boards import BoardAccuracy
 from comparison.reading.probes import Probes
 from comparison.reporting.figures import layer_by_ply, training_curve
 from comparison.reporting.report import boards_table, models_table, stages_table
 from comparison.scoring.bench import THRESHOLD_GAMES, Result
 from comparison.training.models import load_model
-from comparison.training.reference import FORMAT, PROBES, Manifest, rounded, write_shards
+from comparison.training.reference import FORMAT, PROBES, Manifest
 from comparison.training.settings import Phase, Settings, shown
 from comparison.training.states import MODEL, Progress, curves, finish_folder, read_log, write_log
+from extracted_rules.drawing.tables import Table
 from extracted_rules.files import whole_folder
 from handbuilt.network.shape import CheckpointError
+from handbuilt.network.shards import rounded, write_shards
 from handbuilt.network.transformer import OthelloGPT
 
 
@@ -106,11 +107,7 @@ def write_reference(
 
 
 def _card(
-    manifest: Manifest,
-    run: Run,
-    note: str,
-    measured: Sequence[Measured],
-    boards: BoardAccuracy,
+    manifest: Manifest, run: Run, note: str, measured: Sequence[Measured], boards: BoardAccuracy
 ) -> str:
     settings, shape = run.settings, manifest.shape
     targets = {

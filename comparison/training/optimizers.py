@@ -1,6 +1,5 @@
 """Optimizers of a run and what stands beside the weights: averages of them."""
 
-import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -11,34 +10,6 @@ from torch.overrides import TorchFunctionMode
 
 from comparison.training.settings import Settings, TrainingError
 from handbuilt.network.transformer import OthelloGPT
-
-#: To choose a precision, chains of so many products of matrices of this size are timed for so long.
-PROBE_CHAIN, PROBE_SIZES, PROBE_SECONDS = 16, {"cpu": 512, "cuda": 4096}, 0.5
-#: bfloat16 is worth its rounding where it is so many times as fast.
-WORTH = 1.25
-
-
-def choose_precision(device: torch.device) -> tuple[str, str]:
-    """What this device should compute in, "bfloat16" or "float32", and a sentence that says why."""
-    single, half = (_products_a_second(device, d) for d in (torch.float32, torch.bfloat16))
-    best = "bfloat16" if half > WORTH * single else "float32"
-    ratio = half / single
-    return best, f"{best}: bfloat16 multiplies {ratio:.2g} times as fast as float32 on {device}"
-
-
-def _products_a_second(device: torch.device, dtype: torch.dtype) -> float:
-    size = PROBE_SIZES[device.type]
-    # A projection: its powers are itself, so that no chain overflows.
-    matrix = torch.full((size, size), 1 / size, dtype=dtype, device=device)
-    product = matrix @ matrix
-    float(product[0, 0])  # waits for a GPU, here and below
-    chains, began = 0, time.perf_counter()
-    while (seconds := time.perf_counter() - began) < PROBE_SECONDS or not chains:
-        for _ in range(PROBE_CHAIN):
-            product = matrix @ product
-        float(product[0, 0])
-        chains += 1
-    return chains * PROBE_CHAIN / seconds
 
 
 class _InFloat32(TorchFunctionMode):

@@ -8,7 +8,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from comparison.training.optimizers import choose_precision
+from handbuilt.network.precision import choose_precision
 
 
 @contextmanager

@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 from torch import Tensor
 
-from comparison.drawing.curves import Curve
 from comparison.training.settings import Settings, TrainingError
+from extracted_rules.drawing.curves import Curve
 from extracted_rules.files import read_metadata, read_tensors, whole_file, write_tensors
 
 STATE, LOG, MODEL = "state.safetensors", "log.jsonl", "model.safetensors"

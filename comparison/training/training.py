@@ -111,12 +111,7 @@ def _predictor(model: OthelloGPT, dropout: float, precision: str, compiled: bool
 
 
 def _step(
-    predict: Predict,
-    optimizers: Optimizers,
-    seed: int,
-    step: int,
-    tokens: Tensor,
-    targets: Tensor,
+    predict: Predict, optimizers: Optimizers, seed: int, step: int, tokens: Tensor, targets: Tensor
 ) -> Tensor:
     """One update; gives back the mean cross-entropy over all processes' positions."""
     # Dropout draws depend on the step alone, so that a resumed run draws the same.

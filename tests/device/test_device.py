@@ -13,10 +13,10 @@ from comparison.reading.probes import fit_probes
 from comparison.scoring.baselines import BASELINES
 from comparison.scoring.bench import choose_threshold, evaluate
 from comparison.scoring.recording import Subject, record
-from comparison.scoring.records import Bench
 from comparison.training import training
 from comparison.training.settings import Manner, Phase, Settings
 from comparison.training.training import initialise, train
+from extracted_rules.benches.positions import Bench
 from extracted_rules.othello.game import random_games, replay
 from handbuilt import OthelloGPT, Shape, build
 from tests.device.pretend import Generator, MixedDevicesError, Pretend, device, tensor

@@ -4,7 +4,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from comparison.scoring.records import Answers, Bench, Columns, Mask, Positions, Records
+from comparison.scoring.records import Answers, Columns, Records
+from extracted_rules.benches.positions import Bench, Mask, Positions
 from extracted_rules.othello.geometry import Geometry
 
 

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from comparison.errors.causes import ASKED, CAUSES, _drawn, cause_shares
-from comparison.explaining.causes import BOARD, COUNTING, SIDE
 from comparison.reading.board_reader import board_reader
-from comparison.scoring.records import Answers, Bench, Columns, Records
+from comparison.scoring.records import Answers, Columns, Records
+from extracted_rules.benches.causes import BOARD, COUNTING, SIDE
+from extracted_rules.benches.positions import Bench
 from extracted_rules.othello.game import random_games, replay
 from extracted_rules.othello.geometry import Geometry
 from handbuilt import build

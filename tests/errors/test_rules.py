@@ -5,8 +5,6 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from comparison.errors.cases import Cases, Slips, cases, of_start
-from comparison.errors.patterns import BORDER, groups, strengths
 from comparison.errors.rules import (
     PERMUTATIONS,
     Correlation,
@@ -15,10 +13,12 @@ from comparison.errors.rules import (
     _levels,
     _near_rates,
 )
-from comparison.scoring.intervals import resampled_games
 from comparison.scoring.matched import permuted
-from comparison.scoring.records import Bench
+from extracted_rules.benches.cases import Cases, Slips, cases, of_start
+from extracted_rules.benches.intervals import resampled_games
+from extracted_rules.benches.positions import Bench
 from extracted_rules.catalogue import Catalogue, Games, Header, Neuron, Score
+from extracted_rules.catalogue.patterns import BORDER, groups, strengths
 from extracted_rules.conditions import Boards
 from extracted_rules.othello.game import random_games, replay
 from extracted_rules.othello.geometry import Geometry
@@ -36,7 +36,7 @@ def test_what_needs_a_pattern_and_what_it_tempts() -> None:
     at = bench.positions
     wrong = np.arange(len(at)) % 3 == 0
     said = answers("one", at, wrong)  # holds A1, B1, C1 for legal, where it is wrong also D1
-    found, slips = cases(bench, said)
+    found, slips = cases(bench, said.columns.top, said.columns.predicted)
     boards = Boards.of(replay(bench.tokens), BOARD.context)
     holds = torch.stack([boards.legal_by(p) for p in PATTERNS]).numpy()
     now = boards.now.numpy()

@@ -12,21 +12,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from comparison.explaining import causes
-from comparison.explaining.causes import cause_of, lines_of
-from comparison.explaining.contributions import Attribution
 from comparison.explaining.explainer import Explainer, ExplanationError, most_wrong
 from comparison.explaining.explanation import boards, why
-from comparison.explaining.names import FoundNames, part_names
-from comparison.explaining.patching import PatchingError, patch
 from comparison.reading.board_reader import board_reader
 from comparison.reading.probes import fit_probes
 from comparison.reporting.explanations import draw_explanation, draw_patched
 from extracted_rules import catalogue
+from extracted_rules.benches import causes
+from extracted_rules.benches.causes import cause_of, lines_of
 from extracted_rules.othello.game import random_games, replay
 from extracted_rules.othello.geometry import Geometry
 from extracted_rules.othello.position import Position
 from handbuilt import build
+from handbuilt.analysis.contributions import Attribution
+from handbuilt.analysis.names import FoundNames, part_names
+from handbuilt.analysis.patching import PatchingError, patch
 from handbuilt.network.shape import Shape
 from handbuilt.network.transformer import OthelloGPT
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from comparison.scoring.measures import legal_tokens
+from extracted_rules.benches.positions import legal_tokens
 from extracted_rules.othello.game import (
     IllegalGameError,
     flipped_by,

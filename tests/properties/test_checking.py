@@ -228,7 +228,7 @@ def check_hostile(model: Model) -> Finding:
 
 
 def test_plans_do_not_depend_on_what_is_imported() -> None:
-    say = "from comparison.properties.games import draw_plans; print(draw_plans(40, 3))"
+    say = "from extracted_rules.benches.made_games import draw_plans; print(draw_plans(40, 3))"
     said = {
         subprocess.run(
             [sys.executable, "-c", before + say], capture_output=True, text=True, check=True

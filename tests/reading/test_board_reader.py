@@ -10,9 +10,7 @@ from torch import Tensor
 
 import comparison
 from comparison.errors.layers import discs_decoded
-from comparison.explaining.contributions import Attribution
 from comparison.explaining.explainer import Explainer
-from comparison.explaining.names import part_names
 from comparison.findings.boards import decoded
 from comparison.findings.studied import FEWEST_GAMES, Studied
 from comparison.properties import check
@@ -27,9 +25,11 @@ from comparison.reading.board_reader import (
 )
 from comparison.reading.boards import board_accuracy
 from comparison.reading.probes import Probes, disc_directions, fit_probes
-from comparison.scoring.records import Bench
+from extracted_rules.benches.positions import Bench
 from extracted_rules.othello.game import Replay, random_games, replay
 from handbuilt import OthelloGPT, Shape, build
+from handbuilt.analysis.contributions import Attribution
+from handbuilt.analysis.names import part_names
 from handbuilt.network.shape import CheckpointError
 
 GAMES = next(random_games(6, 6, purpose="tests"))

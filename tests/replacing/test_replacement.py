@@ -311,7 +311,7 @@ def test_the_command_writes_table_picture_and_figures(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("comparison.replacing.walking.READ_GAMES", 16)
+    monkeypatch.setattr("handbuilt.analysis.streams.READ_GAMES", 16)
     model, rules, out = (str(tmp_path / name) for name in ("model.safetensors", "c.jsonl", "out"))
     blanks.save(Path(model))
     catalogues.write(own_rules, Path(rules))

@@ -7,8 +7,6 @@ import pytest
 import torch
 from rich.console import Console
 
-from comparison.drawing.curves import Curve
-from comparison.drawing.tables import Table
 from comparison.reporting.examples import _where_they_differ
 from comparison.reporting.figures import error_by_ply, training_curve
 from comparison.reporting.report import factors_table
@@ -16,7 +14,10 @@ from comparison.reporting.sections import Figure, Section
 from comparison.scoring.bench import Result
 from comparison.scoring.error_sets import ErrorSet
 from comparison.scoring.measures import Measures
-from comparison.scoring.records import Choices, Positions
+from comparison.scoring.records import Choices
+from extracted_rules.benches.positions import Positions
+from extracted_rules.drawing.curves import Curve
+from extracted_rules.drawing.tables import Table
 from extracted_rules.othello.geometry import Geometry
 
 PNG = b"\x89PNG"

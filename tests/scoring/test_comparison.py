@@ -27,10 +27,11 @@ from comparison.scoring.error_sets import (
     overlap,
     write_who_errs,
 )
-from comparison.scoring.measures import ThresholdChooser, score, strata
-from comparison.scoring.records import Choices, ErrorsError, Positions
+from comparison.scoring.measures import ThresholdChooser, score
+from comparison.scoring.records import Choices
 from comparison.training import reference
 from comparison.training.models import UnknownModelError
+from extracted_rules.benches.positions import ErrorsError, Positions, strata
 from extracted_rules.errors import UserError
 from extracted_rules.othello.game import Replay, random_games, replay
 from extracted_rules.othello.geometry import Geometry

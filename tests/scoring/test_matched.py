@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from scipy.stats import rankdata, spearmanr
 
 from comparison.scoring.error_sets import error_sets, overlap
-from comparison.scoring.intervals import percentiles, resampled_games
 from comparison.scoring.matched import (
     FEWEST,
     Array,
@@ -27,8 +26,8 @@ from comparison.scoring.matched import (
     tables,
     within_ranks,
 )
-from comparison.scoring.measures import PASS_STATES
-from comparison.scoring.records import Mask, Positions
+from extracted_rules.benches.intervals import percentiles, resampled_games
+from extracted_rules.benches.positions import PASS_STATES, Mask, Positions
 from extracted_rules.othello.game import random_games, replay
 from tests.errors.made import answers, positions, records
 

@@ -14,17 +14,14 @@ from comparison.scoring import recording
 from comparison.scoring.baselines import UniformBeside, UniformEmpty
 from comparison.scoring.bench import evaluate
 from comparison.scoring.error_sets import error_sets
-from comparison.scoring.measures import PASS_STATES, score
+from comparison.scoring.measures import score
 from comparison.scoring.recording import Subject, check_different, record
-from comparison.scoring.records import (
-    KINDS,
-    NEAR_SHARE,
-    Answers,
+from comparison.scoring.records import KINDS, NEAR_SHARE, Answers, Columns, Records
+from extracted_rules.benches.positions import (
+    PASS_STATES,
     Bench,
-    Columns,
     ErrorsError,
     Positions,
-    Records,
     has,
     how_many,
     packed,

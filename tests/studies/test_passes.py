@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from comparison.studies.passes import COLUMNS, FOUND, SPANS, TOLD_FROM, TrueSides, notice, study
+from comparison.studies.passes import COLUMNS, FOUND, TOLD_FROM, study
 from extracted_rules.othello.game import random_games, replay
 from handbuilt.interpreter import Interpreter
+from handbuilt.interpreter.noticing import SPANS, TrueSides, notice
 from handbuilt.strengths import Strengths, load_strengths
 
 
@@ -72,7 +73,7 @@ def test_first_passes_are_counted_by_when_they_are_noticed(
     if lag is not None:
         believed = (torch.arange(59) >= first + lag).float()
     rules = cast(Interpreter, lambda _: SimpleNamespace(passed=believed))
-    spans = notice(rules, early)
+    spans = notice(rules, [early])
     assert all(low <= int(t) <= high for t in first for low, high in SPANS[:1])
     assert (spans[0].passes, spans[0].at_once, spans[0].later, spans[0].false_positives) == expected
     assert sum(span.passes + span.false_positives for span in spans[1:]) == 0
@@ -83,7 +84,7 @@ def test_passes_that_no_position_sees_are_not_counted(games: Tensor) -> None:
     """Before the last move of all, or none at all; short games have nothing behind their end."""
     short = torch.cat([games[4:], games[4:].masked_fill(torch.arange(60) >= 30, 0)])
     everywhere = cast(Interpreter, lambda moves: SimpleNamespace(passed=(moves == 0).float()))
-    spans = notice(everywhere, short)
+    spans = notice(everywhere, [short])
     assert sum(span.passes + span.false_positives for span in spans) == 0
     assert sum(span.positions for span in spans) == 4 * 58 + 4 * 29
 

@@ -13,11 +13,12 @@ from comparison.commands import measuring, training
 from comparison.reading.probes import Probes
 from comparison.training import companions, reference
 from comparison.training.models import UnknownModelError
-from comparison.training.reference import Manifest, load_reference, rounded, write_shards
+from comparison.training.reference import Manifest, load_reference
 from comparison.training.settings import Manner, Phase, Settings
 from comparison.training.training import initialise, train
 from extracted_rules.files import whole_folder
 from handbuilt.network.shape import CheckpointError, Shape
+from handbuilt.network.shards import rounded, write_shards
 from handbuilt.network.transformer import OthelloGPT
 from tests.command_line import run
 

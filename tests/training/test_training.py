@@ -17,7 +17,7 @@ import torch
 from safetensors import safe_open
 
 from comparison.scoring import bench
-from comparison.training import optimizers, training
+from comparison.training import training
 from comparison.training.optimizers import Optimizers
 from comparison.training.settings import Manner, Phase, Settings, TrainingError, parse_phases
 from comparison.training.states import Progress
@@ -305,17 +305,6 @@ def test_muon_computes_in_the_runs_precision() -> None:
         x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
     assert (changes["float32"] - x).abs().max() < 1e-5
     assert 1e-4 < (changes["bfloat16"] - x).abs().max() < 0.1
-
-
-def test_precision_is_what_multiplies_faster(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(optimizers, "PROBE_SECONDS", 0.01)
-    precision, words = optimizers.choose_precision(CPU)
-    ratio = float(words.removeprefix(f"{precision}: bfloat16 multiplies ").split(" times")[0])
-    assert precision == ("bfloat16" if ratio > 1.25 else "float32")
-    for half, chosen in ((2.0, "bfloat16"), (1.1, "float32"), (0.01, "float32")):
-        rates = {torch.float32: 1.0, torch.bfloat16: half}
-        monkeypatch.setattr(optimizers, "_products_a_second", lambda _, dtype, r=rates: r[dtype])
-        assert optimizers.choose_precision(CPU)[0] == chosen
 
 
 def test_phases_switch_where_they_should() -> None:

@@ -14,8 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from comparison.explaining.contributions import Attribution, Parts
-from comparison.explaining.names import part_names
 from comparison.reporting.page.exhibits import Exhibit, Order
 from comparison.reporting.page.mistakes import BENCH, mistakes
 from extracted_rules.files import KeptData
@@ -27,6 +25,8 @@ from extracted_rules.othello.notation import (
     squares_from_tokens,
     tokens_from_squares,
 )
+from handbuilt.analysis.contributions import Attribution, Parts
+from handbuilt.analysis.names import part_names
 
 #: Parts that are named of what made a logit, the largest.
 LISTED = 8

@@ -4,16 +4,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from comparison.drawing.tables import Table
 from comparison.properties import Report, check
 from comparison.properties.subjects import Subject
 from comparison.replacing.ablation import ablate, cases
 from comparison.reporting import figures, report
-from comparison.reporting.numbers import interval
 from comparison.reporting.page.exhibits import Exhibit, Order
 from comparison.reporting.properties_report import draw, property_table
 from comparison.reporting.sections import Figure, Section
 from comparison.scoring.bench import Result, evaluate
+from extracted_rules.benches.intervals import interval
+from extracted_rules.drawing.tables import Table
 
 #: The recipe that rules are ablated from.
 ABLATED = "calibrated"
@@ -65,7 +65,7 @@ def compare(order: Order, size: int, folder: Path) -> Section:
             "are 95 % intervals with the game as the unit. `top-1 illegal`: how often the "
             "likeliest move is illegal. `legal-set F1`: every move above a probability tau counts "
             "as predicted. Positions are `pass-free` if no side has had to pass so far, "
-            "`at a pass` if the side that alternation names has to pass right now.",
+            "`at a pass` if the side that alternation names has to pass right now."
         ],
         tables,
         drawn,
@@ -99,7 +99,7 @@ def properties(order: Order, size: int, folder: Path) -> Section:
             f"Every rule of the game is asked for by itself, on {size:,} random games of seed "
             f"{order.seed}, which give the rates, and on as many that are hunted for "
             "counterexamples: openings, near misses, early passes, all of them edited. A "
-            "counterexample is then made as short as it gets.",
+            "counterexample is then made as short as it gets."
         ],
         tables,
         drawn,
@@ -178,7 +178,7 @@ def ablations(order: Order, size: int, folder: Path) -> Section | None:
         [
             f"One rule is dropped from `{ABLATED}`, the weights are compiled anew and measured on "
             f"{size:,} random games of seed {order.seed}; the rules that are worth most come "
-            "first. The threshold is the whole recipe's.",
+            "first. The threshold is the whole recipe's."
         ],
         [report.ablations_table(f"{ABLATED} without a rule", [whole, *rest])],
     )

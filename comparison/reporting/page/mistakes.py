@@ -11,10 +11,8 @@ import torch
 
 from comparison.errors.analysis import analyse
 from comparison.errors.telling import Telling, hardest
-from comparison.explaining.contributions import Attribution
 from comparison.explaining.explainer import Explainer
 from comparison.explaining.explanation import verdict, why
-from comparison.explaining.names import part_names
 from comparison.reporting import error_figures
 from comparison.reporting.error_report import answers_in_words, sections
 from comparison.reporting.explanations import draw_explanation
@@ -22,9 +20,12 @@ from comparison.reporting.page.exhibits import Exhibit, Order
 from comparison.reporting.sections import Figure, Section
 from comparison.scoring.matched import Pair
 from comparison.scoring.recording import PURPOSE, Subject, record
-from comparison.scoring.records import Bench, Records
+from comparison.scoring.records import Records
+from extracted_rules.benches.positions import Bench
 from extracted_rules.othello.game import random_games
 from extracted_rules.othello.notation import format_transcript, squares_from_tokens
+from handbuilt.analysis.contributions import Attribution
+from handbuilt.analysis.names import part_names
 
 #: The bench of error sets has so many times the games of the comparison: errors are rare.
 BENCH = 2
@@ -127,7 +128,7 @@ def explained(order: Order, size: int, folder: Path) -> Section | None:
         [
             "The errors that tell most on the bench of error sets: of every model its worst, those "
             "that models share, and those that only one makes. Each is explained by the board "
-            "decoded from one model and by the parts that made the logit; all are in the explorer.",
+            "decoded from one model and by the parts that made the logit; all are in the explorer."
         ],
         figures=drawn,
     )

@@ -4,12 +4,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from comparison.drawing.tables import Table
 from comparison.findings import FINDINGS, Found, Studied, ask
 from comparison.findings.definition import Finding
 from comparison.reporting.findings import draw, notes, table
 from comparison.reporting.page.exhibits import Exhibit, Order
 from comparison.reporting.sections import Figure, Section
+from extracted_rules.drawing.tables import Table
 from extracted_rules.files import KeptData
 
 
@@ -42,7 +42,7 @@ def findings(order: Order, size: int, folder: Path) -> Section:
         [
             "What was published about trained Othello-GPTs, asked of these models: the published "
             "figure beside each model's, with 95 % intervals, and in parentheses that of a "
-            f"control. {size:,} random games of seed {order.seed}, and as many others to fit on.",
+            f"control. {size:,} random games of seed {order.seed}, and as many others to fit on."
         ],
         [table("Findings", asked, found), sources, said],
         drawn,

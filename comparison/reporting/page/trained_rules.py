@@ -3,13 +3,13 @@
 from dataclasses import replace
 from pathlib import Path
 
-from comparison.drawing.tables import Table
 from comparison.replacing.fitted import FIT_GAMES, fit_replacements
 from comparison.replacing.replacement import replacement_test
 from comparison.reporting import replacing
 from comparison.reporting.page.exhibits import Exhibit, Order
 from comparison.reporting.sections import Figure, Section
 from extracted_rules.catalogue import RULES, Catalogue, census
+from extracted_rules.drawing.tables import Table
 
 
 def _catalogued(order: Order) -> tuple[Exhibit, Catalogue] | None:

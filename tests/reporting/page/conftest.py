@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from comparison.drawing.pictures import panel, save
-from comparison.drawing.tables import Table
 from comparison.reporting.page.exhibits import Exhibit, Order
 from comparison.reporting.page.explorer import Shown, explore
 from comparison.reporting.page.rendering import render, write_page
 from comparison.reporting.sections import Figure, Section
+from extracted_rules.drawing.pictures import panel, save
+from extracted_rules.drawing.tables import Table
 from extracted_rules.othello.game import random_games
 from handbuilt import build
 

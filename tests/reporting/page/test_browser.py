@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from comparison.explaining.contributions import Attribution
 from comparison.reading.board_reader import board_reader
 from extracted_rules.othello.game import replay
 from extracted_rules.othello.geometry import Geometry
+from handbuilt.analysis.contributions import Attribution
 from tests.reporting.page.conftest import TAU, SmallPage
 from tests.reporting.page.elements import Elements
 

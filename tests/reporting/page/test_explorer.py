@@ -11,8 +11,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from comparison.explaining.contributions import Attribution
-from comparison.explaining.names import part_names
 from comparison.reading.board_reader import board_reader
 from comparison.reading.probes import Probes
 from comparison.reporting.page import explorer
@@ -35,6 +33,8 @@ from extracted_rules.othello.game import random_games, replay
 from extracted_rules.othello.geometry import Geometry
 from extracted_rules.othello.notation import format_transcript, squares_from_tokens
 from handbuilt import OthelloGPT, Shape
+from handbuilt.analysis.contributions import Attribution
+from handbuilt.analysis.names import part_names
 from tests.reporting.page.conftest import SmallPage
 
 BOARD = Geometry()

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageChops
 
-from comparison.drawing.tables import Table
 from comparison.reporting.page import rendering, sections
 from comparison.reporting.page.rendering import picture, resource, write_page
 from comparison.reporting.page.sections import Maker
 from comparison.reporting.sections import Figure, Section
+from extracted_rules.drawing.tables import Table
 from extracted_rules.errors import UserError
 from tests.reporting.page.conftest import SmallPage
 from tests.reporting.page.elements import Elements, colours, contrast

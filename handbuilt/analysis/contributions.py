@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from comparison.explaining.names import PartName, PartNames
+from handbuilt.analysis.names import PartName, PartNames
 from handbuilt.compiler import SHARPNESS
 from handbuilt.network.transformer import OthelloGPT
 from handbuilt.programs.tables import GATE

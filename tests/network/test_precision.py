@@ -5,7 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comparison.scoring.precision import LOST_BITS, Operands, products_of, rounded
+from handbuilt.network import precision
+from handbuilt.network.precision import LOST_BITS, Operands, products_of, rounded
 
 NUMBERS = st.floats(-(2.0**20), 2.0**20, width=32, allow_subnormal=False)
 
@@ -40,3 +41,15 @@ def test_what_is_not_rounded_is_refused_or_left_alone() -> None:
         assert (torch.eye(2, dtype=torch.int64) @ torch.eye(2, dtype=torch.int64)).trace() == 2
         with pytest.raises(NotImplementedError, match="linear is not rounded"):
             torch.nn.functional.linear(torch.ones(1, 1), torch.ones(1, 1))
+
+
+def test_precision_is_what_multiplies_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu = torch.device("cpu")
+    monkeypatch.setattr(precision, "PROBE_SECONDS", 0.01)
+    best, words = precision.choose_precision(cpu)
+    ratio = float(words.removeprefix(f"{best}: bfloat16 multiplies ").split(" times")[0])
+    assert best == ("bfloat16" if ratio > 1.25 else "float32")
+    for half, chosen in ((2.0, "bfloat16"), (1.1, "float32"), (0.01, "float32")):
+        rates = {torch.float32: 1.0, torch.bfloat16: half}
+        monkeypatch.setattr(precision, "_products_a_second", lambda _, dtype, r=rates: r[dtype])
+        assert precision.choose_precision(cpu)[0] == chosen

@@ -4,13 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from comparison.reporting.circuits import (
-    draw_kernels,
-    head_table,
-    layer_table,
-)
 from extracted_rules import catalogue as catalogues
 from extracted_rules.catalogue import Catalogue, Games, Head, Header, Kernel, Layer
+from extracted_rules.drawing.circuits import draw_kernels, head_table, layer_table
 from tests.command_line import run
 
 

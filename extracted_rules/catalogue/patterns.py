@@ -5,8 +5,8 @@ from functools import cache, partial
 import numpy as np
 import numpy.typing as npt
 
-from comparison.scoring.records import Array
-from extracted_rules.catalogue import Catalogue
+from extracted_rules.benches.positions import Array
+from extracted_rules.catalogue.records import Catalogue
 from extracted_rules.conditions import parse_part
 from extracted_rules.othello.geometry import Geometry
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from comparison.explaining.names import PartName, PartNames
 from extracted_rules.errors import UserError
 from extracted_rules.othello.game import replay
 from extracted_rules.othello.geometry import Geometry
+from handbuilt.analysis.names import PartName, PartNames
 from handbuilt.network.transformer import HookPoint, OthelloGPT
 
 #: Neurons that are patched one by one: those that a linear estimate finds to matter most.

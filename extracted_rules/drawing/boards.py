@@ -9,7 +9,7 @@ from matplotlib.colors import Normalize
 from matplotlib.patches import Circle, Rectangle
 from torch import Tensor
 
-from comparison.drawing.pictures import DIVERGING, plain
+from extracted_rules.drawing.pictures import DIVERGING, plain
 from extracted_rules.othello.geometry import Geometry
 from extracted_rules.othello.svg import Picture
 

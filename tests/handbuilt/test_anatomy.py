@@ -5,7 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from comparison.reporting.anatomy import (
+from extracted_rules.errors import UserError
+from extracted_rules.othello.geometry import Geometry
+from handbuilt import OthelloGPT, Shape, build
+from handbuilt.network.layout import LayoutError
+from handbuilt.programs.anatomy import (
     Anatomy,
     Part,
     alike,
@@ -14,10 +18,6 @@ from comparison.reporting.anatomy import (
     values_of,
     worked_moves,
 )
-from extracted_rules.errors import UserError
-from extracted_rules.othello.geometry import Geometry
-from handbuilt import OthelloGPT, Shape, build
-from handbuilt.network.layout import LayoutError
 from tests.command_line import run
 
 

@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
 from torch import Tensor
 
-from comparison.drawing.boards import draw_squares
-from comparison.drawing.pictures import DIVERGING, MODEL_COLOURS, save
+from extracted_rules.drawing.boards import draw_squares
+from extracted_rules.drawing.pictures import DIVERGING, MODEL_COLOURS, save
 from extracted_rules.othello.game import random_games
 from extracted_rules.othello.geometry import Geometry
 from handbuilt import OthelloGPT

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from comparison.scoring.intervals import (
+from extracted_rules.benches.intervals import (
     GROUPS,
     Ratio,
     bootstrap,

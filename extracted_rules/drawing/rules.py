@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
-from comparison.drawing.boards import draw_disc, draw_squares, middle
-from comparison.drawing.pictures import panels, save
 from extracted_rules.catalogue import RULES, Neuron
 from extracted_rules.conditions import parse_part
+from extracted_rules.drawing.boards import draw_disc, draw_squares, middle
+from extracted_rules.drawing.pictures import panels, save
 from extracted_rules.othello.geometry import Geometry, Pattern
 
 MINE, THEIRS, MOVE = "#0072B2", "#D55E00", "#009E73"

@@ -1,20 +1,49 @@
-"""Walks a model layer by layer, over games READ_GAMES at a time.
+"""A model's residual stream over games: kept, or walked through layer by layer.
 
 Whoever looks into layers or replaces what is in them starts with the stream before the first one,
 takes it through layer after layer, and lets the rest of the model finish.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from comparison.reading.streams import READ_GAMES
 from extracted_rules.othello.game import Replay, random_games, replay
 from handbuilt.network.transformer import OthelloGPT
 
+#: Games of a pass that keeps activations: the residual stream of a game takes about 1 MiB.
+READ_GAMES = 32
+#: Where the residual stream is read unless another place is named.
+BEHIND = "hook_resid_post"
 #: Gives back what a layer goes on with; None for the value as it was.
 Change = Callable[[Tensor], Tensor | None]
+
+
+def mover_frame(played: Replay) -> Tensor:
+    """int8 [B, P + 1, squares]: the boards for the side that really moves next (after an unseen
+    pass, not the one that alternation names): +1 mine, -1 theirs, 0 empty; all 0 once the game is
+    over."""
+    return played.boards * played.movers.unsqueeze(-1)
+
+
+def residuals(
+    model: OthelloGPT,
+    games: Tensor,
+    places: Sequence[str] = (BEHIND,),
+    layers: Sequence[int] | None = None,
+) -> Iterator[tuple[Tensor, Replay]]:
+    """(the residual stream, float [layers, b, T, d_model], of several places one after the other in
+    every layer; the games played), over legal games uint8 [B, P] on the model's device, READ_GAMES
+    at a time. T is P, or the context if that is shorter; layers: all by default.
+    """
+    geometry = model.geometry
+    layers = range(model.shape.n_layers) if layers is None else layers
+    names = [f"blocks.{layer}.{place}" for layer in layers for place in places]
+    for tokens in torch.split(games, READ_GAMES):
+        with torch.inference_mode():
+            _, kept = model.run_with_cache(tokens[:, : geometry.context].long(), names)
+        yield torch.stack([kept[name] for name in names]), replay(tokens, board=geometry.size)
 
 
 def random_replays(model: OthelloGPT, games: int, seed: int, purpose: str) -> Iterator[Replay]:

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from comparison.properties.games import (
+from extracted_rules.benches.made_games import (
     DRAWN,
     HUNTED,
     NEAR_MISSES,

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from comparison.drawing.answers import answer
-from comparison.drawing.boards import draw_board
-from comparison.drawing.pictures import panel, save
+from extracted_rules.drawing.answers import answer
+from extracted_rules.drawing.boards import draw_board
+from extracted_rules.drawing.pictures import panel, save
 from extracted_rules.othello.game import random_games, replay
 from extracted_rules.othello.geometry import Geometry
 from tests.test_imports import on_disk

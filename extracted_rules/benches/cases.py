@@ -12,7 +12,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from comparison.scoring.records import Answers, Bench, Choices, Longs, Mask, batches, has
+from extracted_rules.benches.positions import Bench, Longs, Mask, batches, has
 from extracted_rules.conditions import Boards
 from extracted_rules.othello.game import replay
 from extracted_rules.othello.geometry import Geometry, Pattern
@@ -55,9 +55,13 @@ class Slips:
 
 
 def cases(
-    bench: Bench, answers: Answers, progress: Callable[[int], None] = lambda _: None
+    bench: Bench,
+    top: npt.NDArray[np.uint8],
+    predicted: Longs,
+    progress: Callable[[int], None] = lambda _: None,
 ) -> tuple[Cases, Slips]:
-    """Go through a bench once. ``progress`` is told of games."""
+    """Go through a bench once. top, predicted: [N], what a model answers at its positions, the
+    likeliest square and the predicted legal set. ``progress`` is told of games."""
     geometry = bench.positions.geometry
     columns, slips = [], []
     game = row = 0
@@ -69,7 +73,8 @@ def cases(
             boards.now.T.contiguous().numpy(),
             boards.game.numpy(),
             len(batch),
-            answers.columns[rows],
+            top[rows],
+            predicted[rows],
         )
         columns.append(counted)
         slips.append((slipped.game + game, slipped.near, slipped.open, slipped.top))
@@ -80,14 +85,19 @@ def cases(
 
 
 def _cases(
-    geometry: Geometry, now: npt.NDArray[np.int8], game: Longs, games: int, said: Choices
+    geometry: Geometry,
+    now: npt.NDArray[np.int8],
+    game: Longs,
+    games: int,
+    top: npt.NDArray[np.uint8],
+    predicted: Longs,
 ) -> tuple[tuple[npt.NDArray[np.uint8], ...], Slips]:
     """The four of :class:`Cases` and the slips of n positions of some games.
 
     now: [squares, n], +1 mine, -1 theirs for the side to move.
     """
     squares, n = now.shape
-    patterns, top = geometry.patterns, said.top.astype(np.int64)
+    patterns = geometry.patterns
     counts = np.zeros((4, len(patterns), games), dtype=np.uint8)
     legal = np.zeros((squares, n), dtype=np.bool_)
     near_all = np.zeros((len(patterns), n), dtype=np.bool_)
@@ -97,7 +107,7 @@ def _cases(
         legal[square, rows] = holds.any(0)
         near &= ~legal[square, rows]
         near_all[np.array(numbers)[:, None], rows] = near
-        taken = has(said.predicted[rows], square, geometry)
+        taken = has(predicted[rows], square, geometry)
         for which, (mask, wrong) in enumerate(((holds, ~taken), (near, taken))):
             alone = mask & (mask.sum(0) == 1)
             for number, cases_of in zip(numbers, alone, strict=True):
@@ -106,7 +116,7 @@ def _cases(
     slip = np.flatnonzero(~legal[top, np.arange(n)])
     near_there = np.ascontiguousarray(near_all[:, slip].T)
     is_open = ((now[:, slip] == 0) & ~legal[:, slip]).T
-    return tuple(counts), Slips(game[slip], near_there, is_open, top[slip])
+    return tuple(counts), Slips(game[slip], near_there, is_open, top[slip].astype(np.int64))
 
 
 def _lines(

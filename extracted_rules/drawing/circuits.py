@@ -5,10 +5,10 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 
-from comparison.drawing.pictures import MODEL_COLOURS, legend_below, panels, plain, save
-from comparison.drawing.tables import Table
 from extracted_rules.catalogue import ROLES, Catalogue, Kernel
 from extracted_rules.discovery.heads import EVENTS, WHERE
+from extracted_rules.drawing.pictures import MODEL_COLOURS, legend_below, panels, plain, save
+from extracted_rules.drawing.tables import Table
 
 LAYER_HEADINGS = (
     "claims r2", "control", "claim by length",

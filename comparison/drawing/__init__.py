@@ -1,1 +1,0 @@
-"""Boards, curves and tables, as people see them."""
