@@ -79,7 +79,7 @@ def ablate_command(
     from comparison.reporting.report import ablations_table
     from extracted_rules.files import write_json
 
-    programs = cases(recipe, rules or ())
+    programs = cases(recipe, rules or (), bench.side)
     games, source = bench.played(bench.side)
     with bars() as bar:
         found = ablate(programs, games, source, bench.seed, bar, bench.where)

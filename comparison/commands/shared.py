@@ -106,7 +106,9 @@ def progress_bars() -> Iterator[Progress]:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=notes, transient=True) as progress:
+    # Where nobody watches, a bar would leave an empty line.
+    unseen = not notes.is_terminal
+    with Progress(*columns, console=notes, transient=True, disable=unseen) as progress:
         yield progress
 
 

@@ -132,11 +132,12 @@ def train_command(
         for name in context.params
         if (source := context.get_parameter_source(name)) and source.name == "COMMANDLINE"
     }
-    shape = SHAPE.on(board)
     saved = begin.saved(out, given)
+    shape = saved.shape if saved and "board" not in given else SHAPE.on(board)
     began = None
     if begin.start:
-        began = as_gpt(begin.start, load_model(begin.start), "a run begins from an Othello-GPT")
+        found = load_model(begin.start, shape.geometry.size)
+        began = as_gpt(begin.start, found, "a run begins from an Othello-GPT")
     settings = Settings(
         **vars(learning),
         phases=extent.parts(given, shape.n_ctx, saved),

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from comparison.scoring.bench import Bars, Result, choose_threshold, evaluate
+from extracted_rules.othello.geometry import STANDARD
 from handbuilt.compiler import compile
 from handbuilt.programs import Program
 from handbuilt.recipes import program
@@ -21,10 +22,13 @@ class Ablated:
     result: Result
 
 
-def cases(recipe: str, rules: Sequence[str]) -> list[tuple[str, str, Program]]:
+def cases(
+    recipe: str, rules: Sequence[str], board: int = STANDARD
+) -> list[tuple[str, str, Program]]:
     """(name, what is missing, program): the whole recipe, then without each rule or part; without
-    names, every one of :meth:`Program.ablations`. Raises UnknownRuleError or UnknownRecipeError."""
-    whole = program(recipe)
+    names, every one of :meth:`Program.ablations`. Raises UnknownRuleError, or as
+    :func:`~handbuilt.recipes.program` does."""
+    whole = program(recipe, board=board)
     known = whole.ablations()
     asked = list(dict.fromkeys(rules or known))
     without = [(name, known.get(name, f"no {name}"), whole.without(name)) for name in asked]

@@ -23,6 +23,7 @@ from comparison.scoring.bench import evaluate
 from extracted_rules.benches.positions import batches
 from extracted_rules.drawing.tables import Table
 from extracted_rules.files import KeptData, whole_file
+from extracted_rules.othello.geometry import Geometry
 from handbuilt.interpreter import Interpreter
 from handbuilt.interpreter.noticing import SPANS, Noticed, TrueSides, notice
 from handbuilt.plan import Plan
@@ -78,8 +79,10 @@ def illegal_rates(
 
 
 def study(games: Tensor, out: Path) -> str:
-    """Both tables as Markdown; what was measured before is taken from the folder."""
-    strengths = load_strengths(RECIPE).apply(lambda x: x.float())
+    """Both tables as Markdown; what was measured before is taken from the folder. Raises as
+    :func:`report` does."""
+    board = Geometry.of_tokens(games.shape[1] + 1).size
+    strengths = load_strengths(RECIPE, board).apply(lambda x: x.float())
     about = {
         "rules": sha256(dump(strengths, "").encode()).hexdigest(),
         "games": sha256(games.numpy().tobytes()).hexdigest(),
@@ -112,7 +115,8 @@ def study(games: Tensor, out: Path) -> str:
 
 def report(played: Tensor, source: str, out: Path) -> str:
     """Measure both tables on games, write them to the folder and give them back. Raises OSError,
-    and KeptError for a folder of other rules."""
+    KeptError for a folder of other rules, and StrengthsError for games on another board than the
+    recipe's."""
     out.mkdir(parents=True, exist_ok=True)
     title = f"`{RECIPE}` on {len(played):,} games ({source}): top-1 illegal %; first passes"
     text = f"{title}\n\n{study(played, out)}"

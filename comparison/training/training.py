@@ -357,6 +357,11 @@ def _run(
 
 def check_continues(settings: Settings, saved: Settings, out: Path) -> None:
     """Raise TrainingError if the run in a folder, with the settings ``saved``, has others."""
+    if settings.shape.d_vocab != saved.shape.d_vocab:
+        raise TrainingError(
+            f"{out / STATE} is of a run on a board of {saved.shape.geometry}, not of "
+            f"{settings.shape.geometry}"
+        )
     if name := settings.continues(saved):
         raise TrainingError(
             f"{out / STATE} was trained with {name} = {shown(vars(saved)[name])}, not "

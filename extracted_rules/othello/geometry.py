@@ -11,13 +11,17 @@ and 960 whose start can be played. A *bracket* is a pattern without its sense: t
 between them; each of the 518 brackets is two patterns.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from extracted_rules.errors import UserError
+
+Table = TypeVar("Table")
 
 #: Squares a side of the boards there are, and of the one that everybody plays on.
 SIZES = (4, 6, 8)
@@ -61,6 +65,12 @@ class Bracket:
     ends: tuple[int, int]
     run: tuple[int, ...]
     name: str  # such as ``C4-F4``: both ends, with everything between
+
+
+def _table(make: Callable[[Any], Table]) -> "cached_property[Table]":
+    """A cached_property whose tensors may be trained with, though it be asked for first in
+    inference mode."""
+    return cached_property(torch.inference_mode(mode=False)(make))
 
 
 @dataclass(frozen=True)
@@ -129,43 +139,43 @@ class Geometry:
 
     # ------------------------------------------------------------------ squares and tokens
 
-    @cached_property
+    @_table
     def labels(self) -> tuple[str, ...]:
         """Of every square: column letter, then row, such as ``F5``."""
         return tuple(
             f"{'ABCDEFGH'[s % self.size]}{s // self.size + 1}" for s in range(self.n_squares)
         )
 
-    @cached_property
+    @_table
     def centre(self) -> tuple[int, ...]:
         """The four squares that are taken at the start, row-major."""
         low, high = self.size // 2 - 1, self.size // 2
         return tuple(self.size * row + column for row in (low, high) for column in (low, high))
 
-    @cached_property
+    @_table
     def playable(self) -> tuple[int, ...]:
         """Every other square; that of token k is number k - 1."""
         return tuple(s for s in range(self.n_squares) if s not in self.centre)
 
-    @cached_property
+    @_table
     def rim(self) -> Tensor:
         """bool [n_squares]: the squares on the border of the board."""
         inside = torch.zeros(self.size - 2, self.size - 2, dtype=torch.bool)
         return torch.nn.functional.pad(inside, (1, 1, 1, 1), value=True).flatten()
 
-    @cached_property
+    @_table
     def square_of_token(self) -> Tensor:
         """int64 [n_tokens]: the square of each token; token 0 maps to one past the board."""
         return torch.tensor([self.n_squares, *self.playable])
 
-    @cached_property
+    @_table
     def token_of_square(self) -> Tensor:
         """int64 [n_squares + 1]: the token of each square; 0 for the centre and past the board."""
         tokens = torch.zeros(self.n_squares + 1, dtype=torch.int64)
         tokens[list(self.playable)] = torch.arange(1, self.n_tokens)
         return tokens
 
-    @cached_property
+    @_table
     def _square_of_label(self) -> dict[str, int]:
         return {label: square for square, label in enumerate(self.labels)}
 
@@ -196,7 +206,7 @@ class Geometry:
     def start_white(self) -> tuple[int, int]:
         return self.centre[0], self.centre[3]
 
-    @cached_property
+    @_table
     def first_moves(self) -> tuple[int, ...]:
         """The four squares where black may begin: across a white disc from one of its own."""
         (up_left, down_right), n = self.start_white, self.size
@@ -213,7 +223,7 @@ class Geometry:
             squares.append(n * row + column)
         return squares
 
-    @cached_property
+    @_table
     def rays(self) -> Tensor:
         """int64 [n_squares, 8, max_distance]: the square k + 1 steps from s, or n_squares off the
         board."""
@@ -225,7 +235,7 @@ class Geometry:
             ]
         )
 
-    @cached_property
+    @_table
     def all_patterns(self) -> tuple[Pattern, ...]:
         """Every pattern, those that start in the centre too, by start, direction and length."""
         return tuple(
@@ -242,12 +252,12 @@ class Geometry:
             for length in range(1, len(ray))
         )
 
-    @cached_property
+    @_table
     def patterns(self) -> tuple[Pattern, ...]:
         """Those whose start can be played."""
         return tuple(p for p in self.all_patterns if p.start not in self.centre)
 
-    @cached_property
+    @_table
     def brackets(self) -> tuple[Bracket, ...]:
         return tuple(
             Bracket((p.start, p.end), p.run, f"{self.labels[p.start]}-{self.labels[p.end]}")
@@ -255,21 +265,21 @@ class Geometry:
             if p.start < p.end
         )
 
-    @cached_property
+    @_table
     def pattern_by_name(self) -> dict[str, Pattern]:
         """Those whose start can be played."""
         return {pattern.name: pattern for pattern in self.patterns}
 
-    @cached_property
+    @_table
     def row_of_pattern(self) -> dict[str, int]:
         """The place among ``patterns`` of each, by its name."""
         return {pattern.name: row for row, pattern in enumerate(self.patterns)}
 
-    @cached_property
+    @_table
     def bracket_by_name(self) -> dict[str, Bracket]:
         return {bracket.name: bracket for bracket in self.brackets}
 
-    @cached_property
+    @_table
     def senses(self) -> dict[str, tuple[Pattern, ...]]:
         """The one or two patterns that a bracket is, by its name; ends that are never played start
         none."""
@@ -283,7 +293,7 @@ class Geometry:
 
     # ------------------------------------------------------------------ symmetries
 
-    @cached_property
+    @_table
     def symmetries(self) -> Tensor:
         """int64 [8, n_squares]: ``board[..., symmetries[k]]`` is the transformed board: its square
         s holds what square symmetries[k, s] held. Row 0 is the identity."""
@@ -293,7 +303,7 @@ class Geometry:
         ]
         return torch.stack(boards)
 
-    @cached_property
+    @_table
     def start_symmetries(self) -> tuple[int, ...]:
         """The symmetries that map the start position to itself (colours included), so legal games
         to legal games: the identity, the half turn and the two diagonal reflections."""
@@ -312,7 +322,7 @@ class Geometry:
         table[1:] = self.token_of_square[moved_to[list(self.playable)]].to(tokens.dtype)
         return table.to(tokens.device)[tokens.long()]
 
-    @cached_property
+    @_table
     def _pair_classes(self) -> tuple[tuple[tuple[int, int], ...], Tensor]:
         n = self.n_squares
         smallest = (self.symmetries[:, :, None] * n + self.symmetries[:, None]).amin(0)

@@ -1,6 +1,7 @@
 """Lines, patterns and symmetries of boards of every size."""
 
 import pytest
+import torch
 
 from extracted_rules import BoardError, Geometry, random_games, replay
 
@@ -122,3 +123,11 @@ def test_a_vocabulary_says_which_board_it_is() -> None:
     assert [Geometry.of_tokens(n).size for n in (13, 33, 61)] == [4, 6, 8]
     with pytest.raises(BoardError, match="no board has a vocabulary of 50 tokens"):
         Geometry.of_tokens(50)
+
+
+def test_tables_that_inference_asked_for_first_serve_training() -> None:
+    with torch.inference_mode():
+        square = Geometry.square_of_token.func(Geometry(4))
+    weights = torch.ones(4, Geometry(4).n_tokens, requires_grad=True)
+    (weights[:, square.clamp(max=12)]).sum().backward()
+    assert weights.grad is not None

@@ -46,7 +46,7 @@ def recorded(order: Order) -> Records:
     size = BENCH * order.games
     board = order.geometry.size
     tokens = torch.cat(list(random_games(size, order.seed, board=board, purpose=PURPOSE)))
-    bench = Bench.of(tokens, f"random, seed {order.seed}")
+    bench = Bench.of(tokens, f"random, seed {order.seed}", board)
     folder = order.folder("answers", size)
     folder.mkdir(parents=True, exist_ok=True)
     answers = []
@@ -145,7 +145,8 @@ def _explained(mistake: Mistake, explainer: Explainer, number: int, folder: Path
     found = explainer.explain(tokens, error.ply - 1, mistake.square)
     file = f"{number}.png"
     draw_explanation(found, folder / file)
-    moves = format_transcript(squares_from_tokens(tokens[: error.ply - 1]))
+    board = mistake.exhibit.model.geometry.size
+    moves = format_transcript(squares_from_tokens(tokens[: error.ply - 1], board), board)
     label = "the board with the answer, the board as it is decoded, and what made the logit"
     return Figure(
         file,
