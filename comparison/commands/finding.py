@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -92,11 +92,11 @@ def _found(
     found = {}
     for finding in asked:
 
-        def measure(finding: Finding = finding) -> Any:
+        def measure(finding: Finding = finding) -> Found:
             assert studied is not None
-            return ask(finding, studied).as_dict()
+            return ask(finding, studied)
 
-        found[finding.name] = Found.of_dict(KeptData(paths[finding.name], {}, dict).once(measure))
+        found[finding.name] = KeptData(paths[finding.name], {}, Found).once(measure)
         step(1)
     return found
 
@@ -130,7 +130,7 @@ def _write_json(
             "source": f.source,
             "published": {m.name: m.published for m in f.measures if m.published},
             "controls": {m.name: m.control for m in f.measures if m.control},
-            "models": {name: of[f.name].as_dict() for name, of in found.items()},
+            "models": {name: of[f.name] for name, of in found.items()},
         }
         for f in asked
     ]

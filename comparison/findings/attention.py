@@ -10,7 +10,6 @@ from comparison.findings.studied import Sample, Studied
 from extracted_rules.benches.intervals import Estimate, jackknife
 from extracted_rules.catalogue import Head
 from extracted_rules.discovery.heads import HeadRoles
-from extracted_rules.othello.notation import CONTEXT
 from handbuilt.network.transformer import OthelloGPT
 
 #: Roles of heads that look at one side's moves.
@@ -44,12 +43,12 @@ def one_sided(sample: Sample) -> dict[tuple[int, int], str]:
     return {place: role for place, role in roles.items() if role in SIDES}
 
 
-def evenly() -> Head:
+def evenly(context: int) -> Head:
     """What a head is held for that spreads its attention evenly."""
-    roles = HeadRoles(1, CONTEXT)
-    pattern = torch.ones(CONTEXT, CONTEXT).tril()
+    roles = HeadRoles(1, context)
+    pattern = torch.ones(context, context).tril()
     pattern = pattern / pattern.sum(-1, keepdim=True)
-    roles.add(pattern[None, None], torch.ones(1, CONTEXT, dtype=torch.bool))
+    roles.add(pattern[None, None], torch.ones(1, context, dtype=torch.bool))
     return roles.findings(0)[0]
 
 
@@ -68,7 +67,7 @@ def mine_and_theirs(studied: Studied) -> Found:
         found = described(*totals)
         return sum(found[layer][head].role in roles for layer, head in heads) / len(heads)
 
-    control = evenly().role
+    control = evenly(studied.model.geometry.context).role
     measured = {"mine": ("mine",), "theirs": ("theirs",), "one or the other": SIDES}
     found = described(*(s.sum(0) for s in sums))
     # A head that writes nothing is no finding.
@@ -96,7 +95,7 @@ def spread(count: Tensor, total: Tensor, squares: Tensor) -> tuple[Tensor, Tenso
     """(float64 [layers, heads]: the variance of attention across games, averaged over all pairs of
     a position and one that it may look at; the same if a head looked at a single place at a time,
     as often at each as on average)."""
-    seen = torch.ones(CONTEXT, CONTEXT, dtype=torch.bool).tril() & (count > 0).all(0)[:, None]
+    seen = torch.ones(total.shape[-2:], dtype=torch.bool).tril() & (count > 0).all(0)[:, None]
     n = count.clamp(min=1)[:, None, :, None]
     mean = total / n
     variance = (squares / n - mean.square()).clamp(min=0)

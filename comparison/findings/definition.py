@@ -1,9 +1,9 @@
 """What a published finding is, and what comes of asking a model for it."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
-from math import nan
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from comparison.findings.studied import Studied
 from extracted_rules.benches.intervals import Estimate
@@ -49,9 +49,16 @@ class Line:
     high: tuple[float, ...] = ()
     control: bool = False
 
+    @classmethod
+    def of(
+        cls, name: str, x: Iterable[float], y: Sequence[Estimate], *, control: bool = False
+    ) -> "Line":
+        """With the intervals that values have."""
+        value, low, high = (tuple(getattr(e, end) for e in y) for end in ("value", "low", "high"))
+        return cls(name, tuple(map(float, x)), value, low, high, control)
 
-@dataclass(frozen=True)
-class Lines:
+
+class Lines(Struct, frozen=True, tag_field="kind", tag=True):
     """Curves to be drawn in one panel. across, up: what the axes are."""
 
     across: str
@@ -60,8 +67,7 @@ class Lines:
     logarithmic: bool = False
 
 
-@dataclass(frozen=True)
-class Grid:
+class Grid(Struct, frozen=True, tag_field="kind", tag=True):
     """A map of values [rows][columns], the first row at the bottom, NaN where there is none.
 
     across, up: what columns and rows are, which count from ``first_column`` and 0. label: what the
@@ -86,48 +92,6 @@ class Found:
     values: Mapping[str, Value] = field(default_factory=dict)
     note: str = ""
     picture: Lines | Grid | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data for JSON; :meth:`of_dict` reads it back."""
-        kind = type(self.picture).__name__ if self.picture else None
-        return {
-            "values": {name: asdict(value) for name, value in self.values.items()},
-            "note": self.note,
-            "picture": {"kind": kind, **asdict(self.picture)} if self.picture else None,
-        }
-
-    @classmethod
-    def of_dict(cls, data: Any) -> "Found":
-        """Read what :meth:`as_dict` gave, after JSON made lists of tuples and null of NaN."""
-        values = {
-            name: Value(
-                _estimate(value["estimate"]), value["control"] and _estimate(value["control"])
-            )
-            for name, value in data["values"].items()
-        }
-        return cls(values, data["note"], _picture(data["picture"]))
-
-
-def _estimate(data: Mapping[str, float | None]) -> Estimate:
-    return Estimate(**{name: nan if number is None else number for name, number in data.items()})
-
-
-def _picture(data: Any) -> Lines | Grid | None:
-    if data is None:
-        return None
-    rest = {name: value for name, value in data.items() if name != "kind"}
-    if data["kind"] == "Grid":
-        return Grid(**{**rest, "rows": tuple(map(_numbers, rest["rows"]))})
-    numbers = ("x", "y", "low", "high")
-    lines = tuple(
-        Line(**{**line, **{name: _numbers(line[name]) for name in numbers}})
-        for line in rest["lines"]
-    )
-    return Lines(**{**rest, "lines": lines})
-
-
-def _numbers(values: list[float | None]) -> tuple[float, ...]:
-    return tuple(nan if value is None else value for value in values)
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from comparison.findings.definition import JYLIN, MAAR, Finding, Found, Measure, Value
-from comparison.findings.neurons import detectors, f1_of, middle_layers
+from comparison.findings.definition import (
+    JYLIN,
+    MAAR,
+    Finding,
+    Found,
+    Measure,
+    Value,
+)
+from comparison.findings.patterns import detectors, f1_of, middle_layers
 from comparison.findings.studied import Sample, Studied, as_it_is
 from comparison.properties.positions import touching
 from comparison.scoring.measures import ThresholdChooser, score
@@ -14,29 +21,30 @@ from extracted_rules.benches.intervals import Ratio, ratio_by_game
 from extracted_rules.conditions import Boards
 from extracted_rules.discovery.patterns import legal_patterns
 from extracted_rules.othello.game import stream_seed
-from extracted_rules.othello.notation import CONTEXT, N_SQUARES, PLAYABLE, TOKEN_OF_SQUARE
-from extracted_rules.othello.patterns import PATTERNS
+from extracted_rules.othello.geometry import Geometry
 from handbuilt.analysis.streams import READ_GAMES
-from handbuilt.network.transformer import OthelloGPT
+from handbuilt.network.transformer import Hook, HookPoint
 
 #: A neuron counts as there for a pattern if it agrees with its rule this well, on other games.
 MIN_F1 = 0.8
 #: Positions of a game in which a pattern's neurons are taken out, one at a time.
 TAKEN = 3
 
-_STARTS = torch.tensor([p.start for p in PATTERNS])
-_START_OF = torch.zeros(len(PATTERNS), N_SQUARES).scatter_(1, _STARTS[:, None], 1.0)
+
+def _starts(board: Geometry) -> Tensor:
+    """int64 [patterns]: the square that each makes legal."""
+    return torch.tensor([pattern.start for pattern in board.patterns])
 
 
 # --------------------------------------------------------------------------- suppress, promote
 
 
 def _there_for(studied: Studied, layer: int) -> tuple[Tensor, Tensor]:
-    """(bool [960, neurons]: which neurons of a layer are there for which pattern; float32
+    """(bool [patterns, neurons]: which neurons of a layer are there for which pattern; float32
     [neurons]: what they do where it does not hold), by what was found on the games that are not
     reported on."""
-    size = studied.model.shape.d_mlp
-    members, off = torch.zeros(len(PATTERNS), size, dtype=torch.bool), torch.zeros(size)
+    patterns, size = len(studied.model.geometry.patterns), studied.model.shape.d_mlp
+    members, off = torch.zeros(patterns, size, dtype=torch.bool), torch.zeros(size)
     for detector in detectors(studied):
         if detector.layer == layer and float(f1_of(*detector.fit.summed())) >= MIN_F1:
             members[list(detector.columns), detector.neuron] = True
@@ -46,7 +54,7 @@ def _there_for(studied: Studied, layer: int) -> tuple[Tensor, Tensor]:
 
 def _cases(holds: Tensor, game: Tensor, generator: torch.Generator) -> list[tuple[Tensor, Tensor]]:
     """TAKEN times (rows, patterns), int64: a row of a game and one of the patterns that hold there,
-    by chance; in each, no game comes twice. holds: bool [rows, 960]; game: int64 [rows]."""
+    by chance; in each, no game comes twice. holds: bool [rows, patterns]; game: int64 [rows]."""
     rows, patterns = holds.nonzero(as_tuple=True)
     order = torch.randperm(len(rows), generator=generator)
     order = order[game[rows[order]].argsort(stable=True)]
@@ -58,47 +66,32 @@ def _cases(holds: Tensor, game: Tensor, generator: torch.Generator) -> list[tupl
 def _without(
     studied: Studied,
     layers: Sequence[int],
-    stream: Tensor,
     rows: Tensor,
     gone: Sequence[Tensor],
     off: Sequence[Tensor],
 ) -> Tensor:
-    """float64 [cases, 60]: probabilities of moves at some rows, each of another game, with neurons
-    off at that row.
-
-    layers: those that lose neurons, one after the other. stream: float32 [rows, d_model], before
-    the first of them. gone: by layer, bool [cases, neurons]. off: by layer, float32 [neurons], what
-    a neuron does then.
-    """
-    seen, model = studied.seen, studied.model
+    """float64 [cases, moves], by token - 1: probabilities at some rows, each of another game, with
+    neurons off at that row. gone: by layer, bool [cases, neurons]. off: by layer, float32
+    [neurons], what a neuron does then."""
+    seen, context = studied.seen, studied.model.geometry.context
     game, ply = seen.game[rows], seen.boards.ply[rows]
     answers = []
     for part in torch.split(torch.arange(len(rows)), READ_GAMES):
-        # Only rows of these games are filled in: what has no row comes after all that has.
-        there = seen.there[game[part]]
-        x = torch.zeros(*there.shape, stream.shape[1])
-        mine = torch.cat([(seen.game == g).nonzero().squeeze(-1) for g in game[part].tolist()])
-        x[there] = stream[mine]
-        x = x.to(studied.device)
         at = torch.arange(len(part)), ply[part]
-        for layer in range(layers[0], studied.layers):
-            number = layer - layers[0]
-            lost = gone[number][part].to(x.device) if number < len(gone) else None
 
-            def hook(
-                name: str,
-                value: Tensor,
-                lost: Tensor | None = lost,
-                number: int = number,
-                at: tuple[Tensor, Tensor] = at,
-            ) -> Tensor:
-                if name == "mlp.hook_post" and lost is not None:
-                    value = value.clone()
-                    value[at] = torch.where(lost, off[number].to(value), value[at])
+        def silence(lost: Tensor, to: Tensor, at: tuple[Tensor, Tensor] = at) -> Hook:
+            def hook(value: Tensor, hook: HookPoint) -> Tensor:
+                value[at] = torch.where(lost.to(value.device), to.to(value), value[at])
                 return value
 
-            x = model.blocks[layer](x, hook)
-        answers.append(model.unembed(model.ln_final(x[at], as_it_is)).cpu())
+            return hook
+
+        hooks = [
+            (f"blocks.{layer}.mlp.hook_post", silence(lost[part], to))
+            for layer, lost, to in zip(layers, gone, off, strict=True)
+        ]
+        tokens = seen.tokens[game[part], :context].long()
+        answers.append(studied.model.run_with_hooks(tokens, hooks)[at].cpu())
     return torch.cat(answers)[:, 1:].double().softmax(-1)
 
 
@@ -115,34 +108,31 @@ def suppress_and_promote(studied: Studied) -> Found:
     """
     seen = studied.seen
     generator = torch.Generator().manual_seed(stream_seed("findings: cases", studied.seed))
-    holds = legal_patterns(seen.boards)
+    holds, board = legal_patterns(seen.boards), studied.model.geometry
+    starts = _starts(board)
     usual = seen.logits[:, 1:].double().softmax(-1)
     values, notes = {}, []
     groups = {"earlier": list(middle_layers(studied.layers)), "last layer": [studied.layers - 1]}
     for name, layers in groups.items():
         there_for = [_there_for(studied, layer) for layer in layers]
         members, off = [m for m, _ in there_for], [o for _, o in there_for]
-        served = (
-            torch.stack(members).any(0).any(-1) if members else torch.zeros(len(PATTERNS)).bool()
-        )
+        served = sum(members, torch.zeros(len(starts), 1)).bool().any(-1)
         if not (holds & served).any():
             notes.append(f"{name}: no neuron stands for a pattern at F1 >= {MIN_F1}")
             continue
-        stream = seen.before(layers[0]) if layers[0] else None
-        assert stream is not None
         changes: tuple[list[Tensor], list[Tensor]] = ([], [])
         before, game = [], []
         for rows, patterns in _cases(holds & served, seen.game, generator):
             # Another pattern, that is served, does not hold here and is for another square.
-            fits = served & ~holds[rows] & (_STARTS[patterns][:, None] != _STARTS)
+            fits = served & ~holds[rows] & (starts[patterns][:, None] != starts)
             chance = torch.rand(fits.shape, generator=generator)
             others = (chance * fits).argmax(-1)
-            token = TOKEN_OF_SQUARE[_STARTS[patterns]] - 1
+            token = board.token_of_square[starts[patterns]] - 1
             before.append(usual[rows, token])
             game.append(seen.game[rows])
             for change, taken in zip(changes, (patterns, others), strict=True):
                 gone = [of_layer[taken] for of_layer in members]
-                p = _without(studied, layers, stream, rows, gone, off)
+                p = _without(studied, layers, rows, gone, off)
                 change.append(p[torch.arange(len(rows)), token] - before[-1])
         whole, of = torch.cat(before), torch.cat(game)
         shares = (ratio_by_game(torch.cat(c), whole, of).mean() for c in changes)
@@ -156,22 +146,24 @@ def suppress_and_promote(studied: Studied) -> Found:
 
 
 def _kinds(boards: Boards) -> dict[str, Tensor]:
-    """bool [rows, 60] each: playable squares by what makes them legal or not."""
-    legal = (legal_patterns(boards).float() @ _START_OF) > 0
+    """bool [rows, moves] each: playable squares by what makes them legal or not."""
+    board = boards.geometry
+    start_of = torch.nn.functional.one_hot(_starts(board), board.n_squares).float()
+    legal = (legal_patterns(boards).float() @ start_of) > 0
     blank = boards.now == 0
-    touched = ((boards.now != 0).float() @ touching(boards.geometry).float()) > 0
+    touched = ((boards.now != 0).float() @ touching(board).float()) > 0
     kinds = {
         "legal": legal,
         "accessible": blank & ~legal & touched,
         "apart": blank & ~legal & ~touched,
         "occupied": ~blank,
     }
-    return {name: squares[:, list(PLAYABLE)] for name, squares in kinds.items()}
+    return {name: squares[:, list(board.playable)] for name, squares in kinds.items()}
 
 
 def _outranks(logits: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """(float64 [rows]: pairs of a square of a and one of b in which the first is likelier, ties
-    counted half; [rows] pairs). logits: [rows, 60]; a, b: bool [rows, 60]."""
+    counted half; [rows] pairs). logits: [rows, moves]; a, b: bool [rows, moves]."""
     won, pairs = [], []
     for x, first, second in zip(*(torch.split(t, 2048) for t in (logits, a, b)), strict=True):
         both = first[:, :, None] & second[:, None]
@@ -207,27 +199,16 @@ def accessible_squares(studied: Studied) -> Found:
 # --------------------------------------------------------------------------- MLP7
 
 
-def _parts(model: OthelloGPT, tokens: Tensor, last: int) -> tuple[Tensor, Tensor, Tensor]:
-    """(behind layer 0, what the last attention layer writes, logits), of some games."""
-    kept: dict[str, Tensor] = {}
-    names = ("blocks.0.hook_resid_post", f"blocks.{last}.hook_attn_out")
-
-    def keep(name: str, value: Tensor) -> Tensor:
-        if name in names:
-            kept[name] = value
-        return value
-
-    logits = model.run_with_hook(tokens[:, :CONTEXT].long(), keep)
-    return kept[names[0]], kept[names[1]], logits
-
-
 def _answers(studied: Studied, sample: Sample) -> dict[str, Tensor]:
-    """Logits [games, 59, 61] of the whole model, of the last MLP alone, with the stream that it
-    reads, and both of the latter with the attention of another game."""
+    """Logits [games, context, tokens] of the whole model, of the last MLP alone, with the stream
+    that it reads, and both of the latter with the attention of another game."""
     model, last = studied.model, studied.layers - 1
     ln, mlp = (model.get_submodule(f"blocks.{last}.{part}") for part in ("ln2", "mlp"))
-    parts = [_parts(model, t, last) for t in torch.split(sample.tokens, READ_GAMES)]
-    first, attention, whole = (torch.cat(list(part)) for part in zip(*parts, strict=True))
+    names = ["blocks.0.hook_resid_post", f"blocks.{last}.hook_attn_out"]
+    moves = sample.tokens[:, : model.geometry.context].long()
+    runs = [model.run_with_cache(part, names) for part in torch.split(moves, READ_GAMES)]
+    whole = torch.cat([logits for logits, _ in runs])
+    first, attention = (torch.cat([kept[name] for _, kept in runs]) for name in names)
     found: dict[str, list[Tensor]] = {}
     for name, heard in (("", attention), (CONTROL, attention.roll(1, 0))):
         for x in torch.split(first + heard, READ_GAMES):

@@ -4,7 +4,15 @@ from collections.abc import Iterable
 
 import torch
 
-from comparison.findings import attention, boards, circuits, interventions, logits, neurons
+from comparison.findings import (
+    attention,
+    boards,
+    circuits,
+    interventions,
+    logits,
+    neurons,
+    patterns,
+)
 from comparison.findings.definition import Finding, Found
 from comparison.findings.studied import FindingsError, Studied
 
@@ -12,6 +20,7 @@ _ALL = (
     *attention.FINDINGS,
     *boards.FINDINGS,
     *circuits.FINDINGS,
+    *patterns.FINDINGS,
     *neurons.FINDINGS,
     *logits.FINDINGS,
     *interventions.FINDINGS,

@@ -25,6 +25,9 @@ from handbuilt.network.transformer import Keep, OthelloGPT
 #: interval by groups of games makes sense in.
 GAMES, FEWEST_GAMES = 200, 2 * GROUPS
 
+#: What the control is called that has ``Sample.others`` for boards.
+SHUFFLED = "boards of other games"
+
 
 class FindingsError(UserError):
     """What no findings can be asked with; the message is one sentence."""

@@ -10,7 +10,7 @@ from comparison.properties.definition import Property, PropertyError, Verdicts, 
 from comparison.properties.subjects import Subject, View
 from comparison.reading.board_reader import BoardReader, DecodedBoards
 from extracted_rules.drawing.answers import answer
-from extracted_rules.othello.game import legal_moves, stream_seed, unpack
+from extracted_rules.othello.game import legal_moves, pack, stream_seed, unpack
 from extracted_rules.othello.geometry import STANDARD
 from extracted_rules.othello.svg import Picture
 
@@ -114,9 +114,8 @@ class Responds(BeliefProperty):
         last = ((games != 0).sum(-1) - 1).clamp(min=0, max=view.asked.shape[1] - 1)
         row = torch.arange(len(games), device=device)
         discs, mover = view.played.boards[row, last + 1], view.played.movers[row, last + 1]
-        bits = torch.ones((), dtype=torch.int64) << torch.arange(board.n_squares, device=device)
-        mine = ((discs == mover[:, None]) * bits).sum(-1)[:, None]
-        theirs = ((discs == -mover[:, None]) * bits).sum(-1)[:, None]
+        bits = pack(torch.eye(board.n_squares, dtype=torch.bool, device=device))
+        mine, theirs = (pack(discs == side[:, None])[:, None] for side in (mover, -mover))
         # [B, squares turned, squares]
         legal = unpack(legal_moves(mine ^ bits, theirs ^ bits, board.size), board.size)
         truly = view.played.legal[row, last + 1]

@@ -18,6 +18,7 @@ from torch import Tensor
 from extracted_rules.othello.game import (
     flipped_by,
     legal_moves,
+    pack,
     start,
     stream_seed,
     unpack,
@@ -196,7 +197,7 @@ def play(
     games, plies = wishes.shape
     mine, theirs = start(games, board)
     squares = Geometry(board).n_squares
-    bit = torch.ones((), dtype=torch.int64) << torch.arange(squares)
+    bit = pack(torch.eye(squares, dtype=torch.bool))
     token_of = Geometry(board).token_of_square[:squares].to(torch.uint8)
     victim_moves = seeds % 2 == 0
     tokens = torch.zeros(games, plies, dtype=torch.uint8)

@@ -102,6 +102,11 @@ def unpack(bitboards: Tensor, board: int = STANDARD) -> Tensor:
     return (bitboards.unsqueeze(-1) >> squares) & 1 == 1
 
 
+def pack(squares: Tensor) -> Tensor:
+    """int64 bitboards [...] of bool [..., n_squares]."""
+    return (squares.long() << torch.arange(squares.shape[-1], device=squares.device)).sum(-1)
+
+
 def start(
     games: int, board: int = STANDARD, device: torch.device | str = "cpu"
 ) -> tuple[Tensor, Tensor]:

@@ -152,12 +152,12 @@ def test_a_pattern_without_neurons_and_a_board_without_reader_are_said_to_be_abs
         assert "nothing reads this model's board" in found.note
 
 
-def test_what_is_found_survives_json(logic: Studied) -> None:
+def test_what_is_found_is_kept_whole(logic: Studied) -> None:
     for name in ("heads", "accessible", "attention"):
         found = ask(FINDINGS[name], logic)
-        text = msgspec.json.encode(found.as_dict())
-        again = Found.of_dict(msgspec.json.decode(text))
-        assert msgspec.json.encode(again.as_dict()) == text
+        kept = msgspec.msgpack.encode(found)
+        again = msgspec.msgpack.decode(kept, type=Found)
+        assert msgspec.msgpack.encode(again) == kept
 
 
 def test_the_table_has_a_row_for_every_measure(logic: Studied) -> None:

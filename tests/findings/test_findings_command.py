@@ -28,7 +28,7 @@ def test_a_killed_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     with monkeypatch.context() as patched:
         patched.setitem(FINDINGS, "accessible", replace(FINDINGS["accessible"], find=killed))
         assert run(*arguments, monkeypatch=patched) != 0
-    assert list(out.glob("work-*/heads.json"))
+    assert list(out.glob("work-*/heads.msgpack"))
     assert run(*arguments, monkeypatch=monkeypatch) == 0
     assert not list(out.glob("work-*"))
     text = (out / "findings.md").read_text()

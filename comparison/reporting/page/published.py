@@ -2,10 +2,8 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from comparison.findings import FINDINGS, Found, Studied, ask
-from comparison.findings.definition import Finding
 from comparison.reporting.findings import draw, notes, table
 from comparison.reporting.page.exhibits import Exhibit, Order
 from comparison.reporting.sections import Figure, Section
@@ -57,12 +55,7 @@ def _found(
     step = order.bar(f"findings: {exhibit.name}", len(FINDINGS))
     found = {}
     for name, finding in FINDINGS.items():
-        kept = KeptData(folder / f"{number}-{name}.msgpack", {}, dict)
-        found[name] = Found.of_dict(kept.once(partial(_asked, finding, studied)))
+        kept = KeptData(folder / f"{number}-{name}.msgpack", {}, Found)
+        found[name] = kept.once(partial(ask, finding, studied))
         step(1)
     return found
-
-
-def _asked(finding: Finding, studied: Studied) -> dict[str, Any]:
-    """Plain data, to be kept."""
-    return ask(finding, studied).as_dict()
