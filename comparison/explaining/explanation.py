@@ -177,8 +177,8 @@ def why(e: Explanation) -> list[str]:
     label, legal = e.geometry.labels[e.asked], bool(e.legal[e.asked])
     if e.cause.kind == SIDE:
         return [
-            f"{label}: the side. It is {COLOUR[e.mover]}'s move, and the model's board is that of "
-            f"{COLOUR[-e.mover]}'s; passes leave no token."
+            f"{label}: the side. It is {COLOUR[e.mover]}'s move, and the decoded board is one on "
+            f"which {COLOUR[-e.mover]} moves; passes leave no token."
         ]
     if e.cause.kind == COUNTING:
         state = "is legal" if legal else "is not legal"

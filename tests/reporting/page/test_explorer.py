@@ -18,6 +18,7 @@ from comparison.reporting.page.exhibits import Exhibit, Order
 from comparison.reporting.page.explorer import (
     STEP,
     Seer,
+    explore,
     openings,
     positions_of,
     rounded_to_sum,
@@ -32,10 +33,10 @@ from extracted_rules.files import KeptError
 from extracted_rules.othello.game import random_games, replay
 from extracted_rules.othello.geometry import Geometry
 from extracted_rules.othello.notation import format_transcript, squares_from_tokens
-from handbuilt import OthelloGPT, Shape
+from handbuilt import OthelloGPT, Shape, build
 from handbuilt.analysis.contributions import Attribution
 from handbuilt.analysis.names import part_names
-from tests.reporting.page.conftest import SmallPage
+from tests.reporting.page.conftest import TAU, SmallPage
 
 BOARD = Geometry()
 
@@ -206,3 +207,12 @@ def test_a_page_shows_models_of_one_board(page: SmallPage) -> None:
     small = OthelloGPT(Shape(n_layers=1, d_model=8, n_heads=1, d_head=8, d_mlp=8, d_vocab=33))
     with pytest.raises(UserError, match="logic plays on 8 x 8 and small on 6 x 6"):
         replace(page.order, exhibits=(page.exhibit, Exhibit("small", small, 0.1)))
+
+
+def test_a_small_board_has_its_errors_and_openings(page: SmallPage, tmp_path: Path) -> None:
+    exhibit = Exhibit("small", build("logic", board=6, layers=4), TAU)
+    order = replace(page.order, exhibits=(exhibit,), games=3, work=tmp_path)
+    games = [*telling_errors(order), *openings(order.geometry)]
+    assert {game.kind for game in games} == {"Errors", "Openings"}
+    explored = explore(order, [games[0], games[-1]])
+    assert {len(board) for game in explored["games"] for board in game["boards"]} == {36}
