@@ -75,7 +75,7 @@ def mine_and_theirs(studied: Studied) -> Found:
     for layer, head in heads:
         drawn[layer, head] = found[layer][head].figures["even less odd"]
     picture = Grid(
-        tuple(map(tuple, drawn.tolist())), "head", "layer", "even less odd lags", -1, 1, True
+        tuple(map(tuple, drawn.tolist())), "head", "layer", "even less odd lags", -1.0, 1.0, True
     )
     values = {
         f"{name}, of heads": Value(

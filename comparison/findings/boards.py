@@ -13,8 +13,8 @@ from extracted_rules.benches.intervals import Ratio
 from handbuilt.analysis.streams import residuals
 
 UNREAD = "nothing reads this model's board: it has neither names nor probes"
-#: Where a board counts as early or late: up to so many moves played, more than so many.
-EARLY, LATE = 20, 40
+#: Parts of a game that are told apart: its first third, by moves played, and its last one.
+EARLY, LATE = "first third of the moves", "last third of the moves"
 
 
 def decoded(
@@ -38,7 +38,7 @@ def by_layer_and_ply(studied: Studied) -> Found:
     """The share of discs decoded rightly, by layer and by the moves played.
 
     The control is the board of another game at the same ply. "In the middle" is behind layer 4 of
-    8.
+    8. A third of the moves is 20 on the usual board.
     """
     reader = studied.reader
     if reader is None:
@@ -46,8 +46,8 @@ def by_layer_and_ply(studied: Studied) -> Found:
     layers, moves = studied.layers, studied.model.geometry.context
     accuracy = BoardAccuracy.zeros(reader)
     column = torch.arange(moves, device=studied.device) + 1
-    spans = {"": column > 0, f", up to {EARLY} moves": column <= EARLY}
-    spans[f", more than {LATE} moves"] = column > LATE
+    third = studied.model.geometry.max_plies // 3
+    spans = {"": column > 0, f", {EARLY}": column <= third, f", {LATE}": column > 2 * third}
     places = {"first layer": 0, "middle": min(layers // 2, layers - 1), "last": layers - 1}
     ratios = {
         f"{place}{span}": (Ratio(), Ratio())
@@ -66,7 +66,7 @@ def by_layer_and_ply(studied: Studied) -> Found:
                     ratio.add(right.sum((1, 2)), disc.sum((1, 2)))
     discs = (accuracy.discs_right / accuracy.discs.clamp(min=1))[:, first:]
     picture = Grid(
-        tuple(map(tuple, discs.tolist())), "moves seen", "layer", "discs right", 0, 1, False,
+        tuple(map(tuple, discs.tolist())), "moves seen", "layer", "discs right", 0.0, 1.0, False,
         first + 1,
     )  # fmt: skip
     values = {name: Value(true.rate(), other.rate()) for name, (true, other) in ratios.items()}
@@ -120,8 +120,8 @@ FINDINGS = (
             for name in (
                 "first layer",
                 "middle",
-                f"middle, up to {EARLY} moves",
-                f"middle, more than {LATE} moves",
+                f"middle, {EARLY}",
+                f"middle, {LATE}",
                 "last",
             )
         ),

@@ -145,7 +145,7 @@ def previous_colour(studied: Studied) -> Found:
             "agrees, best head": share(*of_best),
         },
         note,
-        Grid(tuple(map(tuple, drawn.tolist())), "head", "layer", "agreement", 0, 1, True),
+        Grid(tuple(map(tuple, drawn.tolist())), "head", "layer", "agreement", 0.0, 1.0, True),
     )
 
 
