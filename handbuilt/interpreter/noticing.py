@@ -28,7 +28,8 @@ class TrueSides(Interpreter):
         self.movers = torch.empty(0)
 
     def __call__(self, tokens: Tensor, at: Tensor | None = None) -> Trace:
-        self.movers = replay(tokens).movers[:, : tokens.shape[1]].to(self.strengths.run.dtype)
+        movers = replay(tokens, board=self.strengths.axes.geometry.size).movers
+        self.movers = movers[:, : tokens.shape[1]].to(self.strengths.run.dtype)
         self.movers[:, 0] = 0  # nobody hears by its side
         return super().__call__(tokens, at)
 
@@ -59,7 +60,7 @@ def notice(rules: Interpreter, games: Iterable[Tensor]) -> list[Noticed]:
     [n, plies] each."""
     spans = [Noticed(*span) for span in SPANS]
     for tokens in games:
-        played = replay(tokens)
+        played = replay(tokens, board=rules.strengths.axes.geometry.size)
         context = played.geometry.context
         place, there = torch.arange(context), tokens[:, :context] != 0
         behind = (played.passes[:, :context].cumsum(-1) > 0) & there

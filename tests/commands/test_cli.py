@@ -7,16 +7,19 @@ import sys
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from comparison.commands import measuring
-from comparison.reading.probes import Probes
+from comparison.reading.probes import Probes, fit_probes
 from comparison.reporting import examples
 from comparison.scoring.bench import board_of
 from comparison.training import companions, reference
 from comparison.training.models import load_models
+from extracted_rules import catalogue
 from handbuilt import OthelloGPT, Shape, build
 from handbuilt.network.checkpoints import FORMATS
 from tests.command_line import run
+from tests.discovery.test_catalogue import HEADER
 
 PNG = b"\x89PNG"
 TINY = Shape(n_layers=1, d_model=8, n_heads=1, d_head=8, d_mlp=8)
@@ -32,7 +35,9 @@ def test_build_writes_a_model_that_evaluates(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model, figures = tmp_path / "logic.safetensors", tmp_path / "figures.json"
-    assert run("build", "--recipe", "logic", "--out", str(model), monkeypatch=monkeypatch) == 0
+    """On a smaller board and with more layers, too; the file says which."""
+    asked = ("build", "--board", "6", "--layers", "12", "--out", str(model))
+    assert run(*asked, monkeypatch=monkeypatch) == 0
     assert (
         run(
             "evaluate",
@@ -47,7 +52,7 @@ def test_build_writes_a_model_that_evaluates(
     )
     measured = json.loads(figures.read_text())
     assert measured["games"] == 20
-    assert measured["strata"]["all"]["all"]["positions"] > 1000
+    assert measured["strata"]["all"]["all"]["positions"] > 500
     assert measured["strata"]["pass"]["pass-free"]["f1"]["value"] > 0.9
     assert "top-1 illegal %" in capsys.readouterr().out
     assert run("describe", str(model), "belief.D3", monkeypatch=monkeypatch) == 0
@@ -74,10 +79,11 @@ def test_export_writes_what_other_commands_read(
 def test_a_folder_of_a_hand_built_model_is_described(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ("export", "logic", "--format", "huggingface", "--out", str(tmp_path / "logic"))
+    out = str(tmp_path / "logic")
+    arguments = ("export", "logic", "--board", "4", "--format", "huggingface", "--out", out)
     for _ in range(2):  # an earlier export is replaced
         assert run(*arguments, monkeypatch=monkeypatch) == 0
-    assert run("describe", str(tmp_path / "logic"), "belief.D3", monkeypatch=monkeypatch) == 0
+    assert run("describe", out, "belief.D3", monkeypatch=monkeypatch) == 0
     assert "D3 before the move" in capsys.readouterr().out
 
 
@@ -85,15 +91,16 @@ def test_a_model_that_guesses_nothing_is_not_drawn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(examples, "MEMORIES", ())
-    assert not examples.draw_first_guess(build("logic"), tmp_path / "guess.png")
+    assert not examples.draw_first_guess(build("logic", board=4), tmp_path / "guess.png")
     assert not list(tmp_path.iterdir())
 
 
 def test_compare_draws_a_hand_built_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    arguments = ("compare", "calibrated", "--games", "4", "--out", str(tmp_path))
+    """On the smallest board, of whose games some are over early."""
+    arguments = ("compare", "logic", "--board", "4", "--games", "4", "--out", str(tmp_path))
     assert run(*arguments, monkeypatch=monkeypatch) == 0
     report = (tmp_path / "report.md").read_text()
-    for figure in (f"{kind}-calibrated.png" for kind in ("boards", "worked", "first-guess")):
+    for figure in (f"{kind}-logic.png" for kind in ("boards", "worked", "first-guess")):
         assert (tmp_path / figure).read_bytes().startswith(PNG)
         assert figure in report
 
@@ -161,7 +168,7 @@ def test_folders_that_look_like_markup_are_named_as_they_are(
     monkeypatch.chdir(tmp_path)
     out = Path("out[") / "b]" / ("long" * 50) / "m.safetensors"
     out.parent.mkdir(parents=True)
-    assert run("build", "--recipe", "logic", "--out", str(out), monkeypatch=monkeypatch) == 0
+    assert run("build", "--board", "4", "--out", str(out), monkeypatch=monkeypatch) == 0
     assert f"wrote {out}: " in capsys.readouterr().out
     arguments = ("compare", "bigram", "--games", "2", "--out", str(out.parent))
     assert run(*arguments, monkeypatch=monkeypatch) == 0
@@ -279,6 +286,48 @@ def test_models_play_on_one_board(
         assert run(*arguments, monkeypatch=monkeypatch) == 2
         (line,) = capsys.readouterr().err.splitlines()
         assert line.endswith("4.safetensors plays on a board of 4 x 4, not of 8 x 8")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["evaluate", "4.safetensors", "--file", "8.txt"], "'f5' is not a square of the 4 x 4"),
+        (["evaluate", "8.safetensors", "--file", "4.txt"], "D4 is never played on the 8 x 8 board"),
+        (["check", "4.safetensors", "--file", "8.txt"], "'f5' is not a square of the 4 x 4 board"),
+        (["errors", "bigram", "--file", "4.txt"], "D4 is never played on the 8 x 8 board"),
+        (["explain", "4.safetensors", "f5"], "'f5' is not a square of the 4 x 4 board"),
+        (["explain", "8.safetensors", "f5", "--probes", "p"], "no probes of a model of this shape"),
+        (
+            ["explain", "8.safetensors", "f5", "--catalogue", "c", "--probes", "8"],
+            "about another model",
+        ),
+        (["errors", "8.safetensors", "--catalogue", "c"], "rival, which is not compared"),
+        (["replace", "8.safetensors", "c"], "about another model, which it calls 'rival'"),
+        (["rules", "c", "--square", "H8"], "'H8' is not a square of the 4 x 4 board"),
+        (["train", "--board", "4", "--from", "8.safetensors", "--out", "x"], "8 x 8, not of 4 x 4"),
+    ],
+)
+def test_what_is_of_another_board_is_one_sentence(
+    arguments: list[str],
+    says: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Games, probes, catalogues and models to begin from."""
+    monkeypatch.chdir(tmp_path)
+    for board in (4, 8):
+        OthelloGPT(TINY.on(board)).save(f"{board}.safetensors")
+    Path("8.txt").write_text("f5d6c3\n")
+    Path("4.txt").write_text("b1a1d4\n")
+    for board, probes in ((4, "p"), (8, "8")):
+        model = OthelloGPT.load(Path(f"{board}.safetensors"))
+        fit_probes(model, games=8).save(Path(probes))
+    header = replace(HEADER, model="rival", board=4)
+    catalogue.write(catalogue.Catalogue(header, ()), Path("c"))
+    assert run(*arguments, monkeypatch=monkeypatch) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert says in line
 
 
 def test_the_module_is_the_script() -> None:

@@ -19,7 +19,7 @@ from tests.command_line import run
 from tests.discovery.test_catalogue import HEADER, neuron
 
 PNG = b"\x89PNG"
-TINY = Shape(n_layers=2, d_model=8, n_heads=1, d_head=8, d_mlp=6)
+TINY = Shape(n_layers=2, d_model=8, n_heads=1, d_head=8, d_mlp=6).on(4)
 FEW = ("--games", "100", "--checking", "100")
 
 
