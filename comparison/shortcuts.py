@@ -8,7 +8,7 @@ from torch import Tensor
 
 from comparison.explaining.explainer import Explainer
 from comparison.reading.board_reader import board_reader
-from comparison.reading.probes import Probes, fingerprint
+from comparison.reading.probes import Probes
 from comparison.replacing.replacement import check_fits
 from comparison.scoring.bench import Bars, board_of, evaluate, no_bars, resolve_device
 from comparison.scoring.error_sets import ErrorSet
@@ -65,7 +65,7 @@ def explainer_of(
     """As :func:`explainer`, of a model that is loaded."""
     known = catalogue.read(rules) if rules else companions.rules(model)
     if rules and known:
-        check_fits(known, fingerprint(model))
+        check_fits(known, model.fingerprint())
     read_by = Probes.load(probes, model) if probes else companions.probes(name, model, bars)
     tau = companions.threshold(name, model, seed, model.device, bars, TAU_GAMES)
     return Explainer(

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from comparison.commands.options import CataloguePath, Gpt, Setup, make_folder, picture, writable
 from comparison.commands.shared import bars, command, console, say, wrote
-from comparison.reading.probes import PROBE_GAMES, Probes, fingerprint, fit_probes
+from comparison.reading.probes import PROBE_GAMES, Probes, fit_probes
 from comparison.replacing import extraction
 from comparison.scoring.bench import Bars
 from comparison.training import reference
@@ -85,7 +85,7 @@ def _check_layer(layer: int | None, layers: int) -> None:
 def _fitted_probes(model: OthelloGPT, work: Path, bar: Bars) -> Probes:
     """Probes of a model that has none, kept in ``work``."""
     # Named by the model, so that another one's are never mistaken for them.
-    kept = work / f"probes-{fingerprint(model)[:16]}.safetensors"
+    kept = work / f"probes-{model.fingerprint()[:16]}.safetensors"
     if kept.exists():
         return Probes.load(kept, model)
     probes = fit_probes(model, progress=bar("probes", PROBE_GAMES))

@@ -15,7 +15,6 @@ from comparison.commands.shared import bars, command, console, say, wrote
 from comparison.findings import FINDINGS, FindingsError, Found, Studied, ask, named
 from comparison.findings.definition import Finding
 from comparison.findings.studied import GAMES, check_games
-from comparison.reading.probes import fingerprint
 from comparison.scoring.bench import Bars
 from comparison.training.companions import probes, threshold
 from extracted_rules.files import KeptData, write_json
@@ -46,7 +45,7 @@ def findings_command(
     asked = named(only or FINDINGS)
     check_games(games)
     loaded = setup.gpts(*models, purpose="it has no parts to look at")
-    prints = {name: fingerprint(model.requires_grad_(False)) for name, model in loaded.items()}
+    prints = {name: model.requires_grad_(False).fingerprint() for name, model in loaded.items()}
     if len(set(prints.values())) < len(prints):
         raise FindingsError("two of these are the same model; every model is asked once")
     make_folder(out)

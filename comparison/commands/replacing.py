@@ -7,7 +7,6 @@ import typer
 
 from comparison.commands.options import CataloguePath, Gpt, Setup, make_folder
 from comparison.commands.shared import bars, command, console, wrote
-from comparison.reading.probes import fingerprint
 from comparison.replacing import fitted, necessity, replacement
 from extracted_rules import catalogue
 from extracted_rules.files import write_json
@@ -37,7 +36,7 @@ def replace_command(
 
     seed, known = setup.seed, catalogue.read(path)
     loaded = setup.gpt(model, "it has no parts to replace")
-    replacement.check_fits(known, fingerprint(loaded))
+    replacement.check_fits(known, loaded.fingerprint())
     # Another model, catalogue or seed is measured elsewhere.
     depends_on = replacement.digest(path.read_bytes(), known.header.fingerprint, fitting, seed)
     work = out / f"work-{depends_on}"

@@ -9,7 +9,6 @@ import typer
 
 from comparison.commands.options import Bench, check_writable, make_folder
 from comparison.commands.shared import bars, command, notes, typed, wrote
-from comparison.reading.probes import fingerprint
 from comparison.reporting.page.exhibits import Exhibit, Order
 from comparison.reporting.page.explorer import Shown, explore, given, openings, telling_errors
 from comparison.scoring.bench import Bars
@@ -100,7 +99,7 @@ def _given(bench: Bench, board: int) -> list[Shown]:
 def _exhibit(name: str, model: OthelloGPT, seed: int, work: Path, bar: Bars) -> Exhibit:
     """A model with all that is needed to show it; what takes time is kept in ``work``."""
     model.requires_grad_(False)
-    kept = KeptData(work / f"tau-{fingerprint(model)[:16]}-{seed}.msgpack", {}, float)
+    kept = KeptData(work / f"tau-{model.fingerprint()[:16]}-{seed}.msgpack", {}, float)
     tau = kept.once(lambda: companions.threshold(name, model, seed, model.device, bar))
     return Exhibit(name, model, tau, companions.probes(name, model, bar), companions.rules(model))
 

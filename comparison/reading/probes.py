@@ -15,7 +15,6 @@ of its three numbers; a flip is a number above FLIPPED.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from hashlib import sha256
 from pathlib import Path
 
 import torch
@@ -37,15 +36,6 @@ RIDGE = 1e-5
 STATES = (1, -1, 0)
 #: Above it, a square's flip is read as one.
 FLIPPED = 0.5
-
-
-def fingerprint(model: OthelloGPT) -> str:
-    """SHA-256 over the names and float32 values of a model's weights."""
-    digest = sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().float().cpu().contiguous().numpy())
-    return digest.hexdigest()
 
 
 def _linear(weights: Tensor, x: Tensor) -> Tensor:
@@ -105,7 +95,7 @@ class Probes:
         expected = {"states": (*rows, len(STATES)), "flips": rows}
         if {name: tuple(weight.shape) for name, weight in weights.items()} != expected:
             raise CheckpointError(f"{path} holds no probes of a model of this shape")
-        if metadata.get("model") != fingerprint(model):
+        if metadata.get("model") != model.fingerprint():
             raise CheckpointError(f"{path} holds probes of another model")
         try:
             games, seed = int(metadata["games"]), int(metadata["seed"])
@@ -177,7 +167,7 @@ def fit_probes(
     weights = torch.stack([regression.solve() for regression in regressions])
     states, flips = weights.tensor_split([-board.n_squares], -1)
     states = states.reshape(*weights.shape[:2], board.n_squares, len(STATES))
-    return Probes(fingerprint(model), games, seed, states, flips.contiguous())
+    return Probes(model.fingerprint(), games, seed, states, flips.contiguous())
 
 
 @torch.inference_mode()

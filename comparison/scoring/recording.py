@@ -12,7 +12,6 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from comparison.reading.probes import fingerprint
 from comparison.scoring.bench import Progress, board_of, predict
 from comparison.scoring.records import Answers, Columns
 from extracted_rules.benches.positions import Bench, ErrorsError, batches, digest
@@ -53,7 +52,7 @@ class Subject:
     def identity(self) -> str:
         """Tells it from others: the fingerprint of its weights, or a baseline's name."""
         if isinstance(self.model, OthelloGPT):
-            return fingerprint(self.model)
+            return self.model.fingerprint()
         return type(self.model).__name__
 
 

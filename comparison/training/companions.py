@@ -7,7 +7,7 @@ now; probes of a trained one are fitted now; a hand-built one needs none.
 import torch
 from torch import nn
 
-from comparison.reading.probes import Probes, fingerprint, fit_probes
+from comparison.reading.probes import Probes, fit_probes
 from comparison.scoring.bench import THRESHOLD_GAMES, Bars, choose_threshold, no_bars
 from comparison.training import reference
 from comparison.training.models import REFERENCE
@@ -52,4 +52,4 @@ def rules(model: nn.Module) -> Catalogue | None:
     if not isinstance(model, OthelloGPT) or not catalogue.REFERENCE.exists():
         return None
     known = catalogue.read(catalogue.REFERENCE)
-    return known if known.header.fingerprint == fingerprint(model) else None
+    return known if known.header.fingerprint == model.fingerprint() else None

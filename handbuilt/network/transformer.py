@@ -9,6 +9,7 @@ activations the names of its hooks (``blocks.3.mlp.hook_post``).
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from html import escape
 from pathlib import Path
 
@@ -217,7 +218,7 @@ class OthelloGPT(nn.Module):
         Position t has seen moves 0..t and predicts move t + 1. Raises ValueError for another
         dtype, shape or a token outside 0..60.
         """
-        return self.run_with_hook(tokens, lambda _, value: value)
+        return self._run(tokens, lambda _, value: value)
 
     @property
     def geometry(self) -> Geometry:
@@ -241,6 +242,14 @@ class OthelloGPT(nn.Module):
             raise CheckpointError("this model is not hand-built: it carries no names")
         return Layout.from_json(self.metadata["layout"], self.shape)
 
+    def fingerprint(self) -> str:
+        """SHA-256 over the names and float32 values of its weights."""
+        digest = sha256()
+        for name, tensor in sorted(self.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.detach().float().cpu().contiguous().numpy())
+        return digest.hexdigest()
+
     def run_with_cache(
         self, tokens: Tensor, names_filter: NamesFilter = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
@@ -254,7 +263,7 @@ class OthelloGPT(nn.Module):
                 cache[name] = value
             return value
 
-        return self.run_with_hook(tokens, keep), cache
+        return self._run(tokens, keep), cache
 
     def run_with_hooks(
         self, tokens: Tensor, fwd_hooks: Sequence[tuple[NamesFilter, Hook]] = ()
@@ -271,9 +280,9 @@ class OthelloGPT(nn.Module):
                     value = value if changed is None else changed
             return value
 
-        return self.run_with_hook(tokens, run)
+        return self._run(tokens, run)
 
-    def run_with_hook(self, tokens: Tensor, hook: Keep) -> Tensor:
+    def _run(self, tokens: Tensor, hook: Keep) -> Tensor:
         """Logits as in :meth:`forward`, with every activation replaced by ``hook(name, value)``."""
         if not torch.compiler.is_compiling():  # the check looks at values, a compiled graph cannot
             self._check(tokens)

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from msgspec.structs import replace
 
-from comparison.reading.probes import STATES, Probes, fingerprint
+from comparison.reading.probes import STATES, Probes
 from comparison.replacing.extraction import Settings, extract
 from extracted_rules.catalogue import Catalogue, Games, Header, Neuron, Score, squares_of
 from extracted_rules.othello.geometry import Geometry
@@ -32,7 +32,7 @@ def no_probes(model: OthelloGPT) -> Probes:
     """Probes that read nothing, for what needs none."""
     rows = (model.shape.n_layers, model.shape.d_model + 1, model.geometry.n_squares)
     states = torch.zeros(*rows, len(STATES))
-    return Probes(fingerprint(model), 0, 0, states, torch.zeros(rows))
+    return Probes(model.fingerprint(), 0, 0, states, torch.zeros(rows))
 
 
 def catalogue_of(
@@ -47,7 +47,7 @@ def about(model: OthelloGPT, *findings: Neuron) -> Catalogue:
     shape = model.shape
     sizes = (shape.n_layers, shape.n_heads, shape.d_mlp)
     header = Header(
-        "planted", fingerprint(model), sizes, GAMES, GAMES, {}, board=model.geometry.size
+        "planted", model.fingerprint(), sizes, GAMES, GAMES, {}, board=model.geometry.size
     )
     return Catalogue(header, findings)
 

@@ -163,7 +163,7 @@ def test_nnsight_reads_and_replaces_what_hooks_do() -> None:
         changed = traced.output.save()
     assert read.equal(cache[place])
     assert not changed.equal(logits)
-    replaced = model.run_with_hook(games, lambda name, value: other if name == place else value)
+    replaced = model.run_with_hooks(games, [(place, lambda value, hook: other)])
     assert changed.equal(replaced)
 
 

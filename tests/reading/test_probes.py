@@ -8,7 +8,7 @@ from torch import Tensor
 
 from comparison.reading.board_reader import ProbedReader
 from comparison.reading.boards import board_accuracy
-from comparison.reading.probes import Probes, fingerprint, fit_probes
+from comparison.reading.probes import Probes, fit_probes
 from extracted_rules.othello.game import random_games, replay
 from handbuilt.network.shape import CheckpointError, Shape
 from handbuilt.network.transformer import Keep, OthelloGPT
@@ -20,7 +20,7 @@ class Planted(OthelloGPT):
     """Its residual stream is noise after layer 0; after layer 1 a random linear map of the state
     of the board and of the last flips, far from zero in one direction."""
 
-    def run_with_hook(self, tokens: Tensor, hook: Keep) -> Tensor:
+    def _run(self, tokens: Tensor, hook: Keep) -> Tensor:
         generator = torch.Generator().manual_seed(len(tokens))
         played = replay(tokens)
         seen = slice(1, tokens.shape[1] + 1)
@@ -70,7 +70,7 @@ def test_probes_go_to_disk_and_back(model: OthelloGPT, probes: Probes, tmp_path:
     again = Probes.load(path, model)
     assert again.states.equal(probes.states)
     assert again.flips.equal(probes.flips)
-    assert (again.model, again.games, again.seed) == (fingerprint(model), 100, 3)
+    assert (again.model, again.games, again.seed) == (model.fingerprint(), 100, 3)
     other = OthelloGPT(SHAPE)
     other.unembed.b_U.data[3] = 1
     with pytest.raises(CheckpointError, match="probes of another model"):

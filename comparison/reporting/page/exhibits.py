@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from comparison.reading.board_reader import BoardReader, board_reader
-from comparison.reading.probes import Probes, fingerprint
+from comparison.reading.probes import Probes
 from comparison.replacing.replacement import digest
 from comparison.scoring.bench import Bars
 from extracted_rules.catalogue import Catalogue
@@ -36,7 +36,7 @@ class Exhibit:
 
     @cached_property
     def fingerprint(self) -> str:
-        return fingerprint(self.model)
+        return self.model.fingerprint()
 
     @cached_property
     def beside(self) -> str:
