@@ -20,8 +20,9 @@ properties: $(INSTALLED)  ## the rules of the game, asked of the project's model
 	$(BIN)/handbuilt check $(filter-out $(BASELINES),$(MODELS)) --examples 50 --seed 2 \
 		--against tests/properties/known.json
 
+# Modules are dealt to one process a core, each with one thread.
 test: lint  ## what CI runs
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile
 
 test-interop: $(INSTALLED)  ## against TransformerLens, nnsight and huggingface_hub, which it installs
 	$(BIN)/pip install --quiet --disable-pip-version-check $(TORCH) --editable '.[interop]'
