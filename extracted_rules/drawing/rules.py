@@ -51,7 +51,7 @@ def draw_rules(neurons: Sequence[Neuron], geometry: Geometry, title: str, path: 
     for axes, neuron in zip(drawn.flatten(), neurons, strict=False):
         draw_squares(axes, geometry)
         axes.tick_params(labelsize=6, pad=1)
-        axes.spines[:].set_visible(False)
+        axes.spines[:].set(color="0.7", linewidth=0.6)
         _draw_rule(axes, geometry, neuron)
     figure.suptitle(title, fontsize=11)
     figure.legend(handles=_key(), loc="outside lower center", ncols=4, frameon=False, fontsize=8)

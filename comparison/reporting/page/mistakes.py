@@ -124,7 +124,7 @@ def explained(order: Order, size: int, folder: Path) -> Section | None:
         step(1)
     return Section(
         "explained",
-        f"{len(chosen)} errors, explained",
+        f"{len(chosen)} error{'s' * (len(chosen) != 1)}, explained",
         [
             "The errors that tell most on the bench of error sets: of every model its worst, those "
             "that models share, and those that only one makes. Each is explained by the board "
