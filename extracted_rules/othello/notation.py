@@ -5,14 +5,6 @@ from torch import Tensor
 
 from extracted_rules.othello.geometry import NO_MOVE, STANDARD, Geometry, NotationError
 
-# The usual board, for what has not yet learnt to ask a geometry.
-_USUAL = Geometry()
-N_SQUARES, N_TOKENS, MAX_PLIES = _USUAL.n_squares, _USUAL.n_tokens, _USUAL.max_plies
-CONTEXT, COLUMNS, LABELS = _USUAL.context, "ABCDEFGH", _USUAL.labels
-PLAYABLE = _USUAL.playable
-SQUARE_OF_TOKEN, TOKEN_OF_SQUARE = _USUAL.square_of_token, _USUAL.token_of_square
-square_of, token_of = _USUAL.square_of, _USUAL.token_of
-
 
 def parse_transcript(text: str, board: int = STANDARD) -> list[int]:
     """Squares of a transcript such as ``"f5d6c3"`` or ``"F5 D6 C3"``, in the order played.
