@@ -8,7 +8,6 @@ import msgspec
 
 from comparison.errors.causes import ASKED, CauseShares, cause_shares
 from comparison.errors.layers import LAYER_GAMES, WrongDiscs, wrong_discs
-from comparison.errors.rules import RuleErrors, rule_errors
 from comparison.errors.telling import Telling, hardest
 from comparison.reading.board_reader import BoardReader
 from comparison.scoring.agreement import (
@@ -24,6 +23,7 @@ from comparison.scoring.matched import Matching, Pair, pairs
 from comparison.scoring.records import ALL_KINDS, Records
 from extracted_rules.benches.intervals import resampled_games
 from extracted_rules.catalogue import Catalogue
+from extracted_rules.catalogue.failures import RuleErrors, rule_errors
 
 
 @dataclass(frozen=True)
@@ -77,11 +77,10 @@ def analyse(
     step = bars("boards", len(readers) * min(LAYER_GAMES, at.games))
     discs = wrong_discs(records, readers, progress=step)
     ruled = []
-    for answers in records.answers:
-        if answers.model in catalogues:
-            known = catalogues[answers.model]
-            step = bars("rules", at.games)
-            ruled.append(rule_errors(records.bench, answers, known, weights, seed, step))
+    for of in records.answers:
+        if known := catalogues.get(of.model):
+            step, said = bars("rules", at.games), (of.columns.top, of.columns.predicted)
+            ruled.append(rule_errors(of.model, records.bench, said, known, weights, seed, step))
     return Analysis(
         records,
         paired,

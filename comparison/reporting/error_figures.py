@@ -9,10 +9,10 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from comparison.errors.analysis import Analysis
 from comparison.errors.layers import WrongDiscs
-from comparison.errors.rules import LEAST_CASES, RuleErrors
 from comparison.reporting.error_report import BOARDS, MARGINS, RULES, TOGETHER
 from comparison.scoring.matched import Pair
 from comparison.scoring.records import ALL_KINDS, Records
+from extracted_rules.catalogue.failures import LEAST_CASES, RuleErrors
 from extracted_rules.drawing.pictures import MODEL_COLOURS, legend_below, panel, panels, plain, save
 
 KIND_WORDS = {

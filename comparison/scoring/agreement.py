@@ -5,10 +5,11 @@ from itertools import combinations
 
 import numpy as np
 
-from comparison.scoring.matched import Matching, permuted, rank_correlation, within_ranks
+from comparison.scoring.matched import Matching, rank_correlation
 from comparison.scoring.records import Answers, Records
 from extracted_rules.benches.intervals import Estimate
 from extracted_rules.benches.positions import Mask, Positions, bits, how_many
+from extracted_rules.benches.ranks import permuted, within_ranks
 
 #: Of margins; an error has one above 0.
 QUANTILES = (0.5, 0.9, 0.99, 0.999)

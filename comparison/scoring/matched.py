@@ -19,16 +19,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 from math import nan
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
-from scipy.stats import rankdata
 
 from comparison.scoring.records import ALL_KINDS, Records
 from extracted_rules.benches.intervals import Estimate, percentiles
 from extracted_rules.benches.positions import Array, Longs, Mask, Positions
+from extracted_rules.benches.ranks import permuted
 
 #: From fewer positions where both err an interval would be made up.
 FEWEST = 5
@@ -41,16 +40,6 @@ def matching_strata(at: Positions) -> tuple[Longs, Longs]:
     key = (at.ply.astype(np.int64) * most + at.number) * most + at.state
     _, first, stratum = np.unique(key, return_index=True, return_inverse=True)
     return stratum, first
-
-
-def permuted(
-    values: npt.NDArray[Any], stratum: Longs, generator: np.random.Generator
-) -> npt.NDArray[Any]:
-    """A permutation null: values [N] permuted by chance within each stratum."""
-    anew = np.empty_like(values)
-    by_chance = np.lexsort((generator.random(len(stratum)), stratum))
-    anew[np.argsort(stratum, kind="stable")] = values[by_chance]
-    return anew
 
 
 class Matching:
@@ -212,18 +201,6 @@ def pairs(
 
 
 # --------------------------------------------------------------------------- ranks
-
-
-def within_ranks(values: npt.NDArray[np.floating], stratum: Longs) -> Array:
-    """float64 [N]: ranks within each stratum, -0.5 to 0.5 and their mean 0; the mean rank for equal
-    values."""
-    # Stratum after stratum; equal values share the middle of their ranks.
-    place = rankdata(values, "dense")
-    rank = rankdata(stratum * (place.max(initial=0) + 1) + place)
-    size = np.bincount(stratum)
-    before = np.cumsum(size) - size
-    ranks: Array = (rank - before[stratum] - 0.5) / size[stratum] - 0.5
-    return ranks
 
 
 def rank_correlation(a: Array, b: Array, matching: Matching) -> Estimate:

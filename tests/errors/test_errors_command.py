@@ -8,11 +8,12 @@ import pytest
 
 from comparison.commands import erring
 from comparison.commands.shared import app
-from comparison.errors import causes, rules
+from comparison.errors import causes
 from comparison.scoring.baselines import UniformEmpty
 from comparison.training import companions
 from comparison.training.models import UnknownModelError
 from extracted_rules.benches.positions import ErrorsError
+from extracted_rules.catalogue import failures as rules
 from extracted_rules.files import KeptError
 from handbuilt.network.shape import CheckpointError, Shape
 from handbuilt.network.transformer import OthelloGPT

@@ -5,7 +5,12 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from comparison.errors.rules import (
+from extracted_rules.benches.cases import Cases, Slips, cases, of_start
+from extracted_rules.benches.intervals import resampled_games
+from extracted_rules.benches.positions import Bench
+from extracted_rules.benches.ranks import permuted
+from extracted_rules.catalogue import Catalogue, Games, Header, Neuron, Score
+from extracted_rules.catalogue.failures import (
     PERMUTATIONS,
     Correlation,
     _correlations,
@@ -13,11 +18,6 @@ from comparison.errors.rules import (
     _levels,
     _near_rates,
 )
-from comparison.scoring.matched import permuted
-from extracted_rules.benches.cases import Cases, Slips, cases, of_start
-from extracted_rules.benches.intervals import resampled_games
-from extracted_rules.benches.positions import Bench
-from extracted_rules.catalogue import Catalogue, Games, Header, Neuron, Score
 from extracted_rules.catalogue.patterns import BORDER, groups, strengths
 from extracted_rules.conditions import Boards
 from extracted_rules.othello.game import random_games, replay

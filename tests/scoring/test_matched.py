@@ -20,14 +20,13 @@ from comparison.scoring.matched import (
     observed_and_expected,
     odds_ratio,
     pairs,
-    permuted,
     rank_correlation,
     raw_odds_ratio,
     tables,
-    within_ranks,
 )
 from extracted_rules.benches.intervals import percentiles, resampled_games
 from extracted_rules.benches.positions import PASS_STATES, Mask, Positions
+from extracted_rules.benches.ranks import permuted, within_ranks
 from extracted_rules.othello.game import random_games, replay
 from tests.errors.made import answers, positions, records
 

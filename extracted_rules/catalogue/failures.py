@@ -18,13 +18,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from comparison.scoring.matched import permuted, within_ranks
-from comparison.scoring.records import Answers
 from extracted_rules.benches.cases import Cases, Slips, cases, of_start
 from extracted_rules.benches.intervals import Estimate, Ratio, percentiles, ratio_by_game
 from extracted_rules.benches.positions import Array, Bench, Longs, Mask
-from extracted_rules.catalogue import Catalogue
+from extracted_rules.benches.ranks import permuted, within_ranks
 from extracted_rules.catalogue.patterns import BORDER, groups, strengths
+from extracted_rules.catalogue.records import Catalogue
 
 #: Patterns that are needed (or tempt) more seldom than this have no rate to speak of.
 LEAST_CASES = 30
@@ -110,17 +109,18 @@ class RuleErrors:
 
 
 def rule_errors(
+    model: str,
     bench: Bench,
-    answers: Answers,
+    answers: tuple[npt.NDArray[np.uint8], Longs],
     known: Catalogue,
     weights: npt.NDArray[np.float32],
     seed: int,
     progress: Callable[[int], None] = lambda _: None,
 ) -> RuleErrors:
-    """known: the catalogue of this model. weights: the games drawn,
-    :func:`comparison.scoring.matched.resampled_games`. progress: is told of games."""
-    said = answers.columns
-    found, slips = cases(bench, said.top, said.predicted, progress)
+    """model: the name of the one that ``known`` is the catalogue of; answers: its likeliest squares
+    and its predicted legal sets, [N] each. weights: the games drawn, :func:`resampled_games`.
+    progress: is told of games."""
+    found, slips = cases(bench, *answers, progress)
     geometry = bench.positions.geometry
     strength = strengths(known)
     generator = np.random.default_rng(seed)
@@ -133,7 +133,7 @@ def rule_errors(
     near, elsewhere = _near_rates(slips, starts)
     totals = {name: counts.sum(1, dtype=np.int64) for name, counts in vars(found).items()}
     return RuleErrors(
-        answers.model,
+        model,
         tuple(pattern.name for pattern in geometry.patterns),
         {**strength, **totals},
         tuple(_correlations(strength, null, found, weights, alike)),

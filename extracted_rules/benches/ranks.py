@@ -1,0 +1,31 @@
+"""Values within strata: ranks, and the permutation null."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import rankdata
+
+from extracted_rules.benches.positions import Array, Longs
+
+
+def permuted(
+    values: npt.NDArray[Any], stratum: Longs, generator: np.random.Generator
+) -> npt.NDArray[Any]:
+    """A permutation null: values [N] permuted by chance within each stratum."""
+    anew = np.empty_like(values)
+    by_chance = np.lexsort((generator.random(len(stratum)), stratum))
+    anew[np.argsort(stratum, kind="stable")] = values[by_chance]
+    return anew
+
+
+def within_ranks(values: npt.NDArray[np.floating], stratum: Longs) -> Array:
+    """float64 [N]: ranks within each stratum, -0.5 to 0.5 and their mean 0; the mean rank for equal
+    values."""
+    # Stratum after stratum; equal values share the middle of their ranks.
+    place = rankdata(values, "dense")
+    rank = rankdata(stratum * (place.max(initial=0) + 1) + place)
+    size = np.bincount(stratum)
+    before = np.cumsum(size) - size
+    ranks: Array = (rank - before[stratum] - 0.5) / size[stratum] - 0.5
+    return ranks
