@@ -29,7 +29,8 @@ class Verdicts:
     applies, broken: bool [cases, T]; a case counts at a position where it applies, and ``broken``
     lies within. square: int64 [cases, T], the offending square, or -1. also: measures beside
     the verdict by name, each (sums, counts), float or bool [cases, T], the measure being their
-    ratio. strata: how positions are told apart, as in :func:`comparison.scoring.measures.strata`.
+    ratio. strata: how positions are told apart, as in
+    :func:`extracted_rules.benches.positions.strata`.
     """
 
     applies: Tensor

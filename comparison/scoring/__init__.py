@@ -1,1 +1,1 @@
-"""Any model on games: measures, intervals, baselines, errors, matching."""
+"""Any model on games: measures, baselines, errors, matching."""
