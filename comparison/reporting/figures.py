@@ -131,7 +131,7 @@ def worked_position(
     float [layers, squares]; replies: bool [squares], truly legal for the next mover.
     """
     count = len(beliefs) + 1
-    figure, drawn = panels(2, (count + 1) // 2, (13, 7.2))
+    figure, drawn = panels(2, (count + 1) // 2, (13, 6.2))
     shades = colormaps[DIVERGING]
     for number, axes in enumerate(drawn.flatten()):
         if number >= count:
