@@ -20,6 +20,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from extracted_rules.discovery.regression import Regression, ridge
 from extracted_rules.files import read_tensors, write_tensors
 from extracted_rules.othello.game import Replay, random_games
 from handbuilt.analysis.streams import BEHIND, mover_frame, residuals
@@ -114,31 +115,11 @@ def _targets(played: Replay, moves: int) -> tuple[Tensor, Tensor]:
     return torch.cat([states, played.flips[:, :moves]], -1)[there].double(), there
 
 
-class _Regression:
-    """Ridge regression of one layer, as sums over batches."""
-
-    def __init__(self, activations: Tensor) -> None:
-        """activations: [n, d_model], the first batch. Its mean is taken off everything, so that
-        directions far from zero, such as a constant, do not drown the rest in rounding."""
-        self.shift = activations.mean(0)
-        self.xx: Tensor | float = 0.0
-        self.xy: Tensor | float = 0.0
-
-    def add(self, activations: Tensor, targets: Tensor) -> None:
-        x = torch.nn.functional.pad(activations - self.shift, (0, 1), value=1.0)
-        self.xx += x.T @ x
-        self.xy += x.T @ targets
-
-    def solve(self) -> Tensor:
-        """float32 [d_model + 1, outputs], in numbers that float16 can hold."""
-        xx, xy, shift = (torch.as_tensor(t).cpu() for t in (self.xx, self.xy, self.shift))
-        penalty = torch.full((len(shift),), RIDGE * float(xx.diagonal()[:-1].mean()) + 1e-9)
-        xx = xx + torch.diag(torch.nn.functional.pad(penalty, (0, 1)))
-        weights = torch.linalg.solve(xx, xy)
-        slopes = weights[:-1].half()
-        # The bias is worked out for the slopes as they are kept.
-        bias = weights[-1] - shift @ slopes.double()
-        return torch.cat([slopes, bias.half().unsqueeze(0)]).float()
+def _weights(sums: Regression) -> Tensor:
+    """float32 [d_model + 1, outputs], in numbers that float16 can hold."""
+    slopes = sums.slopes(penalty=sums.mean_square(RIDGE) + 1e-9).half()
+    # The bias is worked out for the slopes as they are kept.
+    return torch.cat([slopes, sums.intercepts(slopes.double()).half()]).float()
 
 
 @torch.inference_mode()
@@ -155,16 +136,18 @@ def fit_probes(
     places: where in a layer the residual stream is read; several make as many probes of each layer.
     """
     board = model.geometry
-    regressions: list[_Regression] = []
+    regressions: list[Regression] = []
     for batch in random_games(games, seed, board=board.size, purpose="probes", device=model.device):
         for streams, played in residuals(model, batch, places):
             targets, there = _targets(played, board.context)
             activations = [stream[there].double() for stream in streams]
-            regressions = regressions or [_Regression(x) for x in activations]
+            if not regressions:  # around the first batch's mean, as a constant can be large
+                sizes = 1, model.shape.d_model, targets.shape[1]
+                regressions = [Regression.zeros(*sizes, shift=x.mean(0)) for x in activations]
             for regression, x in zip(regressions, activations, strict=True):
                 regression.add(x, targets)
             progress(len(there))
-    weights = torch.stack([regression.solve() for regression in regressions])
+    weights = torch.stack([_weights(regression) for regression in regressions])
     states, flips = weights.tensor_split([-board.n_squares], -1)
     states = states.reshape(*weights.shape[:2], board.n_squares, len(STATES))
     return Probes(model.fingerprint(), games, seed, states, flips.contiguous())
@@ -179,18 +162,18 @@ def disc_directions(model: OthelloGPT, games: int = DISC_GAMES, seed: int = 1) -
     stream. A probe's weights are where to read a disc, not what it is written as. On random games
     of the purpose "probes".
     """
-    geometry, device = model.geometry, model.device
-    xx, xy = torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
-    plies = torch.eye(geometry.context, dtype=torch.float64, device=device)
-    for batch in random_games(games, seed, board=geometry.size, purpose="probes", device=device):
+    board, shape = model.geometry, model.shape
+    features = 2 * board.n_squares + board.context
+    sums = Regression.zeros(1, features, shape.n_layers * shape.d_model)
+    plies = torch.eye(board.context, dtype=torch.float64, device=model.device)
+    for batch in random_games(games, seed, board=board.size, purpose="probes", device=model.device):
         for streams, played in residuals(model, batch):
-            board = mover_frame(played)[:, 1 : geometry.context + 1]
-            there = played.movers[:, 1 : geometry.context + 1] != 0
-            ply = plies.expand(len(board), -1, -1)
-            known = torch.cat([board == 1, board == -1, ply], -1)[there].double()
-            xx = xx.to(device) + known.T @ known
-            xy = xy.to(device) + known.T @ streams[:, there].double()
+            discs = mover_frame(played)[:, 1 : board.context + 1]
+            there = played.movers[:, 1 : board.context + 1] != 0
+            ply = plies.expand(len(discs), -1, -1)
+            known = torch.cat([discs == 1, discs == -1, ply], -1)[there].double()
+            sums.add(known, streams[:, there].transpose(0, 1).flatten(1).double())
     # Squares of the centre are never empty, so there is one way too many to say so.
-    solved = torch.linalg.solve(xx + torch.eye(len(xx), device=device), xy)
-    mine, theirs, _ = solved.split([geometry.n_squares, geometry.n_squares, geometry.context], 1)
-    return torch.sub(mine, theirs).float()
+    mine, theirs = ridge(sums.xx, sums.xy, 1.0)[: 2 * board.n_squares].tensor_split(2)
+    towards = torch.sub(mine, theirs).float()
+    return towards.view(board.n_squares, shape.n_layers, shape.d_model).transpose(0, 1)
