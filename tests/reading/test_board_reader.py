@@ -27,26 +27,37 @@ from comparison.reading.boards import board_accuracy
 from comparison.reading.probes import Probes, disc_directions, fit_probes
 from extracted_rules.benches.positions import Bench
 from extracted_rules.othello.game import Replay, random_games, replay
+from extracted_rules.othello.geometry import Geometry
 from handbuilt import OthelloGPT, Shape, build
 from handbuilt.analysis.contributions import Attribution
 from handbuilt.analysis.names import part_names
+from handbuilt.compiler import needed
 from handbuilt.network.shape import CheckpointError
+from handbuilt.recipes import program
 
-GAMES = next(random_games(6, 6, purpose="tests"))
+BOARD = Geometry(6)
+MOVES = BOARD.context
+GAMES = next(random_games(6, 6, board=BOARD.size, purpose="tests"))
 #: In which discs are turned.
-SHORT = next(random_games(12, 6, purpose="tests"))[:, :24]
+SHORT = next(random_games(12, 6, board=BOARD.size, purpose="tests"))[:, :12]
 CPU = torch.device("cpu")
-TAU = 0.0011
+TAU = 0.002
+
+
+def replayed(games: Tensor) -> Replay:
+    return replay(games, board=BOARD.size)
 
 
 @pytest.fixture(scope="module")
 def named() -> NamedReader:
-    return NamedReader(build("logic"))
+    rules = program("logic", board=BOARD.size)
+    return NamedReader(build(rules, shape=needed(rules)))
 
 
 @pytest.fixture(scope="module")
 def probed() -> ProbedReader:
-    model = OthelloGPT(Shape(n_layers=2, d_model=32, n_heads=2, d_head=16, d_mlp=32)).eval()
+    shape = Shape(n_layers=2, d_model=32, n_heads=2, d_head=16, d_mlp=32).on(BOARD.size)
+    model = OthelloGPT(shape).eval()
     generator = torch.Generator().manual_seed(1)
     for weight in model.parameters():
         weight.data = torch.randn(weight.shape, generator=generator) * 0.3
@@ -54,9 +65,9 @@ def probed() -> ProbedReader:
 
 
 def test_boards_by_name_get_better_layer_by_layer(named: NamedReader) -> None:
-    played, boards = replay(GAMES), named.read(GAMES)
+    played, boards = replayed(GAMES), named.read(GAMES)
     truth, wrong = boards.truth(played), boards.wrong(played)
-    assert not bool((boards.values != 0)[:, played.boards[:, 1:60] == 0].any())
+    assert not bool((boards.values != 0)[:, played.boards[:, 1 : MOVES + 1] == 0].any())
     assert not bool(truth[:, 0].any())
     rates = [float(layer[truth != 0].float().mean()) for layer in wrong]
     assert rates == sorted(rates, reverse=True)
@@ -64,37 +75,39 @@ def test_boards_by_name_get_better_layer_by_layer(named: NamedReader) -> None:
     assert rates[7] < 0.05
     # After a few moves nothing is left to guess.
     assert not bool(wrong[7, :, :5].any())
-    there = played.movers[:, 2:59] != 0
-    mover = boards.mover[:, :, 1:58][:, there]
-    assert float((mover == played.movers[:, 2:59][there]).float().mean()) > 0.98
-    assert boards.blank[:, :, 1:].equal((played.boards[:, 2:60] == 0).expand(8, -1, -1, -1))
+    there = played.movers[:, 2:MOVES] != 0
+    mover = boards.mover[:, :, 1 : MOVES - 1][:, there]
+    assert float((mover == played.movers[:, 2:MOVES][there]).float().mean()) > 0.95
+    assert boards.blank[:, :, 1:].equal(
+        (played.boards[:, 2 : MOVES + 1] == 0).expand(8, -1, -1, -1)
+    )
 
 
-def test_who_moves_next_where_a_pass_is_due_is_who_made_the_last_move() -> None:
-    games = next(random_games(100, 5, purpose="test"))
-    games = games[replay(games).passes[:, 2:60].any(-1)][:24]
-    played = replay(games)
-    reader = NamedReader(build("calibrated"))
-    (mover,) = reader.read(games, (reader.decisive,)).mover
-    due = played.passes[:, 1:60] & (played.passes[:, :60].cumsum(1)[:, 1:60] == 1)
+def test_who_moves_next_where_a_pass_is_due_is_who_made_the_last_move(named: NamedReader) -> None:
+    games = next(random_games(100, 5, board=BOARD.size, purpose="test"))
+    behind = slice(1, MOVES + 1)
+    games = games[replayed(games).passes[:, behind].any(-1)][:24]
+    played = replayed(games)
+    (mover,) = named.read(games, (named.decisive,)).mover
+    due = (played.passes & (played.passes.cumsum(1) == 1))[:, behind]
     assert int(due.sum()) > 10
-    assert float((mover == played.movers[:, 1:60])[due].float().mean()) > 0.8
+    assert float((mover == played.movers[:, behind])[due].float().mean()) > 0.8
 
 
 @pytest.mark.parametrize("which", ["named", "probed"])
 def test_one_layer_is_read_as_among_all(which: str, request: pytest.FixtureRequest) -> None:
     reader: BoardReader = request.getfixturevalue(which)
-    every, one = reader.read(GAMES[:4]), reader.read(GAMES[:4, :30], (1,))
-    assert one.values.equal(every.values[1:2, :, :30])
-    assert one.mover.equal(every.mover[1:2, :, :30])
-    assert one.blank.equal(every.blank[1:2, :, :30])
+    every, one = reader.read(GAMES[:4]), reader.read(GAMES[:4, :20], (1,))
+    assert one.values.equal(every.values[1:2, :, :20])
+    assert one.mover.equal(every.mover[1:2, :, :20])
+    assert one.blank.equal(every.blank[1:2, :, :20])
 
 
 def test_probes_that_say_nothing_are_wrong_about_every_disc(probed: ProbedReader) -> None:
     probes = probed.probes
     blind = Probes(probes.model, 0, 0, probes.states * 0, probes.flips * 0)
-    played, boards = replay(GAMES), ProbedReader(probed.model, blind).read(GAMES)
-    assert boards.wrong(played).equal((played.boards[:, 1:60] != 0).expand(2, -1, -1, -1))
+    played, boards = replayed(GAMES), ProbedReader(probed.model, blind).read(GAMES)
+    assert boards.wrong(played).equal((played.boards[:, 1 : MOVES + 1] != 0).expand(2, -1, -1, -1))
     assert boards.flips is not None
     assert not bool(boards.flips.any())
 
@@ -114,13 +127,13 @@ def test_models_without_names_and_probes_are_not_read(probed: ProbedReader) -> N
 
 def in_findings(reader: BoardReader) -> Tensor:
     studied = Studied(reader.model, TAU, getattr(reader, "probes", None), FEWEST_GAMES)
-    studied.seen.tokens, studied.seen.played = GAMES, replay(GAMES)
+    studied.seen.tokens, studied.seen.played = GAMES, replayed(GAMES)
     return next(decoded(studied, reader))[0].signs[reader.decisive]
 
 
 def in_explanations(reader: BoardReader) -> Tensor:
     asks = Explainer("it", Attribution(reader.model), part_names(reader.model), reader, TAU)
-    boards = [[asks.explain(game, seen).decoded for seen in (20, 40)] for game in GAMES[:1]]
+    boards = [[asks.explain(game, seen).decoded for seen in (10, 20)] for game in GAMES[:1]]
     values = torch.stack([torch.stack(of_game) for of_game in boards])  # type: ignore[arg-type]
     return values[:, :, reader.decisive].sign().to(torch.int8)
 
@@ -128,18 +141,18 @@ def in_explanations(reader: BoardReader) -> Tensor:
 @pytest.mark.parametrize("which", ["named", "probed"])
 def test_everybody_reads_the_same_board(which: str, request: pytest.FixtureRequest) -> None:
     reader: BoardReader = request.getfixturevalue(which)
-    last, played = reader.decisive, replay(GAMES)
+    last, played = reader.decisive, replayed(GAMES)
     read = reader.read(GAMES)
     board, wrong = read.signs[last], read.wrong(played)
     assert Subject(reader.model, TAU, CPU, reader).board(GAMES).signs[0].equal(board)
     assert in_findings(reader).equal(board)
-    assert in_explanations(reader).equal(board[:1, [19, 39]])
+    assert in_explanations(reader).equal(board[:1, [9, 19]])
     # Positions after which nobody moves are asked about by nobody.
-    goes_on = played.movers[:, 1:60] != 0
+    goes_on = played.movers[:, 1 : MOVES + 1] != 0
     accuracy = board_accuracy(reader, GAMES)
     right = (accuracy.discs - accuracy.discs_right).sum(1)
     assert right.equal((wrong & goes_on[..., None]).sum((1, 2, 3)))
-    at = Bench.of(GAMES, "test").positions
+    at = Bench.of(GAMES, "test", board=BOARD.size).positions
     of_errors, _ = discs_decoded(reader, GAMES, at, lambda _: None)
     assert int(of_errors[last].sum()) == int(wrong[last][goes_on].sum())
 
@@ -168,7 +181,7 @@ def test_nobody_else_decodes_boards() -> None:
 def test_turning_a_disc_turns_the_answer(named: NamedReader) -> None:
     games = SHORT
     subject = Subject(named.model, TAU, CPU, named)
-    cases = Responds().cases(games, 1)
+    cases = Responds().cases(games, 1, BOARD.size)
     verdicts = Responds().judge(subject, cases)
     asked = int(verdicts.applies.sum())
     assert asked >= 10
@@ -191,9 +204,9 @@ def test_a_disc_is_turned_only_where_it_should_be(
     which: str, request: pytest.FixtureRequest
 ) -> None:
     reader: BoardReader = request.getfixturevalue(which)
-    games, square = GAMES[:3, :12], torch.tensor([27, 28, 35])
+    games, square = GAMES[:3, :12], torch.tensor(BOARD.centre[:3])
     where = torch.zeros(3, 12, dtype=torch.bool)
-    played, answers = replay(games), reader.model(games.long())
+    played, answers = replayed(games), reader.model(games.long())
     assert reader.edited(games, square, played, where).equal(answers)
     where[:, 8:] = True
     late, everywhere = (reader.edited(games, square, played, w) for w in (where, None))
@@ -208,7 +221,7 @@ class Upside(BoardReader):
     decisive = 0
 
     def read(self, games: Tensor, layers: Sequence[int] | None = None) -> DecodedBoards:
-        boards = -replay(games).boards[None, :, 1 : games.shape[1] + 1]
+        boards = -replayed(games).boards[None, :, 1 : games.shape[1] + 1]
         blank = boards == 0
         blank[..., 0] = False
         return DecodedBoards(boards.float(), boards.sum(-1), blank)
@@ -230,7 +243,7 @@ def test_rules_about_the_board_see_a_board_that_is_wrong(
         verdicts = prop.judge(subject, games[:, None])
         assert bool(verdicts.applies[:, 1:].all())
         assert float(verdicts.broken.sum() / verdicts.applies.sum()) > 0.9
-    verdicts = Responds().judge(subject, Responds().cases(games, 1))
+    verdicts = Responds().judge(subject, Responds().cases(games, 1, BOARD.size))
     assert int(verdicts.broken.sum()) >= 0.9 * int(verdicts.applies.sum())
 
 
@@ -238,7 +251,7 @@ def test_discs_are_found_where_a_hand_built_model_writes_them(named: NamedReader
     """Layer 6 clips the board after the move: its directions come out, square by square."""
     written = disc_directions(named.model, games=40)[6]
     loudest = written[:, named.clipped].abs().argmax(-1)
-    assert int((loudest == torch.arange(64)).sum()) >= 60
+    assert int((loudest == torch.arange(BOARD.n_squares)).sum()) >= BOARD.max_plies
 
 
 def test_the_board_of_a_trained_model_is_put_to_the_rules(probed: ProbedReader) -> None:
