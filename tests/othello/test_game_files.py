@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from extracted_rules.othello.game import random_games
@@ -144,6 +144,7 @@ def test_truncated_wthor_files_say_where(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".txt", ".pgn", ".wtb"])
+@settings(deadline=None)
 @given(data=st.binary(max_size=400))
 def test_readers_never_crash(
     tmp_path_factory: pytest.TempPathFactory, suffix: str, data: bytes
