@@ -10,6 +10,7 @@ from extracted_rules.othello.game import (
     IllegalGameError,
     flipped_by,
     legal_moves,
+    pack,
     replay,
     start,
     unpack,
@@ -53,8 +54,7 @@ def takes_parity_for_the_mover(tokens: Tensor) -> Tensor:
     boards = replay(tokens, faults).boards[:, 1 : tokens.shape[1] + 1]
     white_moves = torch.arange(tokens.shape[1]) % 2 == 0
     mine = boards * torch.where(white_moves, -1, 1)[:, None]
-    bits = torch.ones((), dtype=torch.int64) << torch.arange(64)
-    legal = unpack(legal_moves(((mine > 0) * bits).sum(-1), ((mine < 0) * bits).sum(-1)))
+    legal = unpack(legal_moves(pack(mine > 0), pack(mine < 0)))
     held = torch.where(legal.any(-1, keepdim=True), legal, boards == 0)
     return answer(held[..., BOARD.square_of_token[1:]])
 
@@ -62,7 +62,7 @@ def takes_parity_for_the_mover(tokens: Tensor) -> Tensor:
 def never_flips_north(tokens: Tensor) -> Tensor:
     """(c) Plays along, but what a move turns to the north of it stays as it was."""
     mine, theirs = start(len(tokens))
-    bits = torch.ones((), dtype=torch.int64) << torch.arange(64)
+    bits = pack(torch.eye(BOARD.n_squares, dtype=torch.bool))
     north = torch.stack([bits[square % 8 : square : 8].sum() for square in range(64)])
     held = []
     for move in tokens.T:

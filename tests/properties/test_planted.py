@@ -74,8 +74,9 @@ def test_the_same_seed_finds_the_same_and_another_one_other_games() -> None:
     def found(seed: int) -> str:
         asked = ("legal", "transposition", "causality", "hostile")
         model = PLANTED["ignores passes"]
-        report = check(model, properties=asked, tau=0.01, examples=20, seed=seed).as_dict()
+        report = check(model, properties=asked, tau=0.01, examples=8, seed=seed).as_dict()
         return json.dumps(report["properties"])
 
-    assert found(1) == found(1)
-    assert found(1) != found(2)
+    first = found(1)
+    assert first == found(1)
+    assert first != found(2)
