@@ -30,7 +30,7 @@ test-interop: $(INSTALLED)  ## against TransformerLens, nnsight and huggingface_
 
 report-test: $(INSTALLED)  ## the page in headless Chromium, which is installed where Debian's packages can be
 	command -v chromium || { [ "$$(id -u)" = 0 ] && apt-get install --yes --quiet chromium; } || true
-	$(BIN)/pytest tests/page -rs
+	$(BIN)/pytest tests/reporting/page -rs
 
 docs: $(INSTALLED)  ## run docs/tour.ipynb and keep its outputs
 	$(BIN)/pip install --quiet --disable-pip-version-check $(TORCH) --editable '.[docs]'

@@ -119,7 +119,8 @@ class Kept(Generic[T]):
     finished, and nothing of something else is quietly used.
 
     about: whatever the result depends on (the model's fingerprint, seed, games, version of the
-    format ...), each as a string under the name by which a user knows it. How it is used::
+    format ...), each as a string under the name by which a user knows it; nothing where the path
+    says it all. How it is used::
 
         kept = KeptData(work / f"{name}.msgpack", {"model": print, "seed": str(seed)}, Found)
         found = kept.once(lambda: ask(finding, studied))  # read if it was made before

@@ -25,7 +25,7 @@ class Plan:
     layers: int = 8
 
     def __post_init__(self) -> None:
-        if self.layers < FEWEST_LAYERS:
+        if type(self.layers) is not int or self.layers < FEWEST_LAYERS:
             raise PlanError(f"the rules need {FEWEST_LAYERS} layers at least, not {self.layers}")
 
     @property

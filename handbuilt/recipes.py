@@ -8,6 +8,7 @@ from extracted_rules.othello.geometry import STANDARD
 from handbuilt.compiler import compile
 from handbuilt.network.shape import Shape
 from handbuilt.network.transformer import OthelloGPT
+from handbuilt.plan import PlanError
 from handbuilt.programs import Program, write
 from handbuilt.strengths import Strengths, load_strengths
 
@@ -50,7 +51,9 @@ def build(
     that has no numbers for this board and these layers, and TooSmallError for a shape that the
     rules do not fit.
     """
-    if layers is None and shape is not None:
+    if shape is not None:
+        if layers not in (None, shape.n_layers):
+            raise PlanError(f"{layers} layers are asked for, and a shape of {shape.n_layers}")
         layers = shape.n_layers
     rules = recipe if isinstance(recipe, Program) else program(recipe, board=board, layers=layers)
     if shape is not None:

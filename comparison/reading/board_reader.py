@@ -12,13 +12,14 @@ A hand-built model is read by the names of its directions, a trained one through
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 
 from comparison.reading.probes import FLIPPED, Probes, disc_directions
+from extracted_rules.conditions import Boards
 from extracted_rules.othello.game import Replay
 from handbuilt.analysis.streams import BEHIND, READ_GAMES, mover_frame, residuals
 from handbuilt.network.shape import CheckpointError
@@ -278,6 +279,25 @@ class ProbedReader(BoardReader):
         turn = EDIT_STRENGTH * whose[..., None] * self._written[square][:, None]
         place = f"blocks.{self.edited_layer}.{BEHIND}"
         return self.model.run_with_hooks(moves, [(place, lambda x, hook: x - turn)])
+
+
+def decoded_before(
+    probes: Probes, row: int, stream: Tensor, truth: Boards
+) -> tuple[Boards, Tensor, Tensor]:
+    """The board that a model holds before a part, as conditions of rules see it, for the side that
+    truly moves next; and float [N, squares], how much more each disc is mine, how surely it was
+    turned.
+
+    For probes that were fitted there (``row`` of them) and a stream [N, d_model]. As everywhere,
+    which squares are taken, and the move, are exact: they are those of ``truth``. Conditions know
+    no disc of nobody, so one that is quite undecided goes to theirs.
+    """
+    colours, flipped = probes.discs(row, stream), probes.turned(row, stream)
+    taken, placed = truth.now != 0, truth.here
+    now = torch.where(colours > 0, 1, -1).to(torch.int8) * taken
+    turned = (flipped > FLIPPED) & taken & ~placed
+    before = torch.where(turned, -now, now) * ~placed
+    return replace(truth, now=now, before=before, turned=turned), colours, flipped
 
 
 def _discs(values: Tensor, played: Replay) -> Tensor:

@@ -1,13 +1,14 @@
 """What is needed to put rules in the place of a model's parts: worked out on games of its own."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from msgspec import structs
 from torch import Tensor
 
-from comparison.reading.probes import FLIPPED, Probes, fit_probes
+from comparison.reading.board_reader import decoded_before
+from comparison.reading.probes import Probes, fit_probes
 from extracted_rules.catalogue import Catalogue, Neuron
 from extracted_rules.conditions import Boards, there
 from extracted_rules.discovery.grading import Reads
@@ -100,12 +101,7 @@ class Readings:
         """What is decoded from the stream [N, d_model] before a part. Which squares are taken, and
         the move, is exact."""
         row = len(PARTS) * layer + PARTS.index(part)
-        colours, flipped = self.probes.discs(row, stream), self.probes.turned(row, stream)
-        taken, placed = truth.now != 0, truth.here
-        now = torch.where(colours > 0, 1, -1).to(torch.int8) * taken
-        turned = (flipped > FLIPPED) & taken & ~placed
-        before = torch.where(turned, -now, now) * ~placed
-        boards = replace(truth, now=now, before=before, turned=turned)
+        boards, colours, flipped = decoded_before(self.probes, row, stream, truth)
         numbers = [board_numbers(boards, colours, flipped), stream[:, self.named.to(stream.device)]]
         return Held(boards, torch.cat(numbers, -1))
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from extracted_rules.othello.game import replay
+from extracted_rules.othello.geometry import Geometry
 from handbuilt.interpreter.layers import Interpreter
 from handbuilt.interpreter.state import Trace
 from handbuilt.strengths import Strengths
@@ -28,7 +29,7 @@ class TrueSides(Interpreter):
         self.movers = torch.empty(0)
 
     def __call__(self, tokens: Tensor, at: Tensor | None = None) -> Trace:
-        movers = replay(tokens, board=self.strengths.axes.geometry.size).movers
+        movers = replay(tokens, board=self.strengths.geometry.size).movers
         self.movers = movers[:, : tokens.shape[1]].to(self.strengths.run.dtype)
         self.movers[:, 0] = 0  # nobody hears by its side
         return super().__call__(tokens, at)
@@ -60,7 +61,7 @@ def notice(rules: Interpreter, games: Iterable[Tensor]) -> list[Noticed]:
     [n, plies] each."""
     spans = [Noticed(*span) for span in SPANS]
     for tokens in games:
-        played = replay(tokens, board=rules.strengths.axes.geometry.size)
+        played = replay(tokens, board=Geometry.of_tokens(tokens.shape[1] + 1).size)
         context = played.geometry.context
         place, there = torch.arange(context), tokens[:, :context] != 0
         behind = (played.passes[:, :context].cumsum(-1) > 0) & there

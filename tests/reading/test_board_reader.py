@@ -161,7 +161,8 @@ def reads_directly(path: Path) -> list[str]:
     """Where a module looks up what boards are decoded from: directions by name, probes' weights."""
     names, found = ("['belief']", "['message']", "['clipped']"), []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        ends = {ast.Subscript: names, ast.Attribute: ("probes.states", "probes.flips")}
+        probed = tuple(f"probes.{name}" for name in ("states", "flips", "discs", "turned", "blank"))
+        ends = {ast.Subscript: names, ast.Attribute: probed}
         if ast.unparse(node).endswith(ends.get(type(node), ())):
             found.append(f"{path.stem}: {ast.unparse(node)}")
     return found
