@@ -214,18 +214,6 @@ class Boards:
         squares = [*pattern.run, pattern.end]
         return (self.played == pattern.start) & (self.now[:, squares] != 0).all(-1)
 
-    def tree_values(self, tree: Any) -> Tensor:
-        """float32 [N]: what a nested tree says. Raises ConditionError."""
-        tree_features(tree, self.geometry)
-        return self._descend(tree, self.features())
-
-    def _descend(self, tree: Any, features: Tensor) -> Tensor:
-        if isinstance(tree, int | float):
-            return torch.full((len(features),), float(tree), device=features.device)
-        question, without, having = tree
-        where = features[:, tree_column(question, self.geometry)]
-        return torch.where(where, self._descend(having, features), self._descend(without, features))
-
 
 def there(played: Replay, positions: int) -> Tensor:
     """bool [B, positions]: after the move of this position a side can move."""

@@ -165,7 +165,7 @@ FAMILIES: tuple[RuleFamily, ...] = (
     RuleFamily(
         "second-line",
         "A square with several lines is no more legal than one with a single line.",
-        "layer 6 counted more than one line for s -> the surplus is taken back",
+        "the first count of s exceeds one line -> the surplus is taken back",
         PLAYABLE,
         OURS,
     ),

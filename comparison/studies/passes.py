@@ -25,7 +25,7 @@ from extracted_rules.drawing.tables import Table
 from extracted_rules.files import KeptData, whole_file
 from extracted_rules.othello.geometry import Geometry
 from handbuilt.interpreter import Interpreter
-from handbuilt.interpreter.noticing import SPANS, Noticed, TrueSides, notice
+from handbuilt.interpreter.noticing import Noticed, TrueSides, notice, spans
 from handbuilt.plan import Plan
 from handbuilt.strengths import Strengths, dump, load_strengths
 
@@ -86,7 +86,7 @@ def study(games: Tensor, out: Path) -> str:
     about = {
         "rules": sha256(dump(strengths, "").encode()).hexdigest(),
         "games": sha256(games.numpy().tobytes()).hexdigest(),
-        "columns": repr((COLUMNS, SPANS)),
+        "columns": repr((COLUMNS, spans(strengths.geometry))),
     }
     key = about["games"][:12]
     rates = [
@@ -104,12 +104,12 @@ def study(games: Tensor, out: Path) -> str:
     noticed = KeptData(out / f"{key}-noticed.msgpack", about, list[Noticed]).once(
         lambda: notice(Interpreter(strengths), _shown(games, "first passes"))
     )
-    spans = [
+    parts = [
         [f"{first}-{last}", *(f"{count:,}" for count in counts)]
         for first, last, *counts in map(astuple, noticed)
     ]
     illegal = Table("", ("sides",), [heading for heading, *_ in COLUMNS], rows).markdown()
-    passes = Table("", NOTICED[:1], NOTICED[1:], spans).markdown()
+    passes = Table("", NOTICED[:1], NOTICED[1:], parts).markdown()
     return f"{illegal}\n\n{OVERLAP}\n\n{passes}\n"
 
 

@@ -12,9 +12,15 @@ from handbuilt.interpreter.layers import Interpreter
 from handbuilt.interpreter.state import Trace
 from handbuilt.strengths import Strengths
 
-#: First passes are counted by the number of moves before them, from .. to. A pass before the very
-#: last move is seen by no position.
-SPANS = ((1, 14), (15, 24), (25, 52), (53, 58))
+#: First passes are counted by the number of moves before them: parts of a game end here.
+PARTS = (7 / 30, 2 / 5, 13 / 15)
+
+
+def spans(geometry: Geometry) -> list[tuple[int, int]]:
+    """Numbers of moves before a first pass, from .. to. A pass before the very last move is seen by
+    no position."""
+    ends = [*(round(part * geometry.max_plies) for part in PARTS), geometry.context - 1]
+    return [(start + 1, end) for start, end in zip([0, *ends], ends, strict=False)]
 
 
 class TrueSides(Interpreter):
@@ -57,9 +63,9 @@ class Noticed:
 
 @torch.inference_mode()
 def notice(rules: Interpreter, games: Iterable[Tensor]) -> list[Noticed]:
-    """How well rules notice the first pass of each game, by SPANS of moves before it; games: uint8
+    """How well rules notice games' first passes, by :func:`spans` of moves before them; games: uint8
     [n, plies] each."""
-    spans = [Noticed(*span) for span in SPANS]
+    found_in = [Noticed(*span) for span in spans(rules.strengths.geometry)]
     for tokens in games:
         played = replay(tokens, board=Geometry.of_tokens(tokens.shape[1] + 1).size)
         context = played.geometry.context
@@ -69,7 +75,7 @@ def notice(rules: Interpreter, games: Iterable[Tensor]) -> list[Noticed]:
         # Position t has t moves before its own.
         passed, found = (torch.where(x, place, context).amin(-1) for x in (behind, believed))
         open_ = there & (place < passed[:, None]) & (place <= found[:, None])
-        for span in spans:
+        for span in found_in:
             here = (passed >= span.first) & (passed <= span.last) & (found >= passed)
             span.passes += int(here.sum())
             span.at_once += int((here & (found == passed)).sum())
@@ -77,4 +83,4 @@ def notice(rules: Interpreter, games: Iterable[Tensor]) -> list[Noticed]:
             among = (place >= span.first) & (place <= span.last)
             span.positions += int((open_ & among).sum())
             span.false_positives += int((open_ & among & believed).sum())
-    return spans
+    return found_in

@@ -204,7 +204,7 @@ class Strengths:
     )
     again_scale: Tensor = _over("length", says="how steep these are, against last_run and last_end")
     again_line: Tensor = _over("length", says="what they add to the count")
-    first_count: Tensor = _over(says="how much of layer 6's count stays")
+    first_count: Tensor = _over(says="how much of the first count stays")
     surplus: Tensor = _over(says="how much of its surplus is taken back")
     surplus_from: Tensor = _over(says="from where on it is surplus")
     logit: Tensor = _over(says="logit of one line")

@@ -3,13 +3,16 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from msgspec.structs import replace
+from torch import Tensor
 
 from comparison.reading.probes import STATES, Probes
 from comparison.replacing.extraction import Settings, extract
 from extracted_rules.catalogue import Catalogue, Games, Header, Neuron, Score, squares_of
+from extracted_rules.conditions import Boards, tree_column
 from extracted_rules.othello.geometry import Geometry
 from handbuilt.network.transformer import OthelloGPT
 
@@ -123,3 +126,12 @@ def _kinds(family: str) -> tuple[str, ...]:
 def _squares(member: str, geometry: Geometry) -> set[int]:
     bracket = geometry.bracket_by_name.get(member)
     return {*bracket.ends, *bracket.run} if bracket else {geometry.square_of(member)}
+
+
+def tree_values(boards: Boards, tree: Any) -> Tensor:
+    """float32 [N]: what a nested tree says of boards, question by question."""
+    if isinstance(tree, int | float):
+        return torch.full((len(boards),), float(tree))
+    question, without, having = tree
+    where = boards.features()[:, tree_column(question, boards.geometry)]
+    return torch.where(where, tree_values(boards, having), tree_values(boards, without))

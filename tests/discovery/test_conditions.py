@@ -16,6 +16,7 @@ from extracted_rules.discovery.candidates import Candidates, shuffled
 from extracted_rules.discovery.patterns import closed_patterns, flipped_patterns, legal_patterns
 from extracted_rules.othello.game import Replay, random_games, replay
 from extracted_rules.othello.geometry import Geometry
+from tests.discovery.planted import tree_values
 
 USUAL = Geometry()
 
@@ -108,7 +109,7 @@ def test_the_control_pairs_positions_with_those_of_other_games(boards: Boards) -
 
 def test_a_tree_asks_what_its_features_are(boards: Boards) -> None:
     tree = ("D3 played", ("D3 empty", 1.0, 2.0), 3.0)
-    values = boards.tree_values(tree)
+    values = tree_values(boards, tree)
     square = boards.geometry.square_of("D3")
     expected = torch.where(boards.now[:, square] == 0, 2.0, 1.0)
     assert values.equal(torch.where(boards.played == square, 3.0, expected))

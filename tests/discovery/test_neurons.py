@@ -15,6 +15,7 @@ from extracted_rules.discovery.neuron_rules import Labels, describe_neurons
 from extracted_rules.discovery.trees import LEAVES, fit_trees
 from extracted_rules.othello.game import random_games, replay
 from extracted_rules.othello.geometry import Geometry
+from tests.discovery.planted import tree_values
 
 G = Geometry()
 #: What made-up neurons do: (rule, parts).
@@ -194,5 +195,5 @@ def test_pruned_trees_are_what_they_are_written_as(labels: Labels) -> None:
     for neuron in range(6):
         tree = trees.nested(neuron, G)
         assert str(tree).count("(") < LEAVES
-        written = labels.other.boards.tree_values(tree)
+        written = tree_values(labels.other.boards, tree)
         torch.testing.assert_close(written, predicted[:, neuron], rtol=6e-3, atol=1e-3)

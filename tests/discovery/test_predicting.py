@@ -28,6 +28,7 @@ from extracted_rules.discovery.predicting import (
 from extracted_rules.discovery.regression import Regression
 from extracted_rules.othello.game import random_games, replay
 from extracted_rules.othello.geometry import Geometry
+from tests.discovery.planted import tree_values
 
 G = Geometry()
 GOOD = Score(1.0, 1.0, 1.0, 1.0)
@@ -40,6 +41,7 @@ squares = st.sampled_from([G.labels[s] for s in G.playable])
 discs = st.builds(
     "{} {}".format, squares, st.sampled_from(["mine", "theirs", "mine before", "theirs before"])
 )
+
 parts = st.one_of(
     st.tuples(st.just("pattern"), st.lists(patterns, min_size=1, max_size=4)),
     st.tuples(st.just("line"), st.lists(brackets, min_size=1, max_size=1)),
@@ -94,7 +96,7 @@ def test_rules_say_what_conditions_and_trees_say(
     for column, number in enumerate(rules.graded.tolist()):
         neuron = by_neuron[number]
         if neuron.tree is not None:
-            assert says[:, column].equal(BOARDS.tree_values(neuron.tree))
+            assert says[:, column].equal(tree_values(BOARDS, neuron.tree))
         else:
             assert says[:, column].bool().equal(BOARDS.holds(neuron.rule, neuron.parts))
         about = rules.about(torch.tensor([-1, *range(64)]))[:, column].nonzero().flatten()

@@ -1,8 +1,9 @@
 """The study of passes: what it counts, and that it tells true sides and nothing else."""
 
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any
 
 import pytest
 import torch
@@ -10,9 +11,21 @@ from torch import Tensor
 
 from comparison.studies.passes import COLUMNS, FOUND, TOLD_FROM, study
 from extracted_rules.othello.game import random_games, replay
+from extracted_rules.othello.geometry import Geometry
 from handbuilt.interpreter import Interpreter
-from handbuilt.interpreter.noticing import SPANS, TrueSides, notice
+from handbuilt.interpreter.noticing import TrueSides, notice, spans
 from handbuilt.strengths import Strengths, load_strengths
+
+
+class Told(Interpreter):
+    """Rules that hold somebody to have passed where they are told so."""
+
+    def __init__(self, passed: Callable[[Tensor], Tensor]) -> None:
+        self.strengths = load_strengths("logic")
+        self.passed = passed
+
+    def __call__(self, tokens: Tensor, at: Tensor | None = None) -> Any:
+        return SimpleNamespace(passed=self.passed(tokens))
 
 
 @pytest.fixture(scope="module")
@@ -72,21 +85,20 @@ def test_first_passes_are_counted_by_when_they_are_noticed(
     believed = torch.zeros(4, 59)
     if lag is not None:
         believed = (torch.arange(59) >= first + lag).float()
-    rules = cast(Interpreter, lambda _: SimpleNamespace(passed=believed))
-    spans = notice(rules, [early])
-    assert all(low <= int(t) <= high for t in first for low, high in SPANS[:1])
-    assert (spans[0].passes, spans[0].at_once, spans[0].later, spans[0].false_positives) == expected
-    assert sum(span.passes + span.false_positives for span in spans[1:]) == 0
-    assert sum(span.positions for span in spans) == int((first - 1).sum())
+    found = notice(Told(lambda _: believed), [early])
+    low, high = spans(Geometry(8))[0]
+    assert all(low <= int(t) <= high for t in first)
+    assert (found[0].passes, found[0].at_once, found[0].later, found[0].false_positives) == expected
+    assert sum(part.passes + part.false_positives for part in found[1:]) == 0
+    assert sum(part.positions for part in found) == int((first - 1).sum())
 
 
 def test_passes_that_no_position_sees_are_not_counted(games: Tensor) -> None:
     """Before the last move of all, or none at all; short games have nothing behind their end."""
     short = torch.cat([games[4:], games[4:].masked_fill(torch.arange(60) >= 30, 0)])
-    everywhere = cast(Interpreter, lambda moves: SimpleNamespace(passed=(moves == 0).float()))
-    spans = notice(everywhere, [short])
-    assert sum(span.passes + span.false_positives for span in spans) == 0
-    assert sum(span.positions for span in spans) == 4 * 58 + 4 * 29
+    found = notice(Told(lambda moves: (moves == 0).float()), [short])
+    assert sum(part.passes + part.false_positives for part in found) == 0
+    assert sum(part.positions for part in found) == 4 * 58 + 4 * 29
 
 
 def test_a_study_goes_on_where_it_was_killed(
