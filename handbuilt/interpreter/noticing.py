@@ -63,7 +63,7 @@ class Noticed:
 
 @torch.inference_mode()
 def notice(rules: Interpreter, games: Iterable[Tensor]) -> list[Noticed]:
-    """How well rules notice games' first passes, by :func:`spans` of moves before them; games: uint8
+    """How well rules notice first passes, by :func:`spans` of moves before; games: uint8
     [n, plies] each."""
     found_in = [Noticed(*span) for span in spans(rules.strengths.geometry)]
     for tokens in games:
