@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from comparison.commands.options import Board, Gpt, Setup, check_writable, picture, writable
+from comparison.commands.options import Board, Gpt, Heads, Setup, check_writable, picture, writable
 from comparison.commands.shared import command, say, wrote
 from extracted_rules.othello.geometry import STANDARD
 from handbuilt.network import huggingface
@@ -74,6 +74,7 @@ def export_command(
     out: Annotated[Path, typer.Option(help="Where to write the file, or huggingface's folder.")],
     form: Annotated[str, typer.Option("--format", help=f"One of: {', '.join(FORMATS)}.")],
     board: Board = None,
+    heads: Heads = None,
 ) -> None:
     """Write a model for other programs, with the same weights. Every command reads all formats.
 
@@ -87,5 +88,6 @@ def export_command(
         huggingface.check_replaceable(out)
     else:
         check_writable(out)
-    export(Setup(board=board).gpt(model, "only an Othello-GPT can be exported"), form, out)
+    setup = Setup(board=board, heads=heads)
+    export(setup.gpt(model, "only an Othello-GPT can be exported"), form, out)
     wrote(out)

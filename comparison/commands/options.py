@@ -69,6 +69,12 @@ Board = Annotated[
         "made for 8."
     ),
 ]
+Heads = Annotated[
+    int | None,
+    typer.Option(
+        help="Attention heads of a model whose file does not say; 64 wide unless told.", min=1
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,7 @@ class Setup:
 
     seed: Seed = 1
     board: Board = None
+    heads: Heads = None
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto"
 
     @property
@@ -93,7 +100,8 @@ class Setup:
         """Different models by name, all of one board. Raises UnknownModelError, CheckpointError
         and BoardError."""
         where = self.where
-        return {name: m.to(where) for name, m in load_models(names, self.board).items()}
+        loaded = load_models(names, self.board, self.heads)
+        return {name: model.to(where) for name, model in loaded.items()}
 
     def gpts(self, *names: str, purpose: str) -> dict[str, OthelloGPT]:
         """As :meth:`load`; ``purpose`` says why no baseline will do."""

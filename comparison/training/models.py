@@ -22,21 +22,21 @@ class UnknownModelError(UserError):
     """A name that is no recipe, no baseline and no file; the message is one sentence."""
 
 
-def load_model(name_or_path: str, board: int | None = None) -> nn.Module:
+def load_model(name_or_path: str, board: int | None = None, heads: int | None = None) -> nn.Module:
     """A model that maps tokens int64 [B, T] to logits float32 [B, T, n_tokens].
 
     Takes a recipe's name (compiled on the spot), a baseline's name, "reference" for the trained
     model that the project holds, or the path of a checkpoint, file or folder, in any format of
     :mod:`handbuilt.network.checkpoints`. ``board``: squares a side; what is made by its name is
-    made for it, others must be of it. By default it is their own, or 8. Raises UnknownModelError,
-    CheckpointError or BoardError.
+    made for it, others must be of it. By default it is their own, or 8. ``heads``: how many a
+    checkpoint has that does not say. Raises UnknownModelError, CheckpointError or BoardError.
     """
     side = STANDARD if board is None else Geometry(board).size
     if name_or_path in RECIPES:
         return build(name_or_path, board=side)
     if name_or_path in BASELINES:
         return BASELINES[name_or_path](side).eval()
-    model = _reference() if name_or_path == REFERENCE else _read(Path(name_or_path))
+    model = _reference() if name_or_path == REFERENCE else _read(Path(name_or_path), heads)
     if board not in (None, model.geometry.size):
         raise BoardError(
             f"{name_or_path} plays on a board of {model.geometry}, not of {Geometry(board)}"
@@ -50,11 +50,11 @@ def _reference() -> OthelloGPT:
     return reference.load_reference()
 
 
-def _read(path: Path) -> OthelloGPT:
+def _read(path: Path, heads: int | None) -> OthelloGPT:
     if not path.is_file() and not path.is_dir():
         known = [*RECIPES, *BASELINES, *([REFERENCE] if reference.is_there() else [])]
         raise UnknownModelError(f"{str(path)!r} is neither a file nor one of {', '.join(known)}")
-    model = checkpoints.load(path)
+    model = checkpoints.load(path, heads)
     try:
         geometry = model.geometry
     except BoardError as error:
@@ -67,8 +67,11 @@ def _read(path: Path) -> OthelloGPT:
     return model
 
 
-def load_models(names: Iterable[str], board: int | None = None) -> dict[str, nn.Module]:
+def load_models(
+    names: Iterable[str], board: int | None = None, heads: int | None = None
+) -> dict[str, nn.Module]:
     """Different models by name, all of one board: ``board``, or else that of the files among them.
+    ``heads`` as in :func:`load_model`.
 
     Raises UnknownModelError, also for a name that comes twice, CheckpointError or BoardError.
     """
@@ -77,7 +80,7 @@ def load_models(names: Iterable[str], board: int | None = None) -> dict[str, nn.
     for name in sorted(names, key=lambda name: name in RECIPES or name in BASELINES):
         if name in found:
             raise UnknownModelError("a model is named twice; every model is asked once")
-        found[name] = load_model(name, board)
+        found[name] = load_model(name, board, heads)
         board = board_of(found[name])
     return {name: found[name] for name in names}
 

@@ -8,12 +8,15 @@ huggingface_hub's PyTorchModelHubMixin reads and writes for a class that is also
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from extracted_rules.files import read_tensors, whole_folder, write_tensors
+from extracted_rules.files import whole_folder, write_tensors
+from handbuilt.network import weight_files
 from handbuilt.network.shape import CheckpointError, Shape
 from handbuilt.network.transformer import OthelloGPT, fitting
+from handbuilt.network.weight_files import CONFIG, WEIGHTS, read_config
 
-CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+CARD = "README.md"
 ARCHITECTURES = [OthelloGPT.__name__]
 
 
@@ -47,27 +50,27 @@ def check_replaceable(folder: Path) -> None:
         raise OSError(f"cannot write {folder}: it holds something else, {ascii(others[0])[:80]}")
     if names:
         try:
-            read_config(folder)
+            describe(folder, read_config(folder))
         except CheckpointError as error:
             raise OSError(f"cannot write {folder}: it is no earlier export; {error}") from None
 
 
-def read_config(folder: Path) -> OthelloGPT:
+def read(folder: Path, config: dict[str, Any]) -> OthelloGPT:
+    """The model of a folder that :func:`write` wrote, ready for use; ``config``: what it says.
+
+    Raises CheckpointError if that is of another architecture, or the weights are others.
+    """
+    described, path = describe(folder, config), folder / WEIGHTS
+    weights = fitting(weight_files.read(path).weights, described.state_dict(), path)
+    return OthelloGPT.of_weights(weights, described.shape, described.metadata)
+
+
+def describe(folder: Path, config: dict[str, Any]) -> OthelloGPT:
     """The model that a folder's configuration describes, without weights.
 
     Raises CheckpointError if there is none, or one of another architecture.
     """
     path = folder / CONFIG
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CheckpointError(f"{folder} is no folder of a model: it has no {CONFIG}") from None
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError):
-        raise CheckpointError(f"{path} is no readable JSON") from None
-    if not isinstance(config, dict):
-        raise CheckpointError(f"{path} should hold a JSON object, found {type(config).__name__}")
     named = config.get("architectures", ARCHITECTURES)  # which the mixin leaves out
     if named != ARCHITECTURES:
         raise CheckpointError(
@@ -84,19 +87,6 @@ def read_config(folder: Path) -> OthelloGPT:
     described = OthelloGPT.skeleton(shape, path)
     described.metadata = metadata
     return described
-
-
-def read_weights(path: Path, described: OthelloGPT) -> OthelloGPT:
-    """What :func:`read_config` described, ready for use, with a file's weights.
-
-    Raises CheckpointError for another file, or one that holds other weights.
-    """
-    try:
-        weights, _ = read_tensors(path)
-    except OSError as error:
-        raise CheckpointError(f"{path} is not a readable safetensors file: {error}") from None
-    weights = fitting(weights, described.state_dict(), path)
-    return OthelloGPT.of_weights(weights, described.shape, described.metadata)
 
 
 def _introduction(said: dict[str, str]) -> str:

@@ -332,13 +332,20 @@ class OthelloGPT(nn.Module):
             weights, metadata = read_tensors(path)
         except OSError as error:
             raise CheckpointError(f"{path} is not a readable safetensors file: {error}") from None
+        return cls.of_file(weights, metadata, path)
+
+    @classmethod
+    def of_file(
+        cls, weights: Mapping[str, Tensor], metadata: dict[str, str], path: Path
+    ) -> "OthelloGPT":
+        """As :meth:`load`, of what was read from ``path``."""
         try:
-            shape = Shape(**json.loads(metadata.pop("shape")))
+            shape = Shape(**json.loads(metadata["shape"]))
         except (KeyError, TypeError, ValueError, RecursionError):
             raise CheckpointError(f"{path} holds no Othello-GPT shape in its metadata") from None
         model = cls.skeleton(shape, path)
         weights = fitting(weights, model.state_dict(), path)
-        return cls.of_weights(weights, shape, metadata)
+        return cls.of_weights(weights, shape, {k: v for k, v in metadata.items() if k != "shape"})
 
     @classmethod
     def skeleton(cls, shape: Shape, path: Path) -> "OthelloGPT":

@@ -17,7 +17,7 @@ from comparison.training import companions, reference
 from comparison.training.models import load_models
 from extracted_rules import catalogue
 from handbuilt import OthelloGPT, Shape, build
-from handbuilt.network.checkpoints import FORMATS
+from handbuilt.network.checkpoints import FORMATS, export
 from tests.command_line import run
 from tests.discovery.test_catalogue import HEADER
 
@@ -74,6 +74,18 @@ def test_export_writes_what_other_commands_read(
     assert "top-1 illegal %" in capsys.readouterr().out
     assert run("describe", str(out), monkeypatch=monkeypatch) == 2
     assert "not hand-built" in capsys.readouterr().err
+
+
+def test_heads_are_said_where_a_file_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    wide = Shape(n_layers=1, d_model=64, n_heads=1, d_head=64, d_mlp=256)
+    export(OthelloGPT(wide), "mingpt", Path("one.ckpt"))
+    arguments = ("export", "one.ckpt", "--format", "mingpt", "--out", "two.ckpt")
+    assert run(*arguments, "--heads", "2", monkeypatch=monkeypatch) == 2
+    assert "cannot say that n_heads is 2; it would be 1" in capsys.readouterr().err
+    assert run(*arguments, monkeypatch=monkeypatch) == 0
 
 
 def test_a_folder_of_a_hand_built_model_is_described(
@@ -213,7 +225,7 @@ def test_recorded_games_can_be_measured(
             ["study", "passes", "--board", "4", "--games", "2", "--out", "."],
             "the numbers of calibrated are for 8 layers and a board of 8 x 8, not for 8 and 4 x 4",
         ),
-        (["evaluate", "pyproject.toml"], "not a readable safetensors file"),
+        (["evaluate", "pyproject.toml"], "not a readable file of weights"),
         (["compare", "bigram", "--out", "pyproject.toml"], "cannot write pyproject.toml: File"),
         (["check", "bigram", "--out", "pyproject.toml"], "cannot write pyproject.toml: File"),
         (["check", "bigram", "--against", "."], "cannot read .: Is a directory"),
@@ -230,7 +242,7 @@ def test_recorded_games_can_be_measured(
         (["export", "logic", "--format", "onnx", "--out", "x"], "no format is called 'onnx'"),
         (["export", "logic", "--format", "mingpt", "--out", "/nowhere/x"], "/nowhere is no folder"),
         (["export", "pyproject.toml", "--format", "mingpt", "--out", "x"], "not a readable"),
-        (["export", ".", "--format", "mingpt", "--out", "x"], "it has no config.json"),
+        (["export", ".", "--format", "mingpt", "--out", "x"], "it has none of model.safetensors"),
         (["export", "logic", "--format", "huggingface", "--out", "."], "holds something else"),
         (["export", "logic", "--format", "huggingface", "--out", "pyproject.toml"], "no folder"),
         (["probe", "bigram", "--out", "x.safetensors"], "bigram is a baseline"),
