@@ -1,6 +1,7 @@
 """Options that several commands take, and the places that commands write to."""
 
 import os
+from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,8 +15,9 @@ from comparison.commands.shared import notes
 from comparison.scoring.bench import resolve_device
 from comparison.training.models import as_gpt, load_models
 from extracted_rules.othello.game import random_games
-from extracted_rules.othello.game_files import BadGame, load_games
+from extracted_rules.othello.game_files import load_games
 from extracted_rules.othello.geometry import STANDARD
+from extracted_rules.othello.transcripts import BadGame
 from handbuilt.network.transformer import OthelloGPT
 
 
@@ -118,7 +120,10 @@ class Recorded(Setup):
 
     file: Annotated[
         Path | None,
-        typer.Option(help="Games to use instead: transcripts one a line, .pgn, or WTHOR .wtb."),
+        typer.Option(
+            help="Games to use instead: transcripts one a line, PGN, GGF, SGF or WTHOR, also "
+            "compressed (gzip)."
+        ),
     ] = None
     skip_bad: Annotated[
         bool, typer.Option(help="Leave out unreadable and illegal games, and say so.")
@@ -128,14 +133,18 @@ class Recorded(Setup):
         """A file's games on a board, uint8 [b, max_plies] in batches, and how to call them. Raises
         GameFileError."""
         bad: list[BadGame] = []
+        left_out = Counter[str]()
+        on_bad = bad.append if self.skip_bad else None
         try:
-            games = load_games(file, board, on_bad=bad.append if self.skip_bad else None)
+            games = load_games(file, board, on_bad=on_bad, left_out=left_out)
             loaded = [tokens.to(self.where) for tokens in games]
         finally:
             for game in bad[:10]:
                 notes.print(f"left out {game.place}: {game.reason}")
             if bad:
                 notes.print(f"{len(bad)} bad games left out of {file}")
+            if also := [f"{n} {what}{'s' * (n > 1)}" for what, n in left_out.items() if n]:
+                notes.print(f"{' and '.join(also)} left out of {file}")
         return loaded, file.name
 
 

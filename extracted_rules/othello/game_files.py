@@ -1,142 +1,97 @@
-"""Recorded games: transcripts, PGN and WTHOR ``.wtb`` files, read as a stream.
+"""Recorded games: transcripts, PGN, GGF, SGF and WTHOR files, compressed or not, read as a stream.
 
-A text file holds one transcript a line (``f5d6c3...``, blank lines and ``#`` comments skipped).
-A PGN file holds tagged games as the WTHOR collections are published. A WTHOR file is binary: a
-16-byte header that may name the board, then 68 bytes a game, its moves as ``10 * row + column``.
-None of them records passes. Format: https://www.ffothello.org/informatique/la-base-wthor/.
+What a file holds decides how it is read, not its name. Passes need not be written; one that is
+written has to be due.
 """
 
-import re
-import struct
+import gzip
+import io
+import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import TextIO
 
 import torch
 from torch import Tensor
 
 from extracted_rules.errors import UserError
+from extracted_rules.kinds import HEAD, kind_of
+from extracted_rules.othello import game_trees
 from extracted_rules.othello.game import IllegalGameError, replay
 from extracted_rules.othello.geometry import STANDARD, Geometry, NotationError
 from extracted_rules.othello.notation import (
     format_transcript,
-    parse_transcript,
     squares_from_tokens,
     tokens_from_squares,
+    undue_pass,
 )
+from extracted_rules.othello.transcripts import BadGame, RecordedGame, read_lines
+from extracted_rules.othello.wthor import is_wthor, read_wthor
 
 
 class GameFileError(UserError):
     """A file that cannot be used; the message is one sentence naming file, place and reason."""
 
 
-@dataclass(frozen=True)
-class BadGame:
-    """A game that was read but cannot be used. ``place`` is such as ``"line 12"``."""
-
-    place: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class RecordedGame:
-    """The squares of one game in the order played, and where it stands in its file."""
-
-    place: str
-    squares: list[int]
+@contextmanager
+def _opened(path: Path) -> Iterator[io.BufferedReader | gzip.GzipFile]:
+    """A file's bytes, uncompressed."""
+    with path.open("rb") as file:
+        if file.peek(2).startswith(b"\x1f\x8b"):
+            with gzip.open(file) as unpacked:
+                yield unpacked
+        else:
+            yield file
 
 
-def _from_transcript(place: str, text: str, board: int) -> RecordedGame | BadGame:
-    try:
-        return RecordedGame(place, parse_transcript(text, board))
-    except NotationError as error:
-        return BadGame(place, str(error))
+def _encoding(head: bytes) -> str | None:
+    """How a text that begins like this is encoded; None for what is no text."""
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    every_other = head[1:64:2], head[:64:2]
+    for zeros, name in zip(every_other, ("utf-16-le", "utf-16-be"), strict=True):
+        if zeros and not any(zeros):
+            return name
+    return None if kind_of(head) else "utf-8-sig"
 
 
-def _read_transcripts(file: TextIO, board: int) -> Iterator[RecordedGame | BadGame]:
-    for number, line in enumerate(file, start=1):
-        if (text := line.strip()) and not text.startswith("#"):
-            yield _from_transcript(f"line {number}", text, board)
-
-
-_PGN_NOISE = re.compile(
-    r"\{[^}]*\}|\([^()]*\)|;[^\n]*|\$\d+|\d+\.+|--|\bpass\b|\bPA\b", re.IGNORECASE
-)
-_PGN_RESULT = re.compile(r"(\d+-\d+|1/2-1/2|\*)\s*$")
-
-
-def _read_pgn(file: TextIO, board: int) -> Iterator[RecordedGame | BadGame]:
-    start, moves = 0, ""
-
-    def game() -> RecordedGame | BadGame:
-        text = _PGN_RESULT.sub("", _PGN_NOISE.sub(" ", moves))
-        return _from_transcript(f"line {start}", text, board)
-
-    for number, line in enumerate(file, start=1):
-        text = line.strip()
-        if text.startswith("["):
-            if moves.strip():
-                yield game()
-            moves, start = "", 0
-        elif text:
-            start = start or number
-            moves += text + "\n"
-    if moves.strip():
-        yield game()
-
-
-_WTB_HEADER, _WTB_RECORD = struct.Struct("<4BIHH4B"), 68
-
-
-def _read_wthor(file: BinaryIO, board: int) -> Iterator[RecordedGame | BadGame]:
-    header = file.read(_WTB_HEADER.size)
-    if len(header) < _WTB_HEADER.size:
-        raise GameFileError("a WTHOR file starts with 16 bytes, this one is shorter")
-    _, _, _, _, games, _, _, size, *_ = _WTB_HEADER.unpack(header)
-    size = size or STANDARD  # old files do not say
-    if size != board:
-        raise GameFileError(
-            f"its header says {size} x {size} squares; asked for was {board} x {board}"
-        )
-    for number in range(1, games + 1):
-        record = file.read(_WTB_RECORD)
-        if len(record) < _WTB_RECORD:
-            yield BadGame(
-                f"game {number}", f"the file ends in it; its header promises {games} games"
-            )
+def _read(path: Path, board: int, left_out: Counter[str]) -> Iterator[RecordedGame | BadGame]:
+    with _opened(path) as file:
+        head = file.peek(HEAD)[:HEAD]
+        if is_wthor(head):
+            yield from read_wthor(file, board)
             return
-        squares, reason = [], ""
-        for ply, move in enumerate(record[8:], start=1):
-            if move == 0:
-                break
-            row, column = divmod(move, 10)
-            if not (1 <= row <= board and 1 <= column <= board):
-                reason = f"ply {ply}: {move} is no WTHOR move (11..{11 * board})"
-                break
-            squares.append(board * (row - 1) + column - 1)
-        place = f"game {number}"
-        yield BadGame(place, reason) if reason else RecordedGame(place, squares)
+        encoding = _encoding(head)
+        if encoding is None:
+            raise NotationError(f"this is no file of games; it is {kind_of(head)}")
+        found = game_trees.START.search(head.decode(encoding, errors="replace"))
+        reader = game_trees.read_trees if found else read_lines
+        with io.TextIOWrapper(file, encoding, errors="replace") as text:
+            yield from reader(text, board, left_out)
 
 
-def read_games(path: Path, board: int = STANDARD) -> Iterator[RecordedGame | BadGame]:
-    """Stream the games of a file; the format follows from the suffix (.wtb, .pgn, else text).
+def read_games(
+    path: Path, board: int = STANDARD, left_out: Counter[str] | None = None
+) -> Iterator[RecordedGame | BadGame]:
+    """Stream the games of a file, of any format.
 
     Games are parsed, not yet played: see :func:`load_games`. Raises GameFileError,
     also for a WTHOR file of another board.
     """
     try:
-        if path.suffix.lower() == ".wtb":
-            with path.open("rb") as binary:
-                yield from _read_wthor(binary, board)
-        else:
-            reader = _read_pgn if path.suffix.lower() == ".pgn" else _read_transcripts
-            with path.open(encoding="utf-8-sig", errors="replace") as text:
-                yield from reader(text, board)
+        games = _read(path, board, Counter() if left_out is None else left_out)
+        for number, game in enumerate(games, start=1):
+            place = f"{game.place}, game {number}" if game.place else f"game {number}"
+            yield replace(game, place=place)
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        raise GameFileError(f"{path}: what is compressed in it is damaged or cut short") from None
     except OSError as error:
         raise GameFileError(f"{path}: {error.strerror}") from None
-    except GameFileError as error:
+    except NotationError as error:
         raise GameFileError(f"{path}: {error}") from None
 
 
@@ -157,9 +112,12 @@ def _checked(
         except NotationError as error:
             bad[index] = BadGame(game.place, str(error))
     faults: dict[int, IllegalGameError] = {}
-    replay(tokens, faults, board=board)
-    for index, fault in faults.items():
-        bad[index] = BadGame(games[index].place, f"ply {fault.ply}: {fault.reason}")
+    played = replay(tokens, faults, board=board)
+    for index, game in enumerate(games):
+        if index not in bad and isinstance(game, RecordedGame):
+            fault = undue_pass(played, index, game.passes) or faults.get(index)
+            if fault:
+                bad[index] = BadGame(game.place, f"ply {fault.ply}: {fault.reason}")
     for index in sorted(bad):
         on_bad(bad[index])
     good = torch.ones(len(tokens), dtype=torch.bool)
@@ -172,19 +130,21 @@ def load_games(
     board: int = STANDARD,
     *,
     on_bad: Callable[[BadGame], None] | None = None,
+    left_out: Counter[str] | None = None,
     batch: int = 1024,
 ) -> Iterator[Tensor]:
     """Legal games of a file: yields uint8 [at most ``batch``, max_plies] tokens.
 
     Without ``on_bad`` the first unreadable or illegal game raises GameFileError; with it, such
     games are handed over and left out. A file without a single good game raises as well.
+    ``left_out`` counts comments and variations.
     """
 
     def refuse(bad: BadGame) -> None:
         raise GameFileError(f"{path}, {bad.place}: {bad.reason}")
 
     found = 0
-    games = read_games(path, board)
+    games = read_games(path, board, left_out)
     while waiting := list(islice(games, batch)):
         tokens = _checked(waiting, on_bad or refuse, board)
         found += len(tokens)

@@ -179,6 +179,10 @@ class Geometry:
     def _square_of_label(self) -> dict[str, int]:
         return {label: square for square, label in enumerate(self.labels)}
 
+    @_table
+    def _token_of_playable(self) -> dict[int, int]:
+        return {square: token for token, square in enumerate(self.playable, start=1)}
+
     def square_of(self, label: str) -> int:
         """The square of a label such as ``"f5"`` or ``"F5"``; NotationError otherwise."""
         square = self._square_of_label.get(label.upper())
@@ -190,10 +194,11 @@ class Geometry:
 
     def token_of(self, square: int) -> int:
         """The token of a playable square; NotationError for the centre or off the board."""
-        if square not in self.playable:
+        token = self._token_of_playable.get(square)
+        if token is None:
             where = self.labels[square] if 0 <= square < self.n_squares else str(square)
             raise NotationError(f"{where} is never played on the {self} board")
-        return int(self.token_of_square[square])
+        return token
 
     # ------------------------------------------------------------------ the start
 

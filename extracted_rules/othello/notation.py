@@ -1,29 +1,42 @@
 """Games as they are written: transcripts, squares and tokens."""
 
+from collections import Counter
+from itertools import pairwise
+
 import torch
 from torch import Tensor
 
+from extracted_rules.othello.game import IllegalGameError, Replay, replay
 from extracted_rules.othello.geometry import NO_MOVE, STANDARD, Geometry, NotationError
+from extracted_rules.othello.transcripts import BadGame, RecordedGame, games_of_text
 
 
 def parse_transcript(text: str, board: int = STANDARD) -> list[int]:
-    """Squares of a transcript such as ``"f5d6c3"`` or ``"F5 D6 C3"``, in the order played.
+    """Squares of a transcript such as ``"f5d6c3"`` or ``"1. F5 d6 2. C3"``, in the order played.
 
-    Raises NotationError naming the ply (from 1) of the first unreadable move.
+    Passes may be written. Raises NotationError naming the ply (from 1) of the first unreadable
+    move, and for a second game; IllegalGameError for a pass that is not due.
     """
-    geometry, compact = Geometry(board), "".join(text.split())
-    squares = []
-    for start in range(0, len(compact), 2):
-        label, ply = compact[start : start + 2], start // 2 + 1
-        if len(label) < 2:
-            raise NotationError(
-                f"ply {ply}: the transcript ends in the middle of a move ({label!r})"
-            )
-        try:
-            squares.append(geometry.square_of(label))
-        except NotationError as error:
-            raise NotationError(f"ply {ply}: {error}") from None
-    return squares
+    first, *others = [*games_of_text(text, board, Counter()), RecordedGame("")]
+    if isinstance(first, BadGame):
+        raise NotationError(first.reason)
+    if len(others) > 1:
+        raise NotationError("these are several games, each up to its result; give one")
+    if first.passes:
+        played = replay(tokens_from_squares([first.squares], board), {}, board=board)
+        if fault := undue_pass(played, 0, first.passes):
+            raise fault
+    return first.squares
+
+
+def undue_pass(played: Replay, game: int, passes: list[int]) -> IllegalGameError | None:
+    """What is wrong with the passes that are written before some plies (from 1, in order) of a
+    game; once it is over, no pass is."""
+    for last, ply in pairwise([0, *passes]):
+        over = played.movers[game, ply - 1] == 0
+        if not over and (ply == last or not played.passes[game, ply - 1]):
+            return IllegalGameError(None, ply, "a pass is written where none is due")
+    return None
 
 
 def format_transcript(squares: list[int], board: int = STANDARD) -> str:

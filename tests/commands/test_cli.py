@@ -191,13 +191,16 @@ def test_recorded_games_can_be_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "games.txt"
-    path.write_text("f5d6c3d3c4f4f6\nf5d6c3d3\nf5f5\n")
+    path.write_text("f5d6c3d3c4f4f6\nf5d6c3 (c4 e3) d3 # so\nf5f5\n")
     arguments = ("evaluate", "bigram", "--file", str(path))
     assert run(*arguments, monkeypatch=monkeypatch) == 2
-    assert "line 3: ply 2: F5 is already occupied" in capsys.readouterr().err
+    assert "line 3, game 3: ply 2: F5 is already occupied" in capsys.readouterr().err
     assert run(*arguments, "--skip-bad", monkeypatch=monkeypatch) == 0
     captured = capsys.readouterr()
-    assert "1 bad games left out" in " ".join(captured.err.split())
+    said = " ".join(captured.err.split())
+    assert "left out line 3, game 3: ply 2" in said
+    assert "1 bad games left out" in said
+    assert "1 variation and 1 comment left out" in said
     assert "2 games (games.txt)" in captured.out
 
 

@@ -1,54 +1,125 @@
+import gzip
 import io
 import struct
-from contextlib import suppress
+from collections import Counter
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from extracted_rules.othello.game import random_games
 from extracted_rules.othello.game_files import (
-    BadGame,
     GameFileError,
-    RecordedGame,
     load_games,
     read_games,
     write_transcripts,
 )
-from extracted_rules.othello.geometry import Geometry
 from extracted_rules.othello.notation import parse_transcript, squares_from_tokens
+from extracted_rules.othello.transcripts import BadGame, RecordedGame
+from tests.othello.dresses import wthor_bytes
 
 GAME = "f5d6c3d3c4f4f6b4f3e6"
 
 
-def wthor_bytes(games: list[list[int]], board: int = 8) -> bytes:
-    """A WTHOR file of some games of squares."""
-    header = struct.pack("<4BIHH4B", 20, 9, 1, 1, len(games), 0, 2009, board, 0, 0, 0)
-    moves = [[10 * (s // board + 1) + s % board + 1 for s in game] for game in games]
-    return header + b"".join(bytes(8) + bytes(m) + bytes(60 - len(m)) for m in moves)
+PLAYED = parse_transcript(GAME)
 
 
-@pytest.mark.parametrize("board", [4, 6, 8])
-def test_the_three_formats_agree(tmp_path: Path, board: int) -> None:
-    games = next(random_games(5, 2, board=board, purpose="test"))
-    squares = [squares_from_tokens(row, board) for row in games]
-    text, pgn, wtb = tmp_path / "g.txt", tmp_path / "g.pgn", tmp_path / "g.WTB"
-    with text.open("w") as file:
-        file.write("# five games\n\n")
-        write_transcripts(games, file, board)
-    lines = []
-    for game in squares:
-        labels = [Geometry(board).labels[s] for s in game]
-        pairs = [
-            f"{i + 1}. {' '.join(labels[2 * i : 2 * i + 2])}" for i in range((len(labels) + 1) // 2)
-        ]
-        lines.append('[Event "Test - 2009"]\n[Result "34-30"]\n\n' + "\n".join(pairs) + "\n34-30\n")
-    pgn.write_text("\n".join(lines))
-    wtb.write_bytes(wthor_bytes(squares, board))
-    for path in (text, pgn, wtb):
-        assert torch.cat(list(load_games(path, board))).equal(games), path
+def loaded(path: Path, board: int = 8) -> list[list[int]]:
+    """The squares of a file's games."""
+    return [squares_from_tokens(row, board) for batch in load_games(path, board) for row in batch]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "f5, d6, c3, d3, c4, f4, f6, b4, f3, e6\n",
+        "f5-d6-c3-d3-c4-f4-f6-b4-f3-e6",
+        "1. F5 d6 2. C3 d3 3. C4 f4 4. F6 b4 5. F3 e6 12-52",
+        "f5D6c3D3c4F4f6B4f3E6 # lost on time",
+        '[Event "Club (1)"]\n[Result "12-52"]\n\n1. f5 {[%clk 0:05:00]} 1... d6 {[%clk 0:04:58]\n'
+        "[%eval +2]} 2. c3! d3?? $1 3. c4 (3. e3 (3. zz) f4) f4 ; not f6\n% escaped\n"
+        "4. f6 b4 5. f3 e6 12-52\n",
+        '[White "the "Club""]\nf5 d6 c3 d3\nc4 f4 f6 b4 f3 e6 1/2-1/2\n',
+        "(;GM[Othello]PB[a]PW[b]RE[-40]TY[8]BO[8 ---------------------------O*------*O"
+        "--------------------------- *]B[F5//1.25]W[D6]B[C3]W[D3]B[C4]W[F4]B[F6]W[B4]B[F3]W[E6];)",
+        "a server wrote this\n1 (;FF[4]GM[2]SZ[8]AB[e4][d5]AW[d4][e5];B[f5];W[d6]\n;B[c3];W[d3]"
+        "C[a comment)];B[c4](;W[f4];B[f6];W[b4];B[f3];W[e6])(;W[f6](;B[f4])(;B[e6])))",
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le"])
+def test_a_game_is_read_in_whatever_dress(tmp_path: Path, text: str, encoding: str) -> None:
+    for name, data in (("plain.wtb", text.encode(encoding)), ("packed", text.encode(encoding))):
+        path = tmp_path / name
+        path.write_bytes(gzip.compress(data) if name == "packed" else data)
+        assert loaded(path) == [PLAYED]
+
+
+def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
+    path = tmp_path / "g"
+    for text, comments, variations in (
+        (f"{GAME} # one\n", 1, 0),
+        ('[Event "x"]\n1. f5 (1. c4 e3 (1... c3)) d6 {well} (2. c5) ; so\n', 2, 3),
+        ("(;B[f5]C[well](;W[d6])(;W[f4])(;W[f6]))", 1, 2),
+    ):
+        path.write_text(text)
+        left_out = Counter[str]()
+        list(load_games(path, left_out=left_out))
+        assert (left_out["comment"], left_out["variation"]) == (comments, variations)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("(;GM[1]SZ[19];B[dd])", r"line 1, game 1: it is a game of another kind, GM\[1\]"),
+        ("(;GM[2]SZ[10];B[f5])", "it is of 10 x 10 squares; asked for was 8 x 8"),
+        ("(;GM[2]AB[d4][e5]AW[e4][d5];B[f4])", "it starts from another position"),
+        ("(;GM[2]PL[W];W[f4])", "it starts from another position"),
+        ("(;GM[2];W[f4])", "ply 1: a pass is written where none is due"),
+        ("(;GM[2];B[f5];W[d6];B[e4])", "ply 3: E4 is never played"),
+        ("(;GM[2];B[f5]", "line 1, game 1: its brackets do not close"),
+        ("(;GM[Othello]BO[8 " + "-" * 62 + "O* *]B[F5])", "it starts from another position"),
+        ('[FEN "8/8 w"]\n\n1. f5\n', "line 3, game 1: it starts from another position"),
+        ('[Event "x"]\n1. f5 *\n[Event "y"]\n1. f5 {so\n', r"line 4, game 2: ply 2: '{' lacks"),
+        ('[Event "x"]\n1. f5 ) d6\n', r"line 2, game 1: ply 2: '\)' lacks"),
+        ('[Event "x"]\n\n12-52\n', "line 3, game 1: it has no moves"),
+    ],
+)
+def test_games_that_cannot_be_read_are_located(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "g"
+    path.write_text(text)
+    with pytest.raises(GameFileError, match=message):
+        loaded(path)
+    bad: list[BadGame] = []
+    none_left = pytest.raises(GameFileError, match="no legal game in this file")
+    with nullcontext() if '[Event "y' in text else none_left:
+        list(load_games(path, on_bad=bad.append))
+    assert len(bad) == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "it is empty"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "Git LFS pointer"),
+        (b"<!DOCTYPE html><title>Sign in</title>", "it is a web page"),
+        (b"\x80\x04\x95\x00\x00", "it is a pickled object"),
+        (b"PK\x03\x04\x14\x00", "it is a zip archive"),
+        (b"\x89PNG\r\n\x1a\n", "it is an image"),
+        (bytes(range(256)), "it is binary, of no known kind"),
+        (gzip.compress(b"PK\x03\x04\x14\x00"), "it is a zip archive"),
+        (gzip.compress(GAME.encode())[:-12], "what is compressed in it is damaged or cut short"),
+        (b"\x1f\x8b" + bytes(30), "what is compressed in it is damaged or cut short"),
+    ],
+)
+def test_other_files_are_said_to_be_what_they_are(
+    tmp_path: Path, data: bytes, message: str
+) -> None:
+    path = tmp_path / "games.txt"
+    path.write_bytes(data)
+    with pytest.raises(GameFileError, match=message):
+        list(load_games(path, on_bad=lambda _: None))
 
 
 def test_pgn_comments_passes_and_one_line_movetext_are_understood(tmp_path: Path) -> None:
@@ -75,11 +146,11 @@ def test_transcripts_are_written_as_they_are_read() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "no legal game"),
+        ("\n", "no legal game"),
         ("# only a comment\n", "no legal game"),
-        (f"{GAME}\nf5d6c\n", "line 2: ply 3: the transcript ends in the middle of a move"),
-        (f"{GAME}\n\nf5d6h1\n", "line 3: ply 3: H1 flips nothing"),
-        ("f5d4\n", "line 1: ply 2: D4 is never played"),
+        (f"{GAME}\nf5d6c\n", "line 2, game 2: ply 3: 'c' is not a square"),
+        (f"{GAME}\n\nf5d6h1\n", "line 3, game 2: ply 3: H1 flips nothing"),
+        ("f5d4\n", "line 1, game 1: ply 2: D4 is never played"),
         ("f5" * 61, "a game has 61 moves"),
     ],
 )
@@ -95,9 +166,9 @@ def test_games_of_another_board_are_one_sentence(tmp_path: Path) -> None:
     text, wtb = tmp_path / "g.txt", tmp_path / "g.wtb"
     text.write_text(GAME + "\n")
     wtb.write_bytes(wthor_bytes([parse_transcript(GAME)]))
-    with pytest.raises(GameFileError, match=r"line 1: ply 3: C3 is never played on the 6 x 6"):
+    with pytest.raises(GameFileError, match="line 1, game 1: ply 3: C3 is never played on"):
         list(load_games(text, 6))
-    with pytest.raises(GameFileError, match=r"line 1: ply 1: 'f5' is not a square of the 4 x 4"):
+    with pytest.raises(GameFileError, match="line 1, game 1: ply 1: 'f5' is not a square"):
         list(load_games(text, 4))
     with pytest.raises(GameFileError, match=r"its header says 8 x 8 squares; asked for was 6 x 6"):
         list(load_games(wtb, 6))
@@ -108,7 +179,7 @@ def test_bad_games_can_be_left_out(tmp_path: Path) -> None:
     path.write_text(f"{GAME}\nzz\n{GAME}\nf5f5\n")
     bad: list[BadGame] = []
     assert sum(len(batch) for batch in load_games(path, on_bad=bad.append)) == 2
-    assert [b.place for b in bad] == ["line 2", "line 4"]
+    assert [b.place for b in bad] == ["line 2, game 2", "line 4, game 4"]
 
 
 def test_the_first_bad_game_of_a_file_is_named_whatever_its_fault(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from extracted_rules import (
     Geometry,
+    IllegalGameError,
     NotationError,
     format_transcript,
     parse_transcript,
@@ -62,14 +63,26 @@ def test_parsing_any_text_gives_squares_or_one_sentence(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("f5d6c", "ply 3: the transcript ends in the middle of a move"),
+        ("f5d6c", "ply 3: 'c' is not a square"),
         ("f5d9", "ply 2: 'd9' is not a square"),
         ("f5 xx", "ply 2: 'xx' is not a square"),
+        ("f5 (d6", r"ply 2: '\(' lacks its other half"),
+        ("f5 12-52 d3", "these are several games"),
     ],
 )
 def test_errors_name_the_ply(text: str, message: str) -> None:
     with pytest.raises(NotationError, match=message):
         parse_transcript(text)
+
+
+def test_passes_may_be_written_where_they_are_due() -> None:
+    squares = parse_transcript("a2a3c4a1d4", 4)
+    assert parse_transcript("a2 a3 c4 a1 -- d4", 4) == squares
+    assert parse_transcript("1. A2 A3 2. C4 A1 3. pass D4", 4) == squares
+    with pytest.raises(IllegalGameError, match="ply 3: a pass is written where none is due"):
+        parse_transcript("a2a3PSc4", 4)
+    with pytest.raises(IllegalGameError, match="ply 5: a pass is written where none is due"):
+        parse_transcript("a2a3c4a1 ps ps d4", 4)
 
 
 def test_centre_squares_have_no_token() -> None:
