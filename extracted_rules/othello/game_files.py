@@ -52,7 +52,7 @@ def _encoding(head: bytes) -> str | None:
     """How a text that begins like this is encoded; None for what is no text."""
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "utf-16"
-    every_other = head[1:64:2], head[:64:2]
+    every_other = head[1:32:2], head[:32:2]
     for zeros, name in zip(every_other, ("utf-16-le", "utf-16-be"), strict=True):
         if zeros and not any(zeros):
             return name
