@@ -12,8 +12,8 @@ BASELINES := uniform-empty uniform-beside bigram
 MODELS := $(if $(wildcard comparison/training/reference_model/manifest.json),reference)
 MODELS += calibrated logic extracted $(BASELINES)
 
-compare: $(INSTALLED)  ## the table, the report and the figures, on 600 random games
-	$(BIN)/handbuilt compare $(MODELS) --games 600 --seed 1 --out out/compare
+compare: $(INSTALLED)  ## the tables first, then a report and figures, on 300 random games
+	$(BIN)/handbuilt compare $(MODELS) --games 300 --seed 1 --out out/compare
 
 # On other games than those that the known rates come from.
 properties: $(INSTALLED)  ## the rules of the game, asked of the project's models; known rates are the bounds

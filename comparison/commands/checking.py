@@ -10,7 +10,16 @@ import typer
 from rich.markup import escape
 from torch import Tensor, nn
 
-from comparison.commands.options import Json, Models, Recorded, Setup, check_writable, make_folder
+from comparison.commands.options import (
+    Json,
+    Models,
+    Recorded,
+    Setup,
+    check_writable,
+    choice,
+    folder,
+    make_folder,
+)
 from comparison.commands.shared import command, console, progress_bars, say, starter, typed, wrote
 from comparison.properties import PROPERTIES, PropertyError, Report, board_reader, check
 from comparison.properties.beliefs import BeliefProperty
@@ -50,7 +59,7 @@ def check_command(
     bounds: Bounds,
     properties: Annotated[
         list[str] | None,
-        typer.Option(
+        choice(
             "--property", help=f"Ask only for this one; may be repeated: {', '.join(PROPERTIES)}."
         ),
     ] = None,
@@ -59,7 +68,7 @@ def check_command(
     ] = EXAMPLES,
     json: Json = None,
     out: Annotated[
-        Path | None, typer.Option(help="A folder for a report and a PNG of each counterexample.")
+        Path | None, folder(help="A folder for a report and a PNG of each counterexample.")
     ] = None,
 ) -> None:
     """Put models to the rules of Othello; for each rule broken, find a shortest game that shows it.

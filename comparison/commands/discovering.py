@@ -9,7 +9,15 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from comparison.commands.options import CataloguePath, Gpt, Setup, make_folder, picture, writable
+from comparison.commands.options import (
+    CataloguePath,
+    Gpt,
+    Setup,
+    choice,
+    make_folder,
+    picture,
+    writable,
+)
 from comparison.commands.shared import bars, command, console, say, wrote
 from comparison.reading.probes import PROBE_GAMES, Probes, fit_probes
 from comparison.replacing import extraction
@@ -109,7 +117,7 @@ class Filter:
 
     layer: Annotated[int | None, typer.Option(help="Rules of this layer.")] = None
     square: Annotated[str | None, typer.Option(help="Rules that name this square.")] = None
-    kind: Annotated[str | None, typer.Option(help=f"One of: {', '.join(RULES)}.")] = None
+    kind: Annotated[str | None, choice(help=f"One of: {', '.join(RULES)}.")] = None
     min_f1: Annotated[float, typer.Option(help="F1 on other games, at least.")] = 0.0
     most: Annotated[int, typer.Option(help="List at most so many.", min=1)] = LISTED
 

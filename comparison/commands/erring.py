@@ -9,7 +9,7 @@ import torch
 import typer
 
 from comparison.commands.measuring import file_stems
-from comparison.commands.options import Bench, Json, Models, check_writable, make_folder
+from comparison.commands.options import Bench, Json, Models, check_writable, folder, make_folder
 from comparison.commands.shared import bars, command, console, say, typed, wrote
 from comparison.errors.analysis import analyse
 from comparison.reading.board_reader import BoardReader, board_reader
@@ -36,7 +36,7 @@ def errors_command(
         typer.Option("--catalogue", help="What `extract` wrote of a model, if not of reference."),
     ] = None,
     out: Annotated[
-        Path, typer.Option(help="Folder for answers, report, figures and who errs where.")
+        Path, folder(help="Folder for answers, report, figures and who errs where.")
     ] = Path("out/errors"),
     json: Json = None,
 ) -> None:

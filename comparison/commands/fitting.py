@@ -18,7 +18,7 @@ from handbuilt.strengths import AXES, FOLDER, dump
 class Fit:
     """How strengths are fitted."""
 
-    steps: Annotated[int, typer.Option(min=1)] = FitSettings.steps
+    steps: Annotated[int, typer.Option(help="Steps of the fit.", min=1)] = FitSettings.steps
     batch: Annotated[int, typer.Option(help="Games a step.", min=1)] = FitSettings.batch
     rate: Annotated[float, typer.Option(help="Learning rate.", min=0.0)] = FitSettings.rate
     tied: Annotated[

@@ -14,10 +14,12 @@ from comparison.commands.options import (
     Models,
     Setup,
     check_writable,
+    choice,
+    folder,
     make_folder,
     writable,
 )
-from comparison.commands.shared import bars, command, console, typed, wrote
+from comparison.commands.shared import bars, command, console, notes, say, typed, wrote
 from comparison.reading.board_reader import ProbedReader, board_reader
 from comparison.reading.boards import BOARD_GAMES, BoardAccuracy, board_accuracy
 from comparison.reading.probes import PROBE_GAMES, fit_probes
@@ -61,7 +63,7 @@ def evaluate_command(
     model: Annotated[str, typer.Argument(help="A recipe, a baseline or a checkpoint's path.")],
     bench: Bench,
     operands: Annotated[
-        Operands, typer.Option(help="How operands of matrix products are rounded.")
+        Operands, choice(help=f"Operands of matrix products are rounded to: {', '.join(Operands)}.")
     ] = Operands.FLOAT32,
     json: Json = None,
 ) -> None:
@@ -80,27 +82,26 @@ def evaluate_command(
         write_json({**result.as_dict(), "operands": operands}, json)
 
 
-@command("compare")
+@command("compare", games=300)
 def compare_command(
     models: Models,
     bench: Bench,
-    out: Annotated[Path, typer.Option(help="Folder for results, report and figures.")] = Path(
-        "out"
-    ),
+    out: Annotated[Path, folder(help="Folder for results, report and figures.")] = Path("out"),
 ) -> None:
     """Measure several models on the same games; write a table, a report, figures and error sets."""
-    from comparison.reporting.report import all_overlaps, sections
+    from comparison.reporting.report import all_overlaps, in_a_line, sections
     from comparison.reporting.sections import write_report
 
     loaded = bench.load(*models)
     games, source = bench.played(board_of(loaded[models[0]]))
     make_folder(out)
-    with bars() as bar:
-        results = [
-            measure(name, model, games, source, bench.seed, bar, keep_errors=True)
-            for name, model in loaded.items()
-        ]
+    results = []
+    for name, model in loaded.items():
+        with bars() as bar:
+            results.append(measure(name, model, games, source, bench.seed, bar, keep_errors=True))
+        say(in_a_line(results[-1]))
     _show(results)
+    notes.print("figures and the boards decoded from the models follow ...")
     overlaps = all_overlaps(results)
     drawn = _drawn_together(results, loaded, games, out)
     for result, stem in zip(results, file_stems(models), strict=True):
@@ -152,17 +153,15 @@ def _drawn_together(
 def _drawn_alone(
     result: Result, model: nn.Module, stem: str, games: Tensor, out: Path
 ) -> list[Figure]:
-    """Figures of one model: the boards decoded from it, which are shown as a table, too, and, of a
-    hand-built one, a worked example."""
+    """Figures of one model: the boards decoded from it and, of a hand-built one, a worked
+    example."""
     from comparison.reporting import examples, figures
-    from comparison.reporting.report import boards_table
 
     drawn = []
     if boards := result.boards:
         title = (
             f"{result.model}: whole boards right, read from {boards.source} ({boards.games} games)"
         )
-        console.print(boards_table(title, boards))
         drawn.append((f"boards-{stem}.png", f"{title}, by layer and moves seen"))
         figures.layer_by_ply(
             boards.whole_boards(), drawn[-1][1], "share of boards", out / drawn[-1][0]

@@ -56,8 +56,11 @@ def make_folder(out: Path) -> None:
 # ------------------------------------------------------------------ options
 
 #: Options that name a file: it is looked at before any work is done.
-writable = partial(typer.Option, callback=_writable)
-picture = partial(typer.Option, callback=_picture)
+writable = partial(typer.Option, callback=_writable, metavar="FILE")
+picture = partial(typer.Option, callback=_picture, metavar="FILE.png")
+#: That name a folder, or one of several things.
+folder = partial(typer.Option, metavar="FOLDER")
+choice = partial(typer.Option, metavar="NAME")
 
 Models = Annotated[list[str], typer.Argument(help="Recipes, baselines or checkpoint paths.")]
 Gpt = Annotated[str, typer.Argument(help="A recipe, or any Othello-GPT's checkpoint.")]
@@ -86,7 +89,7 @@ class Setup:
     seed: Seed = 1
     board: Board = None
     heads: Heads = None
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto"
+    device: Annotated[str, choice(help="auto, cpu or cuda.")] = "auto"
 
     @property
     def where(self) -> torch.device:
@@ -121,8 +124,9 @@ class Recorded(Setup):
     file: Annotated[
         Path | None,
         typer.Option(
+            metavar="FILE",
             help="Games to use instead: transcripts one a line, PGN, GGF, SGF or WTHOR, also "
-            "compressed (gzip)."
+            "compressed (gzip).",
         ),
     ] = None
     skip_bad: Annotated[

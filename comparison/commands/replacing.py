@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from comparison.commands.options import CataloguePath, Gpt, Setup, make_folder
+from comparison.commands.options import CataloguePath, Gpt, Setup, folder, make_folder
 from comparison.commands.shared import bars, command, console, wrote
 from comparison.replacing import fitted, necessity, replacement
 from extracted_rules import catalogue
@@ -26,7 +26,7 @@ def replace_command(
     fitting: Annotated[
         int, typer.Option(help="Random games for means, maps, and for probes.", min=32)
     ] = fitted.FIT_GAMES,
-    out: Annotated[Path, typer.Option(help="Folder for table, picture and figures.")] = Path(
+    out: Annotated[Path, folder(help="Folder for table, picture and figures.")] = Path(
         "out/replace"
     ),
 ) -> None:

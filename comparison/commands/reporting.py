@@ -7,7 +7,7 @@ from typing import Annotated
 import torch
 import typer
 
-from comparison.commands.options import Bench, check_writable, make_folder
+from comparison.commands.options import Bench, check_writable, choice, folder, make_folder
 from comparison.commands.shared import bars, command, notes, typed, wrote
 from comparison.reporting.page.exhibits import Exhibit, Order
 from comparison.reporting.page.explorer import Shown, explore, given, openings, telling_errors
@@ -30,19 +30,20 @@ PAGE = "report.html"
 
 @command("report", games=GAMES)
 def report_command(
-    out: Annotated[Path, typer.Option(help=f"Folder for {PAGE}, and for what it is made of.")],
+    out: Annotated[Path, folder(help=f"Folder for {PAGE}, and for what it is made of.")],
     bench: Bench,
     models: Annotated[
         list[str] | None,
         typer.Argument(help=f"Recipes or checkpoint paths; {' '.join(MODELS)} by default."),
     ] = None,
     only: Annotated[
-        list[str] | None, typer.Option(help="Only this section, or `explorer`; may be repeated.")
+        list[str] | None, choice(help="Only this section, or `explorer`; may be repeated.")
     ] = None,
 ) -> None:
-    """Write one self-contained page: every comparison, and an explorer of games. Killed, it goes
-    on with what it had. The comparison is of random games, and other sections' go with it; those
-    of --file are for the explorer.
+    """Write one self-contained page: every comparison, and an explorer of games.
+
+    Killed, it goes on with what it had. The comparison is of random games, and other sections' go
+    with it; those of --file are for the explorer.
     """
     from comparison.reporting.page.rendering import render, write_page
     from comparison.reporting.page.sections import SECTIONS, section

@@ -12,24 +12,29 @@ from dataclasses import MISSING, fields, is_dataclass
 from functools import wraps
 from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from typer.models import ArgumentInfo, OptionInfo
 
+from comparison.commands.help import WELCOME, HelpfulCommand, HelpfulGroup
 from comparison.scoring.bench import Bars
 
 app = typer.Typer(
-    help="Build an Othello-GPT from rules, measure it, and compare it with other models.",
-    no_args_is_help=True,
+    cls=HelpfulGroup,
+    invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 # Piped output is no terminal and has no width of its own: a table should still be whole there.
 console = Console(width=None if sys.stdout.isatty() else 170)
 notes = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
+
+#: What an option's value is called in the help, by its type.
+VALUES = {int: "N", float: "X", str: "TEXT", Path: "PATH"}
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
@@ -52,6 +57,8 @@ def command(name: str, group: typer.Typer = app, **defaults: Any) -> Callable[[C
                 options += _options(kind, defaults)
             else:
                 options.append(parameter.replace(annotation=kind, kind=Parameter.KEYWORD_ONLY))
+        for parameter in options:
+            _name_value(parameter)
 
         @wraps(work)
         def run(**given: Any) -> None:
@@ -60,7 +67,7 @@ def command(name: str, group: typer.Typer = app, **defaults: Any) -> Callable[[C
             work(**given)
 
         run.__signature__ = Signature(options)  # type: ignore[attr-defined]
-        group.command(name)(run)
+        group.command(name, cls=HelpfulCommand)(run)
         return work
 
     return register
@@ -77,6 +84,30 @@ def _options(kind: type, defaults: dict[str, Any]) -> Iterator[Parameter]:
             default=Parameter.empty if default is MISSING else default,
             annotation=types[field.name],
         )
+
+
+def _name_value(parameter: Parameter) -> None:
+    """Says what stands for a value in the help, where the option or argument does not say it."""
+    kind, *about = get_args(parameter.annotation) or (parameter.annotation,)
+    for info in about:
+        if isinstance(info, ArgumentInfo) and info.metavar is None:
+            info.metavar = parameter.name.upper()
+        elif isinstance(info, OptionInfo) and info.metavar is None:
+            info.metavar = next((VALUES[part] for part in _parts(kind) if part in VALUES), None)
+
+
+def _parts(kind: Any) -> Iterator[Any]:
+    """A type and those that it is made of."""
+    yield kind
+    for part in get_args(kind):
+        yield from _parts(part)
+
+
+@app.callback()
+def welcome(context: typer.Context) -> None:
+    """Build an Othello-GPT from rules, measure it, and compare it with other models."""
+    if context.invoked_subcommand is None:
+        say(WELCOME)
 
 
 # ------------------------------------------------------------------ what is shown

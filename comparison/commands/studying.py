@@ -7,14 +7,17 @@ from typing import Annotated
 import torch
 import typer
 
-from comparison.commands.options import Bench, make_folder, picture
+from comparison.commands.help import HelpfulGroup
+from comparison.commands.options import Bench, folder, make_folder, picture
 from comparison.commands.shared import app, command, wrote
 from comparison.training.settings import TrainingError
 from comparison.training.states import LOG, Progress, curves, read_log
 from extracted_rules.drawing.curves import Curve
 
 study = typer.Typer(
-    help="Longer studies; killed, they go on from what was measured.", no_args_is_help=True
+    cls=HelpfulGroup,
+    help="Longer studies; killed, they go on from what was measured.",
+    no_args_is_help=True,
 )
 app.add_typer(study, name="study")
 
@@ -22,7 +25,7 @@ app.add_typer(study, name="study")
 @command("passes", study, games=5000)
 def passes_command(
     bench: Bench,
-    out: Annotated[Path, typer.Option(help="Folder for the tables.")] = Path("out/passes"),
+    out: Annotated[Path, folder(help="Folder for the tables.")] = Path("out/passes"),
 ) -> None:
     """Which unseen passes does `calibrated` notice, and what would true sides be worth?"""
     from comparison.studies import passes
@@ -35,9 +38,7 @@ def passes_command(
 
 @command("scalars", study)
 def scalars_command(
-    out: Annotated[Path, typer.Option(help="Folder for fits, table and plot.")] = Path(
-        "out/scalars"
-    ),
+    out: Annotated[Path, folder(help="Folder for fits, table and plot.")] = Path("out/scalars"),
     steps: Annotated[int, typer.Option(help="Steps of each fit.", min=1)] = 300,
     games: Annotated[int, typer.Option(help="Random games to measure on.", min=1)] = 500,
     seed: Annotated[int, typer.Option(help="Seed of those games.")] = 1,

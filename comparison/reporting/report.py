@@ -14,7 +14,18 @@ from comparison.scoring.records import KINDS
 from extracted_rules.benches.intervals import interval
 from extracted_rules.drawing.tables import Table
 
-HEADINGS = ("count", "top-1 illegal %", "legal-set F1", "illegal mass %", "excess CE, nats")
+HEADINGS = (
+    "count",
+    "top-1 illegal %",
+    "legal-set F1",
+    "illegal probability %",
+    "excess cross-entropy, nats",
+)
+#: How the tables of a comparison are read.
+INTERVALS = (
+    "Brackets are 95 % intervals with the game as the unit; four times as many games (--games) "
+    "make them about half as wide."
+)
 
 
 def cells(measures: Measures) -> list[str]:
@@ -28,13 +39,22 @@ def cells(measures: Measures) -> list[str]:
     ]
 
 
+def in_a_line(result: Result) -> str:
+    """A model's figures over all positions."""
+    _, illegal, f1, _, excess = cells(result.overall)
+    return (
+        f"{result.model}: top-1 illegal {illegal} %, legal-set F1 {f1}, "
+        f"excess cross-entropy {excess} nats"
+    )
+
+
 def models_table(title: str, results: Sequence[Result]) -> Table:
     """One row a model and pass state, "pass-free" being where the mover is certain."""
     rows = []
     for result in results:
         rows.append([result.model, "all", *cells(result.overall)])
         rows += [["", *row] for row in _strata(result, "pass")]
-    return Table(title, ("model", "positions"), HEADINGS, rows)
+    return Table(title, ("model", "positions that are"), HEADINGS, rows, says=INTERVALS)
 
 
 def stages_table(results: Sequence[Result]) -> Table:
@@ -44,7 +64,8 @@ def stages_table(results: Sequence[Result]) -> Table:
         for result in results
         for number, row in enumerate(_strata(result, "stage"))
     ]
-    return Table("By the ply to predict", ("model", "positions"), HEADINGS, rows, folded=True)
+    words = ("model", "positions that are")
+    return Table("By the ply to predict", words, HEADINGS, rows, folded=True)
 
 
 def group_table(result: Result, group: str, title: str = "") -> Table:
@@ -151,9 +172,8 @@ def sections(
             "models",
             title,
             [
-                "Brackets are 95 % intervals with the game as the unit. *pass-free* positions are "
-                "those where no pass has happened yet; *at a pass* the expected side has to pass "
-                "right now.",
+                "*pass-free* positions are those where no pass has happened yet; *at a pass* the "
+                "expected side has to pass right now.",
                 "Thresholds tau, chosen for best F1 on separate games (of a model that the project "
                 f"holds, when it was added): {taus}.",
             ],

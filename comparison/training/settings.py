@@ -96,7 +96,9 @@ class Hyperparameters:
     clip: Annotated[
         float, typer.Option(help="Largest norm of the gradient; 0 for any.", min=0.0)
     ] = 1.0
-    dropout: Annotated[float, typer.Option(min=0.0, max=0.9)] = 0.0
+    dropout: Annotated[
+        float, typer.Option(help="Share of activations that are dropped.", min=0.0, max=0.9)
+    ] = 0.0
     seed: Annotated[
         int, typer.Option(help="Seed of weights and games; another one for what is begun --from.")
     ] = 1
@@ -229,7 +231,7 @@ class Settings(Hyperparameters):
 class Manner:
     """How a run is run, which decides nothing about its outcome; options of ``handbuilt train``."""
 
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto"
+    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu or cuda.")] = "auto"
     threads: Annotated[
         int | None, typer.Option(help="Threads of the CPU; by default all.", min=1, max=1024)
     ] = None

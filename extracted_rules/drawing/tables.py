@@ -28,12 +28,18 @@ class Table:
     def __rich__(self) -> rich_table.Table:
         """For the terminal."""
         drawn = rich_table.Table(
-            title=escape(self.title), title_justify="left", box=SIMPLE_HEAD, pad_edge=False
+            title=escape(self.title),
+            title_justify="left",
+            box=SIMPLE_HEAD,
+            pad_edge=False,
+            caption=escape(self.says),
+            caption_justify="left",
         )
+        # Where it is too narrow for a line, cells are folded: nothing of them is cut off.
         for heading in self.words:
-            drawn.add_column(escape(heading), no_wrap=True)
+            drawn.add_column(escape(heading), overflow="fold")
         for heading in self.numbers:
-            drawn.add_column(escape(heading), justify="right", no_wrap=True)
+            drawn.add_column(escape(heading), justify="right", overflow="fold")
         for row in self.rows:
             drawn.add_row(*map(escape, row))
         return drawn
