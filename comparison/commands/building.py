@@ -5,16 +5,7 @@ from typing import Annotated
 
 import typer
 
-from comparison.commands.options import (
-    Board,
-    Gpt,
-    Heads,
-    Setup,
-    check_writable,
-    choice,
-    picture,
-    writable,
-)
+from comparison.commands.options import Board, Gpt, Heads, Setup, check_writable, picture, writable
 from comparison.commands.shared import command, say, wrote
 from extracted_rules.othello.geometry import STANDARD
 from handbuilt.network import huggingface
@@ -26,7 +17,7 @@ from handbuilt.recipes import RECIPES, build
 @command("build")
 def build_command(
     out: Annotated[Path, writable(help="Where to write the safetensors file.")],
-    recipe: Annotated[str, choice(help=f"One of: {', '.join(RECIPES)}.")] = "logic",
+    recipe: Annotated[str, typer.Option(help=f"One of: {', '.join(RECIPES)}.")] = "logic",
     board: Board = None,
     layers: Annotated[
         int | None, typer.Option(help="Layers of the model; 8 unless others are asked for.")
@@ -81,7 +72,7 @@ def describe_command(
 def export_command(
     model: Gpt,
     out: Annotated[Path, typer.Option(help="Where to write the file, or huggingface's folder.")],
-    form: Annotated[str, choice("--format", help=f"One of: {', '.join(FORMATS)}.")],
+    form: Annotated[str, typer.Option("--format", help=f"One of: {', '.join(FORMATS)}.")],
     board: Board = None,
     heads: Heads = None,
 ) -> None:

@@ -16,7 +16,6 @@ from comparison.commands.options import (
     Recorded,
     Setup,
     check_writable,
-    choice,
     folder,
     make_folder,
 )
@@ -59,7 +58,7 @@ def check_command(
     bounds: Bounds,
     properties: Annotated[
         list[str] | None,
-        choice(
+        typer.Option(
             "--property", help=f"Ask only for this one; may be repeated: {', '.join(PROPERTIES)}."
         ),
     ] = None,

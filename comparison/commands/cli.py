@@ -5,7 +5,6 @@ import sys
 from comparison.commands import (
     building,
     checking,
-    circuits,
     discovering,
     erring,
     explaining,
@@ -26,7 +25,6 @@ GROUPS = (
     measuring,
     checking,
     discovering,
-    circuits,
     replacing,
     erring,
     explaining,

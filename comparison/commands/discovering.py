@@ -1,4 +1,4 @@
-"""``handbuilt extract | rules``: find the rules in a model, and read what was found."""
+"""``handbuilt extract | rules | circuits``: find the rules in a model, read what was found."""
 
 import shutil
 from dataclasses import dataclass
@@ -9,15 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from comparison.commands.options import (
-    CataloguePath,
-    Gpt,
-    Setup,
-    choice,
-    make_folder,
-    picture,
-    writable,
-)
+from comparison.commands.options import CataloguePath, Gpt, Setup, make_folder, picture, writable
 from comparison.commands.shared import bars, command, console, say, wrote
 from comparison.reading.probes import PROBE_GAMES, Probes, fit_probes
 from comparison.replacing import extraction
@@ -117,7 +109,7 @@ class Filter:
 
     layer: Annotated[int | None, typer.Option(help="Rules of this layer.")] = None
     square: Annotated[str | None, typer.Option(help="Rules that name this square.")] = None
-    kind: Annotated[str | None, choice(help=f"One of: {', '.join(RULES)}.")] = None
+    kind: Annotated[str | None, typer.Option(help=f"One of: {', '.join(RULES)}.")] = None
     min_f1: Annotated[float, typer.Option(help="F1 on other games, at least.")] = 0.0
     most: Annotated[int, typer.Option(help="List at most so many.", min=1)] = LISTED
 
@@ -159,3 +151,22 @@ def _listed(neurons: list[Neuron], geometry: Geometry, title: str) -> Table:
         shown = ["" if number is None else f"{number:.3f}" for number in numbers]
         table.add_row(*map(escape, (n.place, n.rule, catalogue.says(n, geometry))), *shown)
     return table
+
+
+@command("circuits")
+def circuits_command(
+    paths: Annotated[list[Path], typer.Argument(metavar="CATALOGUE", help="What `extract` wrote.")],
+    out: Annotated[
+        Path | None, picture(help="A PNG to draw all catalogues' lag kernels in.")
+    ] = None,
+) -> None:
+    """Roles of heads, and what rules explain of layers; lag kernels of several models at once."""
+    from extracted_rules.drawing import circuits
+
+    known = [catalogue.read(path) for path in paths]
+    for one in known:
+        console.print(circuits.head_table(one))
+        console.print(circuits.layer_table(one))
+    if out is not None:
+        circuits.draw_kernels(known, out)
+        wrote(out)

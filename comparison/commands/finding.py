@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from comparison.commands.options import Json, Setup, check_writable, choice, folder, make_folder
+from comparison.commands.options import Json, Setup, check_writable, folder, make_folder
 from comparison.commands.shared import bars, command, console, say, wrote
 from comparison.findings import FINDINGS, FindingsError, Found, Studied, ask, named
 from comparison.findings.definition import Finding
@@ -34,7 +34,7 @@ def findings_command(
     ] = GAMES,
     only: Annotated[
         list[str] | None,
-        choice(help=f"Only this finding; may be repeated: {', '.join(FINDINGS)}."),
+        typer.Option(help=f"Only this finding; may be repeated: {', '.join(FINDINGS)}."),
     ] = None,
     json: Json = None,
     out: Annotated[Path, folder(help="Folder for the table and a PNG a finding.")] = Path(

@@ -14,7 +14,6 @@ from comparison.commands.options import (
     Models,
     Setup,
     check_writable,
-    choice,
     folder,
     make_folder,
     writable,
@@ -63,7 +62,8 @@ def evaluate_command(
     model: Annotated[str, typer.Argument(help="A recipe, a baseline or a checkpoint's path.")],
     bench: Bench,
     operands: Annotated[
-        Operands, choice(help=f"Operands of matrix products are rounded to: {', '.join(Operands)}.")
+        Operands,
+        typer.Option(metavar="TYPE", help=f"Round operands of products: {', '.join(Operands)}."),
     ] = Operands.FLOAT32,
     json: Json = None,
 ) -> None:

@@ -58,9 +58,8 @@ def make_folder(out: Path) -> None:
 #: Options that name a file: it is looked at before any work is done.
 writable = partial(typer.Option, callback=_writable, metavar="FILE")
 picture = partial(typer.Option, callback=_picture, metavar="FILE.png")
-#: That name a folder, or one of several things.
+#: Options that name a folder.
 folder = partial(typer.Option, metavar="FOLDER")
-choice = partial(typer.Option, metavar="NAME")
 
 Models = Annotated[list[str], typer.Argument(help="Recipes, baselines or checkpoint paths.")]
 Gpt = Annotated[str, typer.Argument(help="A recipe, or any Othello-GPT's checkpoint.")]
@@ -89,7 +88,7 @@ class Setup:
     seed: Seed = 1
     board: Board = None
     heads: Heads = None
-    device: Annotated[str, choice(help="auto, cpu or cuda.")] = "auto"
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto"
 
     @property
     def where(self) -> torch.device:

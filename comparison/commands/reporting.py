@@ -7,7 +7,7 @@ from typing import Annotated
 import torch
 import typer
 
-from comparison.commands.options import Bench, check_writable, choice, folder, make_folder
+from comparison.commands.options import Bench, check_writable, folder, make_folder
 from comparison.commands.shared import bars, command, notes, typed, wrote
 from comparison.reporting.page.exhibits import Exhibit, Order
 from comparison.reporting.page.explorer import Shown, explore, given, openings, telling_errors
@@ -37,7 +37,7 @@ def report_command(
         typer.Argument(help=f"Recipes or checkpoint paths; {' '.join(MODELS)} by default."),
     ] = None,
     only: Annotated[
-        list[str] | None, choice(help="Only this section, or `explorer`; may be repeated.")
+        list[str] | None, typer.Option(help="Only this section, or `explorer`; may be repeated.")
     ] = None,
 ) -> None:
     """Write one self-contained page: every comparison, and an explorer of games.
