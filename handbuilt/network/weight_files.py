@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from extracted_rules.files import read_tensors
+from extracted_rules.kinds import HEAD, kind_of
 from handbuilt.network.shape import CheckpointError
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -27,15 +28,6 @@ INDEX = ".index.json"
 IN_FOLDERS = (WEIGHTS, WEIGHTS + INDEX, "pytorch_model.bin", "pytorch_model.bin" + INDEX)
 #: No larger file is read, nor one that unpacks to more; Othello-GPT has a tenth of that.
 MAX_BYTES = 2**30
-#: What is often found in the place of weights, by how it begins.
-MISTAKEN = {
-    rb"\Z": "is empty; copy or download it again",
-    rb"version https://git-lfs": "is a Git LFS pointer, not the file that it stands for; fetch "
-    "that with `git lfs pull`",
-    rb"(\xef\xbb\xbf)?\s*<(!doctype|html|head|\?xml)": "is a web page, not the file that was to be "
-    "downloaded from it; download that file itself",
-    rb"\x1f\x8b": "is a compressed file; unpack it first",
-}
 #: How files of torch.save begin: zip archives, and before PyTorch 1.6 bare pickles.
 TORCH_START = re.compile(rb"PK\x03\x04|\x80[\x02-\x05]")
 #: The names under which training scripts save a model's weights, and those of its settings.
@@ -71,10 +63,8 @@ def read(path: Path) -> Found:
         return _shards(path)
     if TORCH_START.match(start):
         return _unwrapped(_loaded(path), path)
-    if start[8:9] != b"{":
-        raise CheckpointError(
-            f"{path} is not a readable file of weights, neither safetensors nor one of torch.save"
-        )
+    if start[8:9] != b"{":  # of safetensors
+        raise CheckpointError(f"{path} is no file of weights: it is {kind_of(start) or 'text'}")
     try:
         return Found(*read_tensors(path))
     except OSError as error:
@@ -103,18 +93,15 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _start(path: Path) -> bytes:
-    """How a file begins that is not too large, and no other thing that is easily told."""
+    """How a file begins that is not too large."""
     try:
         with path.open("rb") as file:
-            start = file.read(99)
+            start = file.read(HEAD)
         size = path.stat().st_size
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
     if size > MAX_BYTES:
         raise CheckpointError(f"{path} has {size:,} bytes; no model of over {MAX_BYTES:,} is read")
-    for pattern, what in MISTAKEN.items():
-        if re.match(pattern, start, re.IGNORECASE):
-            raise CheckpointError(f"{path} {what}")
     return start
 
 

@@ -228,7 +228,7 @@ def test_recorded_games_can_be_measured(
             ["study", "passes", "--board", "4", "--games", "2", "--out", "."],
             "the numbers of calibrated are for 8 layers and a board of 8 x 8, not for 8 and 4 x 4",
         ),
-        (["evaluate", "pyproject.toml"], "not a readable file of weights"),
+        (["evaluate", "pyproject.toml"], "no file of weights: it is text"),
         (["compare", "bigram", "--out", "pyproject.toml"], "cannot write pyproject.toml: File"),
         (["check", "bigram", "--out", "pyproject.toml"], "cannot write pyproject.toml: File"),
         (["check", "bigram", "--against", "."], "cannot read .: Is a directory"),
