@@ -11,7 +11,7 @@ from comparison.commands.shared import bars, command, console, progress_bars, wr
 from comparison.replacing.ablation import ablate, cases
 from extracted_rules.files import whole_file
 from handbuilt.calibration import CalibrationError, FitSettings, Progress, calibrate, starting_point
-from handbuilt.strengths import AXES, FOLDER, dump
+from handbuilt.strengths import AXES, FITTED, dump
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,12 @@ class Fit:
 
 @command("calibrate")
 def calibrate_command(
-    out: Annotated[Path, typer.Option(help="Folder for the fit's state and log.")],
+    out: Annotated[Path, typer.Option(help="Folder for the fit's state, log and strengths.")],
     fit: Fit,
     setup: Setup,
-    strengths: Annotated[Path, writable(help="Where to write the fitted strengths.")] = FOLDER
-    / "calibrated.toml",
+    strengths: Annotated[
+        Path | None, writable(help=f"Where to write the strengths, if not to {FITTED} in --out.")
+    ] = None,
     resume: Annotated[bool, typer.Option(help="Go on from the folder's state.")] = False,
 ) -> None:
     """Fit the strengths of `calibrated` through the rules' interpreter, on random games."""
@@ -60,9 +61,10 @@ def calibrate_command(
         f"Strengths of the recipe `calibrated`: {numbers:,} numbers fitted on "
         f"{plan.steps * plan.batch:,} random games.\n{plan} on {where.type}"
     )
-    with whole_file(strengths) as partial:
+    place = strengths or out / FITTED
+    with whole_file(place) as partial:
         partial.write_text(dump(fitted, comment), encoding="utf-8")
-    wrote(strengths)
+    wrote(place)
 
 
 @command("ablate", games=200)

@@ -1,7 +1,8 @@
 """What a model is measured and read with: its threshold, its probes, its catalogue of rules.
 
-The trained model of the project came with all three. Of any other model the threshold is chosen
-now; probes of a trained one are fitted now; a hand-built one needs none.
+The trained model of the project came with all three, its recipes with their thresholds. Of any
+other model the threshold is chosen now; probes of a trained one are fitted now; a hand-built one
+needs none.
 """
 
 import torch
@@ -14,6 +15,7 @@ from comparison.training.models import REFERENCE
 from extracted_rules import catalogue
 from extracted_rules.catalogue import Catalogue
 from handbuilt.network.transformer import OthelloGPT
+from handbuilt.strengths import kept_threshold
 
 #: Games that probes are fitted on where none came with a model; fewer than for figures about them.
 FITTED_ON = 500
@@ -27,10 +29,14 @@ def threshold(
     bars: Bars = no_bars,
     games: int | None = None,
 ) -> float:
-    """The probability above which a model predicts a move: that of the trained model came
-    with it, any other's is chosen on ``games`` random games, THRESHOLD_GAMES unless said."""
+    """The probability above which a model predicts a move: those of the trained model and of the
+    recipes came with their weights, any other's is chosen on ``games`` random games,
+    THRESHOLD_GAMES unless said."""
     if name == REFERENCE:
         return reference.Manifest.read(reference.FOLDER).tau
+    kept = kept_threshold(model.fingerprint()) if isinstance(model, OthelloGPT) else None
+    if kept is not None:
+        return kept
     games = games or THRESHOLD_GAMES
     return choose_threshold(model, seed, device, games, progress=bars(f"{name}: tau", games))
 

@@ -13,10 +13,22 @@ from handbuilt.strengths.definition import (
     Strengths,
     axes_of,
 )
-from handbuilt.strengths.files import FOLDER, StrengthsError, dump, load_strengths, parse
+from handbuilt.strengths.files import (
+    FITTED,
+    FOLDER,
+    StrengthsError,
+    adopt_strengths,
+    dump,
+    holds_strengths,
+    load_strengths,
+    parse,
+    read_strengths,
+)
+from handbuilt.strengths.thresholds import keep_threshold, kept_threshold, read_thresholds
 
 __all__ = [
     "AXES",
+    "FITTED",
     "FOLDER",
     "LINE_VOICES",
     "MEMORIES",
@@ -28,8 +40,14 @@ __all__ = [
     "Axes",
     "Strengths",
     "StrengthsError",
+    "adopt_strengths",
     "axes_of",
     "dump",
+    "holds_strengths",
+    "keep_threshold",
+    "kept_threshold",
     "load_strengths",
     "parse",
+    "read_strengths",
+    "read_thresholds",
 ]

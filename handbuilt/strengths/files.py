@@ -22,6 +22,8 @@ from handbuilt.strengths.extracted import from_catalogue
 from handbuilt.strengths.logic import spread_out
 
 FOLDER = Path(__file__).parent
+#: The file of fitted strengths in a fit's folder.
+FITTED = "strengths.toml"
 #: The recipe whose numbers come from a catalogue.
 EXTRACTED = "extracted"
 
@@ -97,11 +99,10 @@ def load_strengths(recipe: str, board: int = STANDARD, layers: int | None = None
     if recipe == EXTRACTED:
         found = catalogue.read(catalogue.REFERENCE)
         return _fitting(from_catalogue(found, load_strengths("logic")), axes, recipe)
-    strengths = _read(FOLDER / f"{recipe}.toml", axes)
-    return _fitting(strengths, axes, recipe)
+    return _fitting(read_strengths(FOLDER / f"{recipe}.toml", axes), axes, recipe)
 
 
-def _read(path: Path, axes: Axes) -> Strengths:
+def read_strengths(path: Path, axes: Axes) -> Strengths:
     """Of a file; a short one is spread out for a board and its layers. Raises StrengthsError."""
     try:
         numbers = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -113,6 +114,27 @@ def _read(path: Path, axes: Axes) -> Strengths:
         raise StrengthsError(f"{path}: {error}") from None
     except (OSError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
         raise StrengthsError(f"{path} holds no strengths: {error}") from None
+
+
+def holds_strengths(path: Path) -> bool:
+    """Whether a folder is a fit's, or a file is text as strengths are, and no weights."""
+    if path.is_dir():
+        return (path / FITTED).is_file()
+    try:
+        with path.open("rb") as file:
+            return b"\0" not in file.read(512)
+    except OSError:
+        return False
+
+
+def adopt_strengths(path: Path, recipe: str) -> tuple[Strengths, str]:
+    """The strengths of a fit's folder or of a file, and the text that makes them a recipe's where
+    it takes the place of the recipe's own file. Raises StrengthsError for strengths of another
+    board or another number of layers than the recipe's."""
+    path = path / FITTED if path.is_dir() else path
+    axes = load_strengths(recipe).axes
+    strengths = _fitting(read_strengths(path, axes), axes, str(path))
+    return strengths, path.read_text(encoding="utf-8")
 
 
 def _fitting(strengths: Strengths, asked: Axes, recipe: str) -> Strengths:
