@@ -14,13 +14,7 @@ from comparison.scoring.records import KINDS
 from extracted_rules.benches.intervals import interval
 from extracted_rules.drawing.tables import Table
 
-HEADINGS = (
-    "count",
-    "top-1 illegal %",
-    "legal-set F1",
-    "illegal probability %",
-    "excess cross-entropy, nats",
-)
+HEADINGS = ("count", "top-1 illegal %", "legal-set F1", "excess cross-entropy, nats")
 #: How the tables of a comparison are read.
 INTERVALS = (
     "Brackets are 95 % intervals with the game as the unit; four times as many games (--games) "
@@ -34,14 +28,13 @@ def cells(measures: Measures) -> list[str]:
         f"{measures.positions:,}",
         interval(measures.illegal.rate(), 100, 3),
         interval(measures.f1.share(), 1, 4),
-        interval(measures.illegal_mass.share(), 100, 2),
         interval(measures.excess.mean(), 1, 3),
     ]
 
 
 def in_a_line(result: Result) -> str:
     """A model's figures over all positions."""
-    _, illegal, f1, _, excess = cells(result.overall)
+    _, illegal, f1, excess = cells(result.overall)
     return (
         f"{result.model}: top-1 illegal {illegal} %, legal-set F1 {f1}, "
         f"excess cross-entropy {excess} nats"
@@ -91,9 +84,9 @@ def ablations_table(title: str, found: Sequence[Ablated]) -> Table:
     """One row a rule that was dropped."""
     rows = []
     for one in found:
-        _, illegal, f1, _, excess = cells(one.result.overall)
+        _, illegal, f1, excess = cells(one.result.overall)
         rows.append([one.rule, one.says, illegal, f1, excess])
-    _, illegal, f1, _, excess = HEADINGS
+    _, illegal, f1, excess = HEADINGS
     return Table(title, ("dropped", "that is"), (illegal, f1, excess), rows)
 
 

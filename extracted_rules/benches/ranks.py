@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import rankdata
 
 from extracted_rules.benches.positions import Array, Longs
 
@@ -22,6 +21,8 @@ def permuted(
 def within_ranks(values: npt.NDArray[np.floating], stratum: Longs) -> Array:
     """float64 [N]: ranks within each stratum, -0.5 to 0.5 and their mean 0; the mean rank for equal
     values."""
+    from scipy.stats import rankdata  # takes half a second, which who ranks nothing should not pay
+
     # Stratum after stratum; equal values share the middle of their ranks.
     place = rankdata(values, "dense")
     rank = rankdata(stratum * (place.max(initial=0) + 1) + place)

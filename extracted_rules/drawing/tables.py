@@ -32,6 +32,7 @@ class Table:
             title_justify="left",
             box=SIMPLE_HEAD,
             pad_edge=False,
+            collapse_padding=True,
             caption=escape(self.says),
             caption_justify="left",
         )

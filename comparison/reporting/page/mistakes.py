@@ -13,9 +13,7 @@ from comparison.errors.analysis import analyse
 from comparison.errors.telling import Telling, hardest
 from comparison.explaining.explainer import Explainer
 from comparison.explaining.explanation import verdict, why
-from comparison.reporting import error_figures
 from comparison.reporting.error_report import answers_in_words, sections
-from comparison.reporting.explanations import draw_explanation
 from comparison.reporting.page.exhibits import Exhibit, Order
 from comparison.reporting.sections import Figure, Section
 from comparison.scoring.matched import Pair
@@ -75,6 +73,8 @@ def mistakes(order: Order) -> list[Mistake]:
 
 def errors(order: Order, size: int, folder: Path) -> Section:
     """What ``handbuilt errors`` finds on this bench."""
+    from comparison.reporting import error_figures
+
     records = recorded(order)
     readers = {e.name: e.reader for e in order.exhibits}
     known = {e.name: e.catalogue for e in order.exhibits if e.catalogue}
@@ -140,6 +140,8 @@ def _explainer(e: Exhibit) -> Explainer:
 
 
 def _explained(mistake: Mistake, explainer: Explainer, number: int, folder: Path) -> Figure:
+    from comparison.reporting.explanations import draw_explanation
+
     error = mistake.error
     tokens = torch.tensor(error.tokens, dtype=torch.uint8, device=mistake.exhibit.model.device)
     found = explainer.explain(tokens, error.ply - 1, mistake.square)
