@@ -1,18 +1,14 @@
 """Who may import whom: one direction, no circles; and the tree in the README is the one on disk."""
 
 import ast
-from collections.abc import Collection
 from graphlib import CycleError, TopologicalSorter
-from pathlib import Path
 
 import pytest
 
 import extracted_rules.game
 import extracted_rules.othello.game
+from comparison.reproducing.sources import PACKAGES, ROOT, edges, imported, modules
 
-ROOT = Path(__file__).parents[1]
-#: Each package may import those before it, and itself.
-PACKAGES = ("extracted_rules", "handbuilt", "comparison")
 #: The rooms of ``comparison``; each may import those before it.
 ROOMS = (
     "reading",
@@ -26,50 +22,9 @@ ROOMS = (
     "training",
     "shortcuts",
     "studies",
+    "reproducing",
     "commands",
 )
-
-
-def on_disk() -> dict[str, Path]:
-    """Every module's file by its full name; a package's own module is its ``__init__``."""
-    found = {}
-    for package in PACKAGES:
-        for path in sorted((ROOT / package).rglob("*.py")):
-            parts = path.relative_to(ROOT).with_suffix("").parts
-            found[".".join(parts).removesuffix(".__init__")] = path
-    return found
-
-
-def imported(importer: str, source: str, modules: Collection[str]) -> set[str]:
-    """Which of the modules a source imports, wherever in it: in functions and for types, too.
-
-    Whoever imports a.b.c also runs a and a.b before it, but for a module that lies inside them.
-    """
-    found = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{importer} imports by a relative name"
-            module = str(node.module)
-            inside = {f"{module}.{alias.name}" for alias in node.names}
-            found |= {name if name in modules else module for name in inside}
-    ours = {name for name in found if name.split(".")[0] in PACKAGES}
-    assert ours <= set(modules), f"{importer} imports {ours - set(modules)}, which is not there"
-    for name in list(ours):
-        parents = (name.rsplit(".", n)[0] for n in range(1, name.count(".") + 1))
-        ours |= {p for p in parents if not f"{importer}.".startswith(f"{p}.")}
-    return ours
-
-
-@pytest.fixture(scope="module")
-def edges() -> dict[str, set[str]]:
-    """Every module, and the modules that it imports."""
-    modules = on_disk()
-    return {
-        name: imported(name, path.read_text(encoding="utf-8"), modules)
-        for name, path in modules.items()
-    }
 
 
 def circle(graph: dict[str, set[str]]) -> list[str]:
@@ -104,21 +59,21 @@ def late():
     assert set(circle({"a": {"b"}, "b": {"c"}, "c": {"b"}})) == {"b", "c"}
 
 
-def test_packages_import_in_one_direction(edges: dict[str, set[str]]) -> None:
+def test_packages_import_in_one_direction() -> None:
     """The rules of the game know no model, and what is built by hand knows nothing trained."""
-    for importer, names in edges.items():
+    for importer, names in edges().items():
         allowed = PACKAGES[: PACKAGES.index(importer.split(".")[0]) + 1]
         assert {name.split(".")[0] for name in names} <= set(allowed), importer
 
 
-def test_no_modules_import_in_a_circle(edges: dict[str, set[str]]) -> None:
-    assert not circle(edges)
+def test_no_modules_import_in_a_circle() -> None:
+    assert not circle(edges())
 
 
-def test_rooms_of_the_comparison_import_those_before_them(edges: dict[str, set[str]]) -> None:
+def test_rooms_of_the_comparison_import_those_before_them() -> None:
     folders = {path.parent.name for path in (ROOT / "comparison").glob("*/__init__.py")}
     assert folders <= set(ROOMS)
-    for importer, names in edges.items():
+    for importer, names in edges().items():
         _, *room = importer.split(".")[:2]
         if room and room[0] in ROOMS:
             allowed = ROOMS[: ROOMS.index(room[0]) + 1]
@@ -133,10 +88,10 @@ def drawn(text: str) -> dict[str, str]:
     return {folder.strip(): sentence.strip() for folder, sentence in lines}
 
 
-def test_the_readme_draws_the_rooms_on_disk() -> None:
+def test_the_readme_draws_the_rooms_modules() -> None:
     """Every room with the sentence that its own module begins with."""
     there = {}
-    for path in on_disk().values():
+    for path in modules().values():
         if path.stem == "__init__":
             text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
             there[path.parent.relative_to(ROOT).as_posix()] = text.split("\n")[0]

@@ -19,7 +19,7 @@ from comparison.commands.options import (
     folder,
     make_folder,
 )
-from comparison.commands.shared import command, console, progress_bars, say, starter, typed, wrote
+from comparison.commands.shared import command, progress_bars, say, show, starter, typed, wrote
 from comparison.properties import PROPERTIES, PropertyError, Report, board_reader, check
 from comparison.properties.beliefs import BeliefProperty
 from comparison.properties.checking import EXAMPLES, named
@@ -97,8 +97,7 @@ def check_command(
         _checked(name, model, asked, examples, setup, played) for name, model in loaded.items()
     ]
     reports = [report for report, _ in checked]
-    for report in reports:
-        _show(report, f"{examples:,} random games (seed {setup.seed}) and hunted ones")
+    _show(reports, f"{examples:,} random games (seed {setup.seed}) and hunted ones")
     if json:
         write_json([report.as_dict() for report in reports], json)
     if out:
@@ -139,13 +138,17 @@ def _checked(
     return replace(report, model=name), Subject(model, tau, setup.where, reader)
 
 
-def _show(report: Report, games: str) -> None:
-    """The tables of what was found of a model."""
-    from comparison.reporting.properties_report import LONGEST, beside_table, property_table
+def _show(reports: Sequence[Report], games: str) -> None:
+    """The tables of what was found of models."""
+    from comparison.reporting import properties_report as tables
 
-    console.print(property_table(f"{report.model}: {games}", report, LONGEST))
-    if (beside := beside_table(report)).rows:
-        console.print(beside)
+    for report in reports:
+        title = f"{report.model}: {games}"
+        show(tables.property_table(title, report, tables.LONGEST), f"{report.model}: properties")
+        if (beside := tables.beside_table(report)).rows:
+            show(beside, f"{report.model}: beside")
+    if len(reports) > 1:
+        show(tables.together_table(f"Broken %: {games}", reports), "properties")
 
 
 def _write(checked: Sequence[tuple[Report, Subject]], out: Path) -> None:

@@ -13,6 +13,7 @@ from comparison.commands import (
     measuring,
     replacing,
     reporting,
+    reproducing,
     studying,
     training,
 )
@@ -33,6 +34,7 @@ GROUPS = (
     training,
     fitting,
     studying,
+    reproducing,
 )
 
 

@@ -6,11 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from comparison.commands.options import CataloguePath, Gpt, Setup, make_folder, picture, writable
-from comparison.commands.shared import bars, command, console, say, wrote
+from comparison.commands.shared import bars, command, say, show, wrote
 from comparison.reading.probes import PROBE_GAMES, Probes, fit_probes
 from comparison.replacing import extraction
 from comparison.scoring.bench import Bars
@@ -18,6 +16,7 @@ from comparison.training import reference
 from comparison.training.models import REFERENCE
 from extracted_rules import catalogue
 from extracted_rules.catalogue import RULES, Neuron
+from extracted_rules.drawing.tables import Table
 from extracted_rules.othello.geometry import Geometry
 from handbuilt.network.layout import LayoutError
 from handbuilt.network.transformer import OthelloGPT
@@ -72,7 +71,7 @@ def extract_command(
         found = extraction.extract(loaded, name, read_by, settings, work, bar, layers)
     catalogue.write(found, out)
     shutil.rmtree(work)
-    console.print(_overview(found))
+    show(_overview(found), "neurons")
     wrote(out)
 
 
@@ -96,11 +95,9 @@ def _fitted_probes(model: OthelloGPT, work: Path, bar: Bars) -> Probes:
 def _overview(found: catalogue.Catalogue) -> Table:
     """How many neurons of each layer follow which kind of rule."""
     layers, counts = catalogue.census(found.neurons)
-    title = escape(found.header.model)
-    table = Table("neurons in layer", *(str(layer) for layer in layers), "all", title=title)
-    for name, by_layer in counts.items():
-        table.add_row(name, *map(str, by_layer), str(sum(by_layer)))
-    return table
+    rows = [[name, *(f"{n:,}" for n in (*row, sum(row)))] for name, row in counts.items()]
+    headings = [*map(str, layers), "all"]
+    return Table(found.header.model, ("neurons in layer",), headings, rows)
 
 
 @dataclass(frozen=True)
@@ -134,9 +131,9 @@ def rules_command(
         matching = catalogue.select(known, asked.layer, square, asked.kind, asked.min_f1)
         chosen = matching[: asked.most]
         if asked == Filter(most=asked.most):
-            console.print(_overview(known))
+            show(_overview(known), "neurons")
         title = f"{len(matching):,} neurons, the best {len(chosen)}"
-        console.print(_listed(chosen, known.geometry, title))
+        show(_listed(chosen, known.geometry, title), "rules")
     if out is not None:
         from extracted_rules.drawing.rules import draw_rules
 
@@ -145,12 +142,12 @@ def rules_command(
 
 
 def _listed(neurons: list[Neuron], geometry: Geometry, title: str) -> Table:
-    table = Table("neuron", "rule", "active where", "F1", "control", "r2", title=title)
+    rows = []
     for n in neurons:
         numbers = (n.f1 if n.other else None, n.control.f1 if n.control else None, n.r2)
         shown = ["" if number is None else f"{number:.3f}" for number in numbers]
-        table.add_row(*map(escape, (n.place, n.rule, catalogue.says(n, geometry))), *shown)
-    return table
+        rows.append([n.place, n.rule, catalogue.says(n, geometry), *shown])
+    return Table(title, ("neuron", "rule", "active where"), ("F1", "control", "r2"), rows)
 
 
 @command("circuits")
@@ -165,8 +162,8 @@ def circuits_command(
 
     known = [catalogue.read(path) for path in paths]
     for one in known:
-        console.print(circuits.head_table(one))
-        console.print(circuits.layer_table(one))
+        show(circuits.head_table(one))
+        show(circuits.layer_table(one))
     if out is not None:
         circuits.draw_kernels(known, out)
         wrote(out)

@@ -10,7 +10,7 @@ import typer
 
 from comparison.commands.measuring import file_stems
 from comparison.commands.options import Bench, Json, Models, check_writable, folder, make_folder
-from comparison.commands.shared import bars, command, console, say, typed, wrote
+from comparison.commands.shared import bars, command, say, show, typed, wrote
 from comparison.errors.analysis import analyse
 from comparison.reading.board_reader import BoardReader, board_reader
 from comparison.reading.probes import Probes
@@ -72,7 +72,7 @@ def errors_command(
         readers = _readers(subjects, work, bar)
         found = analyse(Records(bench, tuple(answers)), readers, catalogues, asked.seed, bar)
     for table in (table for section in sections(found) for table in section.tables):
-        console.print(table)
+        show(table)
     said = answers_in_words(found.pairs)
     say(*said)
     figures.draw(found, out)

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from comparison.commands.options import Json, Setup, check_writable, folder, make_folder
-from comparison.commands.shared import bars, command, console, say, wrote
+from comparison.commands.shared import bars, command, say, show, wrote
 from comparison.findings import FINDINGS, FindingsError, Found, Studied, ask, named
 from comparison.findings.definition import Finding
 from comparison.findings.studied import GAMES, check_games
@@ -106,7 +106,7 @@ def _write(title: str, asked: list[Finding], found: dict[str, dict[str, Found]],
     from comparison.reporting.sections import Figure, Section, write_report
 
     table, notes = shown.table(title, asked, found), shown.notes(asked, found)
-    console.print(table)
+    show(table, "findings")
     say(*notes)
     drawn = [
         Figure(f"{f.name}.png", f.sentence)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from comparison.commands.options import Bench, Json, Setup, make_folder, writable
-from comparison.commands.shared import bars, command, console, progress_bars, wrote
+from comparison.commands.shared import bars, command, progress_bars, show, wrote
 from comparison.replacing.ablation import ablate, cases
 from extracted_rules.files import whole_file
 from handbuilt.calibration import CalibrationError, FitSettings, Progress, calibrate, starting_point
@@ -87,7 +87,7 @@ def ablate_command(
         found = ablate(programs, games, source, bench.seed, bar, bench.where)
     result = found[0].result
     title = f"{recipe} without a rule: {result.games:,} games ({source}), tau {result.tau:.2g}"
-    console.print(ablations_table(title, found))
+    show(ablations_table(title, found), "ablations")
     if json:
         figures = [{"rule": a.rule, "says": a.says, **a.result.overall.as_dict()} for a in found]
         write_json(figures, json)

@@ -18,7 +18,7 @@ from comparison.commands.options import (
     make_folder,
     writable,
 )
-from comparison.commands.shared import bars, command, console, notes, say, typed, wrote
+from comparison.commands.shared import bars, command, keep, notes, say, show, typed, wrote
 from comparison.reading.board_reader import ProbedReader, board_reader
 from comparison.reading.boards import BOARD_GAMES, BoardAccuracy, board_accuracy
 from comparison.reading.probes import PROBE_GAMES, fit_probes
@@ -75,9 +75,9 @@ def evaluate_command(
     with bars() as bar, products_of(operands):
         result = measure(model, loaded, games, source, bench.seed, bar, keep_errors=False)
     title = f"{model} on {result.games:,} games ({source}), {operands}, tau {result.tau:.2g}"
-    console.print(models_table(title, [result]))
-    console.print(group_table(result, "stage", "By the ply to predict"))
-    console.print(group_table(result, "legal moves", "By number of legal moves"))
+    show(models_table(title, [result]), "models")
+    show(group_table(result, "stage", "By the ply to predict"))
+    show(group_table(result, "legal moves", "By number of legal moves"))
     if json:
         write_json({**result.as_dict(), "operands": operands}, json)
 
@@ -118,13 +118,19 @@ def compare_command(
 
 def _show(results: Sequence[Result]) -> None:
     """The tables of a comparison."""
-    from comparison.reporting.report import factors_table, models_table, stages_table
+    from comparison.reporting.report import (
+        factors_table,
+        models_table,
+        stages_table,
+        thresholds_table,
+    )
 
     title = f"{results[0].games:,} games ({results[0].source})"
-    console.print(models_table(title, results))
-    console.print(stages_table(results))
+    show(models_table(title, results), "models")
+    keep(thresholds_table(results), "thresholds")
+    show(stages_table(results), "stages")
     if len(results) > 1:
-        console.print(factors_table(results))
+        show(factors_table(results), "factors")
 
 
 def _drawn_together(
@@ -156,12 +162,14 @@ def _drawn_alone(
     """Figures of one model: the boards decoded from it and, of a hand-built one, a worked
     example."""
     from comparison.reporting import examples, figures
+    from comparison.reporting.report import boards_table
 
     drawn = []
     if boards := result.boards:
         title = (
             f"{result.model}: whole boards right, read from {boards.source} ({boards.games} games)"
         )
+        keep(boards_table(title, boards), f"{result.model}: boards")
         drawn.append((f"boards-{stem}.png", f"{title}, by layer and moves seen"))
         figures.layer_by_ply(
             boards.whole_boards(), drawn[-1][1], "share of boards", out / drawn[-1][0]
@@ -211,7 +219,7 @@ def probe_command(
     bench = next(random_games(BOARD_GAMES, setup.seed, board=board, device=setup.where))
     accuracy = board_accuracy(ProbedReader(loaded, fitted), bench)
     title = f"{model}: probes fitted on {games:,} games, measured on {BOARD_GAMES} others"
-    console.print(boards_table(title, accuracy))
+    show(boards_table(title, accuracy), "boards")
     title = f"{model}: whole boards right, read from linear probes ({BOARD_GAMES} games)"
     layer_by_ply(accuracy.whole_boards(), title, "share of boards", picture)
     wrote(f"{out} and {picture}")

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from comparison.commands.options import CataloguePath, Gpt, Setup, folder, make_folder
-from comparison.commands.shared import bars, command, console, wrote
+from comparison.commands.shared import bars, command, show, wrote
 from comparison.replacing import fitted, necessity, replacement
 from extracted_rules import catalogue
 from extracted_rules.files import write_json
@@ -57,7 +57,7 @@ def replace_command(
     ]
     tables += [replacing.necessity_table(lost)] if lost else []
     for table in tables:
-        console.print(table)
+        show(table)
     section = Section("replacement", "What comes back", tables=tables)
     write_report(title, [], [section], out / "replacement.md")
     figures = {

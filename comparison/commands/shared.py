@@ -8,11 +8,11 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from functools import wraps
 from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 import typer
 from rich.console import Console
@@ -22,6 +22,8 @@ from typer.models import ArgumentInfo, OptionInfo
 
 from comparison.commands.help import WELCOME, HelpfulCommand, HelpfulGroup
 from comparison.scoring.bench import Bars
+from extracted_rules.drawing.tables import Table
+from extracted_rules.files import write_json
 
 app = typer.Typer(
     cls=HelpfulGroup,
@@ -65,6 +67,7 @@ def command(name: str, group: typer.Typer = app, **defaults: Any) -> Callable[[C
             for parameter, kind in grouped.items():
                 given[parameter] = kind(**{f.name: given.pop(f.name) for f in fields(kind)})
             work(**given)
+            kept.write()
 
         run.__signature__ = Signature(options)  # type: ignore[attr-defined]
         group.command(name, cls=HelpfulCommand)(run)
@@ -76,13 +79,13 @@ def command(name: str, group: typer.Typer = app, **defaults: Any) -> Callable[[C
 def _options(kind: type, defaults: dict[str, Any]) -> Iterator[Parameter]:
     """The fields of a dataclass as parameters of a function."""
     types = get_type_hints(kind, include_extras=True)
-    for field in fields(kind):
-        default = defaults.get(field.name, field.default)
+    for option in fields(kind):
+        default = defaults.get(option.name, option.default)
         yield Parameter(
-            field.name,
+            option.name,
             Parameter.KEYWORD_ONLY,
             default=Parameter.empty if default is MISSING else default,
-            annotation=types[field.name],
+            annotation=types[option.name],
         )
 
 
@@ -103,14 +106,48 @@ def _parts(kind: Any) -> Iterator[Any]:
         yield from _parts(part)
 
 
+# ------------------------------------------------------------------ what is shown
+
+
+@dataclass
+class Tables:
+    """What a command found as tables, by name, and the file that wants them."""
+
+    file: Path | None = None
+    tables: dict[str, Table] = field(default_factory=dict)
+
+    def write(self) -> None:
+        """Raises OSError."""
+        if self.file is not None:
+            write_json(self.tables, self.file)
+
+
+kept = Tables()
+
+
 @app.callback()
-def welcome(context: typer.Context) -> None:
+def welcome(
+    context: typer.Context,
+    tables: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="Write a command's tables as JSON, too."),
+    ] = None,
+) -> None:
     """Build an Othello-GPT from rules, measure it, and compare it with other models."""
+    kept.file, kept.tables = tables, {}
     if context.invoked_subcommand is None:
         say(WELCOME)
 
 
-# ------------------------------------------------------------------ what is shown
+def keep(table: Table, name: str = "") -> None:
+    """Make a table one of the command's; it is known by ``name``, or else by its title."""
+    kept.tables[name or table.title] = table
+
+
+def show(table: Table, name: str = "") -> None:
+    """As :func:`keep`, and print it."""
+    keep(table, name)
+    console.print(table)
 
 
 def typed() -> str:

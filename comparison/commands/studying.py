@@ -9,7 +9,7 @@ import typer
 
 from comparison.commands.help import HelpfulGroup
 from comparison.commands.options import Bench, folder, make_folder, picture
-from comparison.commands.shared import app, command, wrote
+from comparison.commands.shared import app, command, show, wrote
 from comparison.training.settings import TrainingError
 from comparison.training.states import LOG, Progress, curves, read_log
 from extracted_rules.drawing.curves import Curve
@@ -33,7 +33,8 @@ def passes_command(
     games, _ = bench.played(bench.side)
     make_folder(out)
     source = bench.file.stem if bench.file else f"random-{bench.games}-{bench.seed}"
-    print(passes.report(torch.cat(games).cpu(), source, out))
+    for name, table in passes.report(torch.cat(games).cpu(), source, out).items():
+        show(table, name)
 
 
 @command("scalars", study)
@@ -47,7 +48,7 @@ def scalars_command(
     from comparison.studies import scalars
 
     make_folder(out)
-    print(scalars.report(out, steps, games, seed))
+    show(scalars.report(out, steps, games, seed), "scalars")
 
 
 @command("curve", study)
@@ -95,4 +96,4 @@ def speed_command() -> None:
     """How fast are the engine, a forward pass, an evaluation, a build? Needs the extra `test`."""
     from comparison.studies import speed
 
-    speed.report()
+    show(speed.report(), "speed")

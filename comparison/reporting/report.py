@@ -50,6 +50,12 @@ def models_table(title: str, results: Sequence[Result]) -> Table:
     return Table(title, ("model", "positions that are"), HEADINGS, rows, says=INTERVALS)
 
 
+def thresholds_table(results: Sequence[Result]) -> Table:
+    """One row a model: the probability above which it predicts a move."""
+    rows = [[result.model, f"{result.tau:.2g}"] for result in results]
+    return Table("Thresholds", ("model",), ("tau",), rows)
+
+
 def stages_table(results: Sequence[Result]) -> Table:
     """One row a model and third of the game: who fares how late in the game."""
     rows = [

@@ -78,8 +78,8 @@ def illegal_rates(
     return found
 
 
-def study(games: Tensor, out: Path) -> str:
-    """Both tables as Markdown; what was measured before is taken from the folder. Raises as
+def study(games: Tensor, out: Path) -> dict[str, Table]:
+    """Both tables by name; what was measured before is taken from the folder. Raises as
     :func:`report` does."""
     board = Geometry.of_tokens(games.shape[1] + 1).size
     strengths = load_strengths(RECIPE, board).apply(lambda x: x.float())
@@ -108,18 +108,19 @@ def study(games: Tensor, out: Path) -> str:
         [f"{first}-{last}", *(f"{count:,}" for count in counts)]
         for first, last, *counts in map(astuple, noticed)
     ]
-    illegal = Table("", ("sides",), [heading for heading, *_ in COLUMNS], rows).markdown()
-    passes = Table("", NOTICED[:1], NOTICED[1:], parts).markdown()
-    return f"{illegal}\n\n{OVERLAP}\n\n{passes}\n"
+    illegal = Table("Top-1 illegal %", ("sides",), [heading for heading, *_ in COLUMNS], rows)
+    passes = Table("First passes", NOTICED[:1], NOTICED[1:], parts)
+    return {"illegal": illegal, "passes": passes}
 
 
-def report(played: Tensor, source: str, out: Path) -> str:
+def report(played: Tensor, source: str, out: Path) -> dict[str, Table]:
     """Measure both tables on games, write them to the folder and give them back. Raises OSError,
     KeptError for a folder of other rules, and StrengthsError for games on another board than the
     recipe's."""
     out.mkdir(parents=True, exist_ok=True)
     title = f"`{RECIPE}` on {len(played):,} games ({source}): top-1 illegal %; first passes"
-    text = f"{title}\n\n{study(played, out)}"
+    tables = study(played, out)
+    texts = [title, tables["illegal"].markdown(), OVERLAP, tables["passes"].markdown()]
     with whole_file(out / f"{source}.md") as partial:
-        partial.write_text(text, encoding="utf-8")
-    return text
+        partial.write_text("\n\n".join(texts) + "\n", encoding="utf-8")
+    return tables

@@ -87,18 +87,17 @@ def study(out: Path, steps: int, games: int, seed: int) -> list[Point]:
     return points
 
 
-def report(out: Path, steps: int, games: int, seed: int) -> str:
+def report(out: Path, steps: int, games: int, seed: int) -> Table:
     """Fit with more and more free numbers, measure each; write a table, which comes back, and a
     plot. Raises OSError."""
     out.mkdir(parents=True, exist_ok=True)
     points = study(out, steps, games, seed)
     rows = [[p.free, f"{p.scalars:,}", *p.cells] for p in points]
     headings = ("numbers", "positions", *HEADINGS[1:])
-    table = Table("", ("strengths are",), headings, rows).markdown()
     title = f"Pass-free positions of {games:,} games (seed {seed}), fits of {steps} steps"
-    text = f"{title}\n\n{table}"
+    table = Table(title, ("strengths are",), headings, rows)
     with whole_file(out / "scalars.md") as partial:
-        partial.write_text(f"{text}\n", encoding="utf-8")
+        partial.write_text(f"{title}\n\n{table.markdown()}\n", encoding="utf-8")
     shown = [(p.scalars, p.illegal, p.f1, p.excess) for p in points]
     accuracy_by_scalars(shown, out / "scalars.png")
-    return text
+    return table

@@ -7,17 +7,19 @@ Ratios come from one run on one machine; absolute figures are this machine's. cr
 import random
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
-from rich.console import Console
 
 from comparison.properties import board_reader, check
 from comparison.scoring.bench import FORWARD_GAMES, evaluate
+from extracted_rules.drawing.tables import Table
 from extracted_rules.othello.game import FIRST_CHUNK, LARGEST_CHUNK, random_games
 from extracted_rules.othello.geometry import DIRECTIONS, Geometry
 from handbuilt import build
 
+#: What was measured, and the figure.
+Row = tuple[str, str]
 SEED = 1
 GEOMETRY = Geometry()
 #: The squares in every direction of each.
@@ -82,7 +84,7 @@ def _python_game(generator: random.Random) -> None:
         mover = -mover
 
 
-def _generation(console: Console) -> None:
+def _generation() -> Iterator[Row]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     generator = random.Random(SEED)
@@ -91,12 +93,12 @@ def _generation(console: Console) -> None:
     theirs = 200 / _best(lambda: _creversi_games(200, generator))
     plain = 20 / _best(lambda: _python_games(20, generator))
     torch.set_num_threads(threads)
-    console.print("random games, one thread, games/s (ratio to ours)")
-    for name, rate in (("bitboards on tensors", ours), ("creversi", theirs), ("plain", plain)):
-        console.print(f"  {name:<22}{rate:>10,.0f}   1/{ours / rate:,.0f}")
+    yield "random games on one thread", f"{ours:,.0f} a second"
+    yield "`creversi-python`, the same", f"1/{ours / theirs:,.0f} of that"
+    yield "a plain Python loop", f"1/{ours / plain:,.0f}"
 
 
-def _evaluation(console: Console) -> None:
+def _evaluation() -> Iterator[Row]:
     model = build("logic")
     games = [next(random_games(256, SEED))]
     tokens = games[0][:, : GEOMETRY.context].long()
@@ -108,34 +110,30 @@ def _evaluation(console: Console) -> None:
 
     bare = _best(forward, 2)
     full = _best(lambda: evaluate("logic", model, games, 0.001), 2)
-    console.print(f"bare forward pass {len(tokens) / bare:,.0f} games/s", highlight=False)
-    console.print(f"full evaluation   {len(tokens) / full:,.0f} games/s", highlight=False)
-    console.print(f"evaluation / forward: {full / bare:.2f}", highlight=False)
+    yield "bare forward pass", f"{len(tokens) / bare:,.0f} games a second"
+    yield "full evaluation / bare forward pass", f"{full / bare:.2f}"
 
 
-def _building(console: Console) -> None:
+def _building() -> Iterator[Row]:
     seconds = _best(lambda: build("logic"))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    console.print(f"build('logic'): {seconds:.2f} s, process peak {peak:,.0f} MiB", highlight=False)
+    yield '`build("logic")`', f"{seconds:.2f} s, {_peak()}"
 
 
-def _checking(console: Console) -> None:
+def _checking() -> Iterator[Row]:
     model = build("logic")
     start = time.perf_counter()
     found = check(model, tau=0.001, reader=board_reader(model))
     seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     cases = sum(int(f.overall().y) + f.elsewhere()[1] for f in found.findings.values())
-    console.print(
-        f"check of `logic`: {seconds:.0f} s, {cases:,} cases, process peak {peak:,.0f} MiB",
-        highlight=False,
-    )
+    yield f"`check` of `logic`, {cases:,} cases", f"{seconds:.0f} s, {_peak()}"
 
 
-def report() -> None:
-    """Measure and print everything."""
-    console = Console()
-    _building(console)
-    _generation(console)
-    _evaluation(console)
-    _checking(console)
+def _peak() -> str:
+    """What this process has taken at most."""
+    return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB peak"
+
+
+def report() -> Table:
+    """Everything measured: building first, as memory is counted from the process's start."""
+    measures = (_building, _generation, _evaluation, _checking)
+    return Table("Speed", ("what",), ("measured",), [row for of in measures for row in of()])

@@ -11,9 +11,9 @@ from extracted_rules.drawing.pictures import MODEL_COLOURS, legend_below, panels
 from extracted_rules.drawing.tables import Table
 
 LAYER_HEADINGS = (
-    "claims r2", "control", "claim by length",
-    "MLP to logits r2", "control", "promoted %",
-    "attention to logits r2", "control", "promoted %",
+    "claims r2", "claims: control", "claim by length",
+    "MLP to logits r2", "MLP: control", "MLP: promoted %",
+    "attention to logits r2", "attention: control", "attention: promoted %",
 )  # fmt: skip
 #: Lags of a kernel that are drawn.
 DRAWN = 24

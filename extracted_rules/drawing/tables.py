@@ -47,5 +47,6 @@ class Table:
 
     def markdown(self) -> str:
         """Without the title."""
-        lines = [self.headings, ["---"] * len(self.headings), *self.rows]
+        rule = ["---"] * len(self.words) + ["---:"] * len(self.numbers)
+        lines = [self.headings, rule, *self.rows]
         return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from comparison.reproducing.sources import modules
 from extracted_rules.drawing.answers import answer
 from extracted_rules.drawing.boards import draw_board
 from extracted_rules.drawing.pictures import panel, save
 from extracted_rules.othello.game import random_games, replay
 from extracted_rules.othello.geometry import Geometry
-from tests.test_imports import on_disk
 
 IMPORTS_ALL = """
 import importlib, sys
@@ -34,7 +34,7 @@ assert "matplotlib.pyplot" not in sys.modules
 
 
 def test_importing_changes_nothing_of_the_callers() -> None:
-    names = [name for name in on_disk() if not name.endswith("__main__")]
+    names = [name for name in modules() if not name.endswith("__main__")]
     subprocess.run([sys.executable, "-c", IMPORTS_ALL, *names], check=True)
 
 

@@ -92,7 +92,7 @@ def test_a_section_is_markdown() -> None:
     table = Table("t", ["a"], ["b"], [["x", "1"]], says="How to read it.")
     found = Section("s", "S", ["P."], [table], [Figure("f.png", "c")]).markdown()
     assert found.split("\n\n") == [
-        "## S", "P.", "### t", "How to read it.", "| a | b |\n| --- | --- |\n| x | 1 |",
+        "## S", "P.", "### t", "How to read it.", "| a | b |\n| --- | ---: |\n| x | 1 |",
         "![c](f.png)", "*c*",
     ]  # fmt: skip
     assert "###" not in Section("t", "t", tables=[table]).markdown()

@@ -1,0 +1,78 @@
+"""``handbuilt reproduce``: every figure of README and docs, made again."""
+
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from comparison.commands.shared import command, say, show
+from comparison.reproducing import results
+from comparison.reproducing.documents import Figures, rewrite
+from comparison.reproducing.jobs import Job, JobError, named
+from comparison.reproducing.running import Runner, files_here
+from extracted_rules.drawing.tables import Table
+
+
+@command("reproduce")
+def reproduce_command(
+    names: Annotated[list[str] | None, typer.Argument(help="Jobs; all by default.")] = None,
+    listed: Annotated[
+        bool, typer.Option("--list", help="Say what there is, and what is out of date.")
+    ] = False,
+    again: Annotated[bool, typer.Option("--again", help="Also what is up to date.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A fiftieth of everything, to see that it runs.")
+    ] = False,
+    tournament: Annotated[
+        Path | None, typer.Option(help="Tournament games, which are no part of the project.")
+    ] = None,
+) -> None:
+    """Make the figures of README and docs again: those that are out of date. Killed, it goes on.
+
+    Results are kept in results/, and documents written from them.
+    """
+    jobs = named(names or ())
+    runner = Runner(files_here(tournament))
+    if listed:
+        show(_table(jobs, runner), "jobs")
+    elif quick:
+        with tempfile.TemporaryDirectory() as work:
+            runner = Runner(files_here(tournament, quick=True), work=Path(work), quick=True)
+            _run(jobs, runner, again=True)
+    else:
+        _run(jobs, runner, again)
+        for document in rewrite(Figures()):
+            say(f"wrote {document}")
+
+
+def _table(jobs: list[Job], runner: Runner) -> Table:
+    """One row a job: what it is, how large, and whether its result is up to date."""
+    rows = []
+    for job in jobs:
+        before = results.read(job.name, runner.results)
+        size = ", ".join(f"{number:,} {name}" for name, number in job.numbers().items())
+        lacks = runner.lacks(job)
+        state = f"needs {lacks[0].name}" if lacks else runner.due(job) or "up to date"
+        rows.append([job.name, job.says, state, size, f"{before.minutes:g}" if before else ""])
+    return Table("Results", ("job", "what it is", "state"), ("size", "minutes"), rows)
+
+
+def _run(jobs: list[Job], runner: Runner, again: bool) -> None:
+    """Run what is due, and all that can be run. Raises JobError at the end for what failed."""
+    failed = []
+    for number, job in enumerate(jobs, start=1):
+        place = f"{number}/{len(jobs)} {job.name}"
+        if lacks := runner.lacks(job):
+            say(f"{place}: left out, as {lacks[0]} is not here; --tournament says where it is")
+        elif again or runner.due(job):
+            say(f"{place}: {job.says}")
+            try:
+                say(f"{place}: done in {runner.run(job).minutes:g} minutes")
+            except JobError as error:
+                say(f"{place}: {error}")
+                failed.append(job.name)
+        else:
+            say(f"{place}: up to date")
+    if failed:
+        raise JobError(f"{', '.join(failed)} failed")
