@@ -12,6 +12,7 @@ from comparison.errors import causes
 from comparison.scoring.baselines import UniformEmpty
 from comparison.training import companions
 from comparison.training.models import UnknownModelError
+from extracted_rules import catalogue
 from extracted_rules.benches.positions import ErrorsError
 from extracted_rules.catalogue import failures as rules
 from extracted_rules.files import KeptError
@@ -25,6 +26,8 @@ FEW = ("--games", "16", "--device", "cpu")
 @pytest.fixture(autouse=True)
 def _few_games(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(companions, "threshold", lambda *_: 0.05)
+    # Rules of a trained model; it need not be the one that the project holds now.
+    monkeypatch.setattr(companions, "rules", lambda _: catalogue.read(catalogue.REFERENCE))
     monkeypatch.setattr(causes, "ASKED", 30)
     monkeypatch.setattr(rules, "PERMUTATIONS", 50)
     monkeypatch.setattr(rules, "EAGER_PERMUTATIONS", 20)
