@@ -14,9 +14,11 @@ from comparison.commands.options import Json, Setup, check_writable, folder, mak
 from comparison.commands.shared import bars, command, say, show, wrote
 from comparison.findings import FINDINGS, FindingsError, Found, Studied, ask, named
 from comparison.findings.definition import Finding
+from comparison.findings.interventions import of_cases
 from comparison.findings.studied import GAMES, check_games
 from comparison.scoring.bench import Bars
 from comparison.training.companions import probes, threshold
+from extracted_rules.benches.interventions import read_interventions
 from extracted_rules.files import KeptData, write_json
 from handbuilt.network.transformer import OthelloGPT
 
@@ -36,6 +38,12 @@ def findings_command(
         list[str] | None,
         typer.Option(help=f"Only this finding; may be repeated: {', '.join(FINDINGS)}."),
     ] = None,
+    cases: Annotated[
+        Path | None,
+        typer.Option(
+            help="Interventions to ask about as well: moves, square and its colour a line."
+        ),
+    ] = None,
     json: Json = None,
     out: Annotated[Path, folder(help="Folder for the table and a PNG a finding.")] = Path(
         "out/findings"
@@ -48,10 +56,15 @@ def findings_command(
     prints = {name: model.requires_grad_(False).fingerprint() for name, model in loaded.items()}
     if len(set(prints.values())) < len(prints):
         raise FindingsError("two of these are the same model; every model is asked once")
+    # Another model, other games or cases are measured elsewhere.
+    shared: list[object] = [games, setup.seed, setup.where.type]
+    if cases is not None:
+        given = read_interventions(cases, next(iter(loaded.values())).geometry.size)
+        asked.append(of_cases(given))
+        shared.append(given.fingerprint)
     make_folder(out)
     check_writable(out / "findings.md")
-    # Another model or other games are measured elsewhere.
-    depends_on = {n: [VERSION, p, games, setup.seed, setup.where.type] for n, p in prints.items()}
+    depends_on = {name: [VERSION, fingerprint, *shared] for name, fingerprint in prints.items()}
     works = {
         name: out / f"work-{sha256(json_module.dumps(on).encode()).hexdigest()[:16]}"
         for name, on in depends_on.items()

@@ -11,11 +11,23 @@ from comparison.properties.beliefs import Responds
 from comparison.properties.subjects import Subject
 from comparison.scoring.bench import FORWARD_GAMES
 from extracted_rules.benches.intervals import Estimate, Ratio
+from extracted_rules.benches.interventions import Interventions
 
 #: Cases of the intervention benchmark for each game of a sample.
 CASES = 5
 #: What a rollout is compared with.
 NULL = EDITS[-1]
+
+TURNED = (
+    "With one disc turned in the decoded board, the legal moves of the edited board are predicted"
+)
+MEASURES = (
+    Measure("wrong squares", "", NULL),
+    Measure("wrong, likeliest n", "0.12 (2.68)", NULL),
+    Measure("set is right", "", NULL, True, 1),
+    Measure("against the true board", "", "own errors"),
+    Measure("stay legal", "", "", True, 1),
+)
 
 #: Measures of :class:`Responds`, and their nulls: the answers without the edit, against the same.
 RESPONDS = {
@@ -39,23 +51,41 @@ def benchmark(studied: Studied) -> Found:
     edited answer against the board as it is, and its null what the model has wrong of that anyway.
     "Stay legal" is the share of the true board's legal moves that the edit leaves legal.
     """
+    games = studied.games_for("interventions", CASES * studied.games)
+    return _asked(studied, Responds().cases(games, studied.seed)[:, 0])
+
+
+def of_cases(given: Interventions) -> Finding:
+    """The same of cases that are given, such as those of the literature."""
+
+    def find(studied: Studied) -> Found:
+        return _asked(studied, given.tokens.to(studied.device), given.squares.to(studied.device))
+
+    return Finding(
+        f"interventions, {given.name}", f"{TURNED}, in the cases of {given.name}.",
+        f"{LI}; {NANDA}", MEASURES, find,
+    )  # fmt: skip
+
+
+def _asked(studied: Studied, cases: Tensor, squares: Tensor | None = None) -> Found:
+    """What comes of cases uint8 [B, T] in which a disc is chosen, or that of ``squares``, int64
+    [B]."""
     if studied.reader is None:
         return Found(note=UNREAD)
     subject = Subject(studied.model, studied.tau, studied.device, studied.reader)
     asked = Responds()
-    games = studied.games_for("interventions", CASES * studied.games)
-    cases = asked.cases(games, studied.seed)[:, 0]
-    # Neighbours of like length, so that no batch runs far beyond its games.
-    cases = cases[(cases != 0).sum(-1).argsort(stable=True)]
     ratios: dict[str, Ratio] = {}
 
     def add(name: str, x: Tensor, y: Tensor) -> None:
         ratios.setdefault(name, Ratio()).add(x, y)
 
-    for part in torch.split(cases, FORWARD_GAMES):
-        moves = part[:, : min(int((part != 0).sum(-1).max()), subject.geometry.context)]
+    # Neighbours of like length, so that no batch runs far beyond its games.
+    for part in torch.split((cases != 0).sum(-1).argsort(stable=True), FORWARD_GAMES):
+        games = cases[part]
+        moves = games[:, : min(int((games != 0).sum(-1).max()), subject.geometry.context)]
         view = subject.view(moves)
-        turned, edited = asked.answered(subject, view, moves)
+        given = None if squares is None else squares[part]
+        turned, edited = asked.answered(subject, view, moves, given)
         verdicts = asked.verdicts(subject, view, turned, edited)
         add("set is right", (verdicts.applies & ~verdicts.broken).sum(-1), verdicts.applies.sum(-1))
         for name, (x, y) in verdicts.also.items():
@@ -142,20 +172,7 @@ def _through(whole: Rollout) -> tuple[Tensor, Tensor]:
 
 
 FINDINGS = (
-    Finding(
-        "interventions",
-        "With one disc turned in the decoded board, the legal moves of the edited board are "
-        "predicted.",
-        f"{LI}; {NANDA}",
-        (
-            Measure("wrong squares", "", NULL),
-            Measure("wrong, likeliest n", "0.12 (2.68)", NULL),
-            Measure("set is right", "", NULL, True, 1),
-            Measure("against the true board", "", "own errors"),
-            Measure("stay legal", "", "", True, 1),
-        ),
-        benchmark,
-    ),
+    Finding("interventions", f"{TURNED}.", f"{LI}; {NANDA}", MEASURES, benchmark),
     Finding(
         "rollouts",
         "Ten moves of rollout after an intervention.",

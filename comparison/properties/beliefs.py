@@ -108,8 +108,9 @@ class Responds(BeliefProperty):
         return games.masked_fill(column >= kept[:, None], 0)[:, None]
 
     @staticmethod
-    def choose(view: View, games: Tensor) -> Turned:
-        """Which disc is turned in games uint8 [B, T], and what that changes."""
+    def choose(view: View, games: Tensor, square: Tensor | None = None) -> Turned:
+        """Which disc is turned in games uint8 [B, T], and what that changes; ``square``, int64 [B],
+        where that is given."""
         device, board = games.device, view.played.geometry
         last = ((games != 0).sum(-1) - 1).clamp(min=0, max=view.asked.shape[1] - 1)
         row = torch.arange(len(games), device=device)
@@ -121,19 +122,24 @@ class Responds(BeliefProperty):
         truly = view.played.legal[row, last + 1]
         squares = board.square_of_token.to(device)
         placed = squares[games[row, last].long()]
-        fits = (discs != 0) & (legal != truly[:, None]).any(-1) & legal.any(-1)
-        fits[row, placed.clamp(max=board.n_squares - 1)] = False
-        # The same game always gets the same square, whatever games stand beside it.
-        mixed = (games.long() * torch.arange(1, games.shape[1] + 1, device=device)).sum(-1)
-        spread = torch.arange(board.n_squares, device=device) * 104729
-        chance = (mixed[:, None] * 7919 + spread) % 10007
-        square = (chance * fits - (~fits).long()).argmax(-1)
-        there = fits.any(-1) & view.asked[row, last] & (last > 0)
+        fits = (discs != 0) & legal.any(-1)
+        if square is None:
+            fits &= (legal != truly[:, None]).any(-1)
+            fits[row, placed.clamp(max=board.n_squares - 1)] = False
+            # The same game always gets the same square, whatever games stand beside it.
+            mixed = (games.long() * torch.arange(1, games.shape[1] + 1, device=device)).sum(-1)
+            spread = torch.arange(board.n_squares, device=device) * 104729
+            chance = (mixed[:, None] * 7919 + spread) % 10007
+            square = (chance * fits - (~fits).long()).argmax(-1)
+        there = fits[row, square] & view.asked[row, last] & (last > 0)
         return Turned(row, last, square, legal[row, square][:, squares[1:]], there)
 
-    def answered(self, subject: Subject, view: View, games: Tensor) -> tuple[Turned, Tensor]:
-        """(what is turned; float64 [B, moves]: the answers with it, as :attr:`View.log_p`)."""
-        turned = self.choose(view, games)
+    def answered(
+        self, subject: Subject, view: View, games: Tensor, square: Tensor | None = None
+    ) -> tuple[Turned, Tensor]:
+        """(what is turned, as by :meth:`choose`; float64 [B, moves]: the answers with it, as
+        :attr:`View.log_p`)."""
+        turned = self.choose(view, games, square)
         logits = self.reader(subject).edited(games, turned.square, view.played)
         log_p, defined = subject.answers(logits[turned.row, turned.last])
         return replace(turned, there=turned.there & defined), log_p

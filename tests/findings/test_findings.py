@@ -16,7 +16,10 @@ from comparison.findings import (
     named,
 )
 from comparison.findings.studied import FEWEST_GAMES, Sample
+from comparison.properties.beliefs import Responds
+from comparison.properties.subjects import Subject
 from comparison.reporting.findings import table
+from extracted_rules.benches.interventions import Interventions
 from extracted_rules.discovery.layers import flipped_patterns, legal_patterns
 from extracted_rules.othello.geometry import Geometry
 from handbuilt import OthelloGPT, Shape, build
@@ -137,6 +140,14 @@ def test_an_edited_disc_is_answered_and_played_on_with(
     wrong, without = cases["wrong squares"]
     assert wrong < without / 2
     assert cases["against the true board"][0] > cases["against the true board"][1]
+    # The same cases, given.
+    games = Responds().cases(logic.games_for("interventions", logic.games), logic.seed)[:, 0]
+    view = Subject(logic.model, logic.tau, logic.device).view(games)
+    chosen = Responds.choose(view, games)
+    given = Interventions("mine", games[chosen.there], chosen.square[chosen.there])
+    of_given = ask(interventions.of_cases(given), logic)
+    assert of_given.values == found_of("interventions", logic).values
+    assert of_given.note == f"{len(given.tokens)} cases"
     on = figures("rollouts", logic)
     kept, let_go = (on[f"{edit}: squares that differ"][0] for edit in ("kept", "let go"))
     assert on["kept: squares that differ"][1] < let_go < kept

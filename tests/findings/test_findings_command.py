@@ -38,6 +38,22 @@ def test_a_killed_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert [finding["name"] for finding in data["findings"]] == ["heads", "accessible"]
 
 
+def test_cases_of_a_file_stand_beside_random_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, model, out = tmp_path / "cases.txt", tmp_path / "model.safetensors", tmp_path / "out"
+    assert run("build", "--board", "4", "--out", str(model), monkeypatch=monkeypatch) == 0
+    path.write_text("a2a3c4 b2 black\na2a3c4a1 b3 black\n")
+    asked = ["findings", str(model), "--games", "40", "--only", "interventions"]
+    arguments = [*asked, "--cases", str(path), "--out", str(out)]
+    assert run(*arguments, monkeypatch=monkeypatch) == 0
+    assert "interventions, cases.txt" in (out / "findings.md").read_text()
+    assert "2 cases" in capsys.readouterr().out
+    path.write_text("a2a3c4 b2 white\n")
+    assert run(*arguments, monkeypatch=monkeypatch) == 2
+    assert "cases.txt, line 1: B2 is black behind" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
