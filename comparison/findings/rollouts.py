@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from comparison.findings.studied import Studied
-from comparison.properties.beliefs import Responds
 from comparison.properties.subjects import Subject
 from comparison.reading.board_reader import BoardReader
 from comparison.scoring.bench import FORWARD_GAMES
+from extracted_rules.benches.interventions import turn
 from extracted_rules.othello.game import (
     Replay,
     flipped_by,
@@ -174,10 +174,9 @@ def rollout_starts(studied: Studied) -> Iterator[tuple[Tensor, Tensor, Replay]]:
     generator = torch.Generator().manual_seed(stream_seed("findings: cuts", studied.seed))
     first, last = cuts(board)
     kept = torch.randint(first, last + 1, (len(games),), generator=generator).to(games.device)
-    subject = Subject(studied.model, studied.tau, studied.device, None)
     for part in torch.split(kept.argsort(stable=True), FORWARD_GAMES):
         column = torch.arange(int(kept[part].max()), device=games.device)
         cut = games[part][:, : len(column)].masked_fill(column >= kept[part][:, None], 0)
-        turned = Responds.choose(subject.view(cut), cut)
+        turned = turn(replay(cut, board=board.size), cut)
         kept_games = cut[turned.there]
         yield kept_games, turned.square[turned.there], replay(kept_games, board=board.size)

@@ -1,7 +1,7 @@
 """Properties of the board that is read from a model: is it a legal one, and does it decide?"""
 
 from abc import abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -9,8 +9,9 @@ from torch import Tensor
 from comparison.properties.definition import Property, PropertyError, Verdicts, nowhere
 from comparison.properties.subjects import Subject, View
 from comparison.reading.board_reader import BoardReader, DecodedBoards
+from extracted_rules.benches.interventions import Turned, turn
 from extracted_rules.drawing.answers import answer
-from extracted_rules.othello.game import legal_moves, pack, stream_seed, unpack
+from extracted_rules.othello.game import stream_seed
 from extracted_rules.othello.geometry import STANDARD
 from extracted_rules.othello.svg import Picture
 
@@ -72,22 +73,6 @@ class LastFlips(HeldBoard):
         return new & (decoded != view.played.movers[:, :positions, None])
 
 
-@dataclass(frozen=True)
-class Turned:
-    """A disc that is turned at the last move of some games.
-
-    row, last: int64 [B], 0, 1, ... and the position of the last move; square: int64 [B]; legal:
-    bool [B, moves] by token - 1, on the board with the disc turned; there: bool [B], games in which
-    there is a disc to turn, and an answer.
-    """
-
-    row: Tensor
-    last: Tensor
-    square: Tensor
-    legal: Tensor
-    there: Tensor
-
-
 class Responds(BeliefProperty):
     """One disc is turned in the decoded board, at a game's last move. The disc is chosen by
     chance among those that change the legal moves and leave some."""
@@ -107,42 +92,17 @@ class Responds(BeliefProperty):
         column = torch.arange(games.shape[1], device=games.device)
         return games.masked_fill(column >= kept[:, None], 0)[:, None]
 
-    @staticmethod
-    def choose(view: View, games: Tensor, square: Tensor | None = None) -> Turned:
-        """Which disc is turned in games uint8 [B, T], and what that changes; ``square``, int64 [B],
-        where that is given."""
-        device, board = games.device, view.played.geometry
-        last = ((games != 0).sum(-1) - 1).clamp(min=0, max=view.asked.shape[1] - 1)
-        row = torch.arange(len(games), device=device)
-        discs, mover = view.played.boards[row, last + 1], view.played.movers[row, last + 1]
-        bits = pack(torch.eye(board.n_squares, dtype=torch.bool, device=device))
-        mine, theirs = (pack(discs == side[:, None])[:, None] for side in (mover, -mover))
-        # [B, squares turned, squares]
-        legal = unpack(legal_moves(mine ^ bits, theirs ^ bits, board.size), board.size)
-        truly = view.played.legal[row, last + 1]
-        squares = board.square_of_token.to(device)
-        placed = squares[games[row, last].long()]
-        fits = (discs != 0) & legal.any(-1)
-        if square is None:
-            fits &= (legal != truly[:, None]).any(-1)
-            fits[row, placed.clamp(max=board.n_squares - 1)] = False
-            # The same game always gets the same square, whatever games stand beside it.
-            mixed = (games.long() * torch.arange(1, games.shape[1] + 1, device=device)).sum(-1)
-            spread = torch.arange(board.n_squares, device=device) * 104729
-            chance = (mixed[:, None] * 7919 + spread) % 10007
-            square = (chance * fits - (~fits).long()).argmax(-1)
-        there = fits[row, square] & view.asked[row, last] & (last > 0)
-        return Turned(row, last, square, legal[row, square][:, squares[1:]], there)
-
     def answered(
         self, subject: Subject, view: View, games: Tensor, square: Tensor | None = None
     ) -> tuple[Turned, Tensor]:
-        """(what is turned, as by :meth:`choose`; float64 [B, moves]: the answers with it, as
+        """(what is turned, as :func:`turn` has it; float64 [B, moves]: the answers with it, as
         :attr:`View.log_p`)."""
-        turned = self.choose(view, games, square)
-        logits = self.reader(subject).edited(games, turned.square, view.played)
-        log_p, defined = subject.answers(logits[turned.row, turned.last])
-        return replace(turned, there=turned.there & defined), log_p
+        turned = turn(view.played, games, square)
+        at = turned.row, turned.last
+        log_p, defined = subject.answers(
+            self.reader(subject).edited(games, turned.square, view.played)[at]
+        )
+        return replace(turned, there=turned.there & view.asked[at] & defined), log_p
 
     @torch.inference_mode()
     def judge(self, subject: Subject, cases: Tensor) -> Verdicts:

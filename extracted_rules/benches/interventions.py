@@ -1,4 +1,4 @@
-"""Interventions that are given: games, and a disc to be turned behind each one's last move.
+"""Interventions: one disc is turned behind a game's last move, chosen by chance or given in a file.
 
 A file holds a case a line: moves, a square, and the colour of its disc before it is turned, as in
 ``f5d6c3 d5 white``; blank lines and those that begin with ``#`` are skipped.
@@ -13,12 +13,65 @@ from torch import Tensor
 
 from extracted_rules.errors import UserError
 from extracted_rules.kinds import HEAD, kind_of
-from extracted_rules.othello.game import BLACK, WHITE, IllegalGameError, replay
+from extracted_rules.othello.game import (
+    BLACK,
+    WHITE,
+    IllegalGameError,
+    Replay,
+    legal_moves,
+    pack,
+    replay,
+    unpack,
+)
 from extracted_rules.othello.geometry import STANDARD, Geometry
 from extracted_rules.othello.notation import parse_transcript, tokens_from_squares
 
 COLOURS = {"black": BLACK, "white": WHITE}
 _COLOUR_NAMES = {sign: name for name, sign in COLOURS.items()} | {0: "empty"}
+
+
+@dataclass(frozen=True)
+class Turned:
+    """A disc that is turned at the last move of some games.
+
+    row, last: int64 [B], 0, 1, ... and the position of the last move; square: int64 [B]; legal:
+    bool [B, moves] by token - 1, on the board with the disc turned; there: bool [B], games that go
+    on, in which there is a disc to turn.
+    """
+
+    row: Tensor
+    last: Tensor
+    square: Tensor
+    legal: Tensor
+    there: Tensor
+
+
+def turn(played: Replay, games: Tensor, square: Tensor | None = None) -> Turned:
+    """What a disc changes that is turned in games uint8 [B, T], on the squares int64 [B]; without
+    those, one of the discs that change the legal moves and leave some, but the last that was
+    placed, is chosen by chance.
+    """
+    device, board = games.device, played.geometry
+    positions = min(games.shape[1], board.context)
+    last = ((games != 0).sum(-1) - 1).clamp(min=0, max=positions - 1)
+    row = torch.arange(len(games), device=device)
+    discs, mover = played.boards[row, last + 1], played.movers[row, last + 1]
+    bits = pack(torch.eye(board.n_squares, dtype=torch.bool, device=device))
+    mine, theirs = (pack(discs == side[:, None])[:, None] for side in (mover, -mover))
+    # [B, squares turned, squares]
+    legal = unpack(legal_moves(mine ^ bits, theirs ^ bits, board.size), board.size)
+    squares = board.square_of_token.to(device)
+    fits = (discs != 0) & legal.any(-1)
+    if square is None:
+        fits &= (legal != played.legal[row, last + 1][:, None]).any(-1)
+        fits[row, squares[games[row, last].long()].clamp(max=board.n_squares - 1)] = False
+        # The same game always gets the same square, whatever games stand beside it.
+        mixed = (games.long() * torch.arange(1, games.shape[1] + 1, device=device)).sum(-1)
+        spread = torch.arange(board.n_squares, device=device) * 104729
+        chance = (mixed[:, None] * 7919 + spread) % 10007
+        square = (chance * fits - (~fits).long()).argmax(-1)
+    there = fits[row, square] & (mover != 0) & (last > 0)
+    return Turned(row, last, square, legal[row, square][:, squares[1:]], there)
 
 
 class InterventionsError(UserError):

@@ -17,10 +17,10 @@ from comparison.findings import (
 )
 from comparison.findings.studied import FEWEST_GAMES, Sample
 from comparison.properties.beliefs import Responds
-from comparison.properties.subjects import Subject
 from comparison.reporting.findings import table
-from extracted_rules.benches.interventions import Interventions
+from extracted_rules.benches.interventions import Interventions, turn
 from extracted_rules.discovery.layers import flipped_patterns, legal_patterns
+from extracted_rules.othello.game import replay
 from extracted_rules.othello.geometry import Geometry
 from handbuilt import OthelloGPT, Shape, build
 from handbuilt.compiler import needed
@@ -142,8 +142,7 @@ def test_an_edited_disc_is_answered_and_played_on_with(
     assert cases["against the true board"][0] > cases["against the true board"][1]
     # The same cases, given.
     games = Responds().cases(logic.games_for("interventions", logic.games), logic.seed)[:, 0]
-    view = Subject(logic.model, logic.tau, logic.device).view(games)
-    chosen = Responds.choose(view, games)
+    chosen = turn(replay(games, board=BOARD.size), games)
     given = Interventions("mine", games[chosen.there], chosen.square[chosen.there])
     of_given = ask(interventions.of_cases(given), logic)
     assert of_given.values == found_of("interventions", logic).values
