@@ -24,6 +24,7 @@ from extracted_rules.benches import positions
 from extracted_rules.benches.positions import ErrorsError
 from extracted_rules.catalogue import Catalogue
 from extracted_rules.othello.game import random_games
+from extracted_rules.othello.geometry import Geometry
 from handbuilt.network.transformer import OthelloGPT
 
 
@@ -49,7 +50,7 @@ def errors_command(
     from comparison.reporting import error_figures as figures
     from comparison.reporting.error_report import answers_in_words, sections
     from comparison.reporting.sections import write_report
-    from extracted_rules.files import write_json
+    from extracted_rules.files import KeptData, write_json
 
     loaded = asked.load(*models)
     subjects = [
@@ -58,9 +59,11 @@ def errors_command(
     ]
     check_different(subjects)
     catalogues = _catalogues(subjects, rules)
-    bench = _bench(asked, board_of(subjects[0].model))
+    board = board_of(subjects[0].model)
+    bench = _bench(asked, board)
     work = out / "answers"
     make_folder(work)
+    KeptData(work / "board.msgpack", {"board": str(Geometry(board))}, int).once(lambda: board)
     for path in (work / "any", out / "report.md"):
         check_writable(path)
     with bars() as bar:

@@ -16,6 +16,7 @@ from comparison.training import companions, reference
 from comparison.training.models import REFERENCE
 from extracted_rules.errors import UserError
 from extracted_rules.files import KeptData
+from extracted_rules.othello.geometry import STANDARD
 from handbuilt.network.transformer import OthelloGPT
 
 #: Games of the comparison; the other sections' are shares of them.
@@ -49,7 +50,7 @@ def report_command(
     from comparison.reporting.page.sections import SECTIONS, section
 
     asked = _asked(only, [EXPLORER, *SECTIONS])
-    names = models or models_shown()
+    names = models or models_shown(bench.side)
     loaded = bench.gpts(*names, purpose="it has no parts to show")
     shown = _given(bench, loaded[names[0]].geometry.size)
     work = _work_folder(out)
@@ -70,8 +71,10 @@ def report_command(
     wrote(f"{out / PAGE}, {size:.1f} MB")
 
 
-def models_shown() -> list[str]:
-    """The models of a page that none is asked for of."""
+def models_shown(board: int) -> list[str]:
+    """The models of a page that none is asked for of; those of any board on another than 8 x 8."""
+    if board != STANDARD:
+        return ["logic"]
     return [name for name in MODELS if name != REFERENCE or reference.is_there()]
 
 

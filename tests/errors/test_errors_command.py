@@ -109,6 +109,8 @@ def test_mistakes_are_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (tmp_path / "games.txt").write_text("f5d6c3\n" * 16)
     with pytest.raises(KeptError, match="differs in its games"):
         wrong("uniform-empty", "--file", tmp_path / "games.txt", "--device", "cpu", *out)
+    with pytest.raises(KeptError, match="differs in its board"):
+        wrong("uniform-empty", "--board", "4", "--games", "9", *out)
     part = next((tmp_path / "out" / "answers").glob("*.safetensors"))
     part.write_bytes(part.read_bytes()[:500])
     with pytest.raises(KeptError, match="cut short"):
