@@ -45,7 +45,7 @@ class Explanation:
     model: its name; moves: squares played so far; mover: +1 or -1, who truly moves next. board,
     legal: int8 [squares] with +1 black, bool [squares]. logits, log_odds: float64 [moves] by token
     less 1; log p - log tau is above 0 where the model takes a move for legal. decoded: float32
-    [layers, squares], the board as read behind each layer, +1 black; None where nothing reads it,
+    [layers, squares], the board as decoded after each layer, +1 black; None where nothing reads it,
     as at a hand-built model's first position; decisive: the layer of its last word on the board.
     decoded_mover: who is taken to move next; None where ``decoded`` is. squares: what made the
     logits of the legal squares, of the likeliest and of ``asked``, the square about which the model
@@ -91,7 +91,7 @@ class Explanation:
 
     @property
     def final(self) -> Tensor | None:
-        """float32 [squares]: the board as read behind the decisive layer."""
+        """float32 [squares]: the board as decoded after the decisive layer."""
         decoded, decisive = self.decoded, self.decisive
         return None if decoded is None or decisive is None else decoded[decisive]
 
@@ -205,7 +205,7 @@ def _line(e: Explanation) -> str:
 def _parting(p: Parting, e: Explanation) -> Iterator[str]:
     layers = " ".join(f"{value:+.2f}" for value in p.decoded)
     yield (
-        f"  {p.square} is {COLOUR[p.truth]}; behind layers 0 to {len(p.decoded) - 1} it is decoded "
+        f"  {p.square} is {COLOUR[p.truth]}; after layers 0 to {len(p.decoded) - 1} it is decoded "
         f"as {layers} (black +, white -): wrong for good from layer {p.since} on."
     )
     for told in p.told:
@@ -232,7 +232,7 @@ def _boards(e: Explanation) -> Iterator[str]:
     dotted."""
     n = e.geometry.size
     head = "   " + " ".join(f" {label[0]}" for label in e.geometry.labels[:n])
-    beside = f"      decoded behind layer {e.decisive}, wrong discs in brackets"
+    beside = f"      decoded after layer {e.decisive}, wrong discs in brackets"
     yield head if e.final is None else head + beside
     for row in range(n):
         squares = range(n * row, n * row + n)
@@ -304,6 +304,8 @@ def boards(e: Explanation) -> list[Picture]:
     if e.final is not None:
         signs = e.final.sign().to(torch.int8)
         wrong = signs != e.board
-        title = f"decoded behind layer {e.decisive}: {int(wrong.sum())} wrong"
+        count = int(wrong.sum())
+        discs = f"{count} disc{'s' * (count != 1)} wrong"
+        title = f"decoded after layer {e.decisive}: {discs}"
         drawn.append(Picture(signs, title=title, wrong=wrong, frame=frame))
     return drawn

@@ -37,7 +37,7 @@ def decoded(
 def by_layer_and_ply(studied: Studied) -> Found:
     """The share of discs decoded rightly, by layer and by the moves played.
 
-    The control is the board of another game at the same ply. "In the middle" is behind layer 4 of
+    The control is the board of another game at the same ply. "In the middle" is after layer 4 of
     8. A third of the moves is 20 on the usual board.
     """
     reader = studied.reader
@@ -74,7 +74,7 @@ def by_layer_and_ply(studied: Studied) -> Found:
 
 
 def blank_squares(studied: Studied) -> Found:
-    """Which of the 60 playable squares are blank, read behind layers 0 and 1, by square and by
+    """Which of the playable squares are blank, decoded after layers 0 and 1, by square and by
     whole board.
 
     Trained models are read through probes, hand-built ones from the directions called "blank". The
@@ -89,7 +89,7 @@ def blank_squares(studied: Studied) -> Found:
     others, goes_on, done = truth.roll(1, 0), there & there.roll(1, 0), 0
     layers = range(min(2, studied.layers))
     ratios = {
-        f"{what} behind layer {layer}": (Ratio(), Ratio())
+        f"{what} after layer {layer}": (Ratio(), Ratio())
         for layer in layers
         for what in ("squares", "boards")
     }
@@ -100,9 +100,7 @@ def blank_squares(studied: Studied) -> Found:
             for which, (boards, rows) in enumerate(((truth, there), (others, goes_on))):
                 right = (blank == boards[part]) & rows[part][..., None]
                 asked = rows[part].sum(-1)
-                squares, whole = (
-                    ratios[f"{w} behind layer {layer}"] for w in ("squares", "boards")
-                )
+                squares, whole = (ratios[f"{w} after layer {layer}"] for w in ("squares", "boards"))
                 squares[which].add(right.sum((1, 2)), asked * len(playable))
                 whole[which].add(right.all(-1).sum(-1), asked)
     values = {name: Value(true.rate(), other.rate()) for name, (true, other) in ratios.items()}
@@ -132,7 +130,7 @@ FINDINGS = (
         "Which squares are blank is known exactly, and at once.",
         JYLIN,
         tuple(
-            Measure(f"{what} behind layer {layer}", "exact" if layer == 0 else "", OTHER, True, 3)
+            Measure(f"{what} after layer {layer}", "exact" if layer == 0 else "", OTHER, True, 3)
             for layer in range(2)
             for what in ("squares", "boards")
         ),

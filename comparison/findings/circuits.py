@@ -41,13 +41,13 @@ class Directions:
         return cls(reader.spans(layer - 1), reader.towards(layer), reader.own_frame)
 
     def told(self, studied: Studied, layer: int, squares: Tensor) -> Tensor:
-        """float32 [heads, 64, k]: what each direction read makes of "mine less theirs" through each
-        head's output and value weights. squares: int64 [64], whose "mine less theirs"."""
+        """float32 [heads, squares, k]: what each direction read makes of "mine less theirs" through
+        each head's output and value weights. squares: int64 [squares], whose "mine less theirs"."""
         w_v, w_o, gain = (
             studied.model.get_parameter(f"blocks.{layer}.{name}").detach().cpu().double()
             for name in ("attn.W_V", "attn.W_O", "ln1.w")
         )
-        back = w_v @ (w_o @ self.written[squares].double().T)  # [heads, d_model, 64]
+        back = w_v @ (w_o @ self.written[squares].double().T)  # [heads, d_model, squares]
         back = back * gain[:, None]
         # LayerNorm takes the mean off; its scale is positive and changes no sign.
         back = back - back.mean(1, keepdim=True)
@@ -70,8 +70,8 @@ class Layer:
         self.usual = (read * there).sum(0) / there.sum(0).clamp(min=1)
 
     def _held(self, sample: Sample, layer: int) -> tuple[Tensor, Tensor]:
-        """(float32 [rows, 64, k]: the stream along the directions read; int8 [rows, 64]: the true
-        board in their frame, without discs where nothing is told of them)."""
+        """(float32 [rows, squares, k]: the stream along the directions read; int8 [rows, squares]:
+        the true board in their frame, without discs where nothing is told of them)."""
         read = torch.einsum("nd,skd->nsk", sample.before(layer), self.where.read)
         frame = sample.mover[:, None] if self.where.own_frame else 1
         # Nothing is told by the first position, on which heads rest.
@@ -93,7 +93,7 @@ def previous_colour(studied: Studied) -> Found:
     """How often a head's output and value weights make of a position's board what its role says.
 
     Of the residual stream before a layer, at a position, only its mean and its component within the
-    span of a square's directions are kept (mine, theirs and flipped of the probes behind the layer
+    span of a square's directions are kept (mine, theirs and flipped of the probes after the layer
     before; of a hand-built model message, clipped and placed), taken through a head's W_V W_O and
     read along the layer's own "mine less theirs" of that square. The circuit agrees if what comes
     out, above its mean over discs on that square in other games, has the colour of the disc there:

@@ -46,7 +46,7 @@ def benchmark(studied: Studied) -> Found:
     Cases, five times as many as games, are the property ``belief-responds``'s: a random game up to
     a random move, and a disc chosen by chance among those that change the legal moves. The null is
     the answer without the edit against the legal set of the edited board. "Wrong squares" are those
-    of 60 that the predicted set (likelier than tau) has wrong; "likeliest n" is Li et al.'s count:
+    that the predicted set (likelier than tau) has wrong; "likeliest n" is Li et al.'s count:
     the set is the n likeliest, n being the number of legal moves. "Against the true board" is the
     edited answer against the board as it is, and its null what the model has wrong of that anyway.
     "Stay legal" is the share of the true board's legal moves that the edit leaves legal.
@@ -118,7 +118,7 @@ def _asked(studied: Studied, cases: Tensor, squares: Tensor | None = None) -> Fo
 def goes_on(studied: Studied) -> Found:
     """Ten moves of rollout after an intervention.
 
-    A random game is cut behind 10 to 44 moves and a disc is chosen as in the benchmark. The model
+    A random game is cut after 10 to 44 moves and a disc is chosen as in the benchmark. The model
     plays its likeliest move, which is made on the *edited* board, and so on for ten moves, or until
     a move is illegal there; on small boards all of these are fewer. *Kept*: the disc is turned at
     every position, at later ones for as long as it lies on the edited board as it was turned. *Let
@@ -159,7 +159,7 @@ def goes_on(studied: Studied) -> Found:
     }
     note = f"{cases} rollouts"
     if studied.layout:
-        note += "; the disc is turned behind all readings but the last, so let go it is forgotten"
+        note += "; the disc is turned after all readings but the last, so let go it is forgotten"
     picture = Lines("move of the rollout", "differing squares as on the edited board", tuple(lines))
     return Found(values, note, picture)
 

@@ -102,7 +102,7 @@ def suppress_and_promote(studied: Studied) -> Found:
     at F1 >= .8, on other games. A position and a pattern that holds there are drawn by chance, of a
     game three at most; there, and only there, the neurons are put to their mean where their
     rule does not hold, and the probability of the pattern's square is compared with what it was:
-    the sum of differences as a share of the sum before. For neurons of layers 4 to 6 of 8 together,
+    the sum of differences as a share of the sum before. For neurons of the middle layers together,
     and for those of the last layer. The control takes out the neurons of another pattern, which
     does not hold there and is for another square.
     """
@@ -224,14 +224,14 @@ ANSWERS = ("whole model", "MLP alone", "with its stream")
 
 
 def last_mlp(studied: Studied) -> Found:
-    """What MLP 7 makes of resid_post 0 + attn_out 7: top-1 illegal rate and legal-set F1, beside
-    the whole model's.
+    """What the last MLP makes of the first layer's resid_post and the last one's attn_out: top-1
+    illegal rate and legal-set F1, beside the whole model's.
 
-    "MLP alone": the final LayerNorm and unembedding of what MLP 7 writes. "With its stream": of
-    that and what it reads, resid_post 0 + attn_out 7, as if layers 1 to 6 had written nothing but
-    through attention 7. In hand-built models the ballast is in the stream, and what layer 6 counted
-    is missing in both. For each tau is chosen on other games. The control has attn_out 7 of another
-    game at the same ply.
+    "MLP alone": the final LayerNorm and unembedding of what the last MLP writes. "With its stream":
+    of that and what it reads, as if the layers between had written nothing but through the last
+    attention. In hand-built models the ballast is in the stream, and what the last layer but one
+    counted is missing in both. For each tau is chosen on other games. The control has the last
+    attn_out of another game at the same ply.
     """
     if studied.layers < 2:
         return Found(note="a model of one layer has no layer between the first and the last")
@@ -259,7 +259,7 @@ def last_mlp(studied: Studied) -> Found:
 FINDINGS = (
     Finding(
         "suppress-promote",
-        "Pattern neurons of layer 7 suppress their square, earlier ones promote it: how its "
+        "Pattern neurons of the last layer suppress their square, earlier ones promote it: how its "
         "probability changes without them.",
         JYLIN,
         (
@@ -284,7 +284,8 @@ FINDINGS = (
     ),
     Finding(
         "mlp7",
-        "MLP 7 of resid_post 0 + attn_out 7 predicts legal moves nearly as well as the model.",
+        "The last MLP, of the first layer's resid_post and the last attn_out (of 8 layers: MLP 7 "
+        "of resid_post 0 + attn_out 7), predicts legal moves nearly as well as the model.",
         MAAR,
         tuple(
             Measure(f"{name}: {what}", published, control, what == "illegal", 3)

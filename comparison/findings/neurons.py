@@ -241,7 +241,8 @@ FINDINGS = (
     ),
     Finding(
         "trees",
-        "Decision trees of depth 5 on board features describe neurons of layer 5 with R² > .7.",
+        "Decision trees of depth 5 on board features describe neurons of layer 5 (or the last one) "
+        "with R² > .7.",
         SINGH,
         (Measure(f"neurons with R² > {TREE_R2}", "44.6 (913 of 2,048)", SHUFFLED, True, 1),),
         tree_neurons,

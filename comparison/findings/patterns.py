@@ -181,7 +181,7 @@ class _Agreement:
 
 
 def pattern_neurons(studied: Studied) -> Found:
-    """How many neurons of layers 4 to 6 of 8 tell that a single move is legal, and by how many of
+    """How many neurons of the middle layers tell that a single move is legal, and by how many of
     the patterns.
 
     A neuron's rule is a pattern, or several patterns of one start, that it is active for, found as
@@ -221,7 +221,8 @@ def pattern_neurons(studied: Studied) -> Found:
 FINDINGS = (
     Finding(
         "pattern-neurons",
-        "Neurons of layers 4 to 6 tell that a single move is legal, with F1 > .99.",
+        "Neurons of the middle layers (4 to 6 of 8) tell that a single move is legal, with F1 "
+        "> .99.",
         JYLIN,
         (
             Measure(f"neurons with F1 > {GOOD}", "610", SHUFFLED, digits=0),

@@ -60,7 +60,7 @@ class Sample:
     @cached_property
     def _run(self) -> tuple[list[Tensor], list[HeadRoles], Tensor]:
         """(the stream in the midst of every layer at the rows, [rows, d_model]; attention patterns
-        of every group and layer; logits [rows, 61])."""
+        of every group and layer; logits [rows, tokens])."""
         shape, context = self.model.shape, self.model.geometry.context
         parts: list[list[Tensor]] = [[] for _ in range(shape.n_layers)]
         roles, logits = [], []
@@ -81,7 +81,7 @@ class Sample:
 
     @property
     def logits(self) -> Tensor:
-        """float32 [rows, 61]."""
+        """float32 [rows, tokens]."""
         return self._run[2]
 
     @property

@@ -217,7 +217,7 @@ def _wrong_discs(found: Sequence[WrongDiscs]) -> Table:
         ("where it errs", "matched, not erring", "all positions"),
         rows,
         says=(
-            "The share of discs decoded wrongly, in per cent, behind each layer: where a model "
+            "The share of discs decoded wrongly, in per cent, after each layer: where a model "
             "makes an illegal move likeliest, at matched positions where it does not, and "
             "everywhere. Trained models' boards are read by probes and in the frame that suits "
             "them better, hand-built ones' in their own: compare rows, not models. (For wrong "
