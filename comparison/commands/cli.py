@@ -3,6 +3,7 @@
 import sys
 
 from comparison.commands import (
+    adopting,
     building,
     checking,
     discovering,
@@ -32,6 +33,7 @@ GROUPS = (
     finding,
     reporting,
     training,
+    adopting,
     fitting,
     studying,
     reproducing,

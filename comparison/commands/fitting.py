@@ -44,7 +44,7 @@ def calibrate_command(
     ] = None,
     resume: Annotated[bool, typer.Option(help="Go on from the folder's state.")] = False,
 ) -> None:
-    """Fit the strengths of `calibrated` through the rules' interpreter, on random games."""
+    """Fit the strengths of `calibrated` on random games; `adopt` makes them the project's own."""
     plan, where = fit.plan(setup.seed), setup.where
     start = starting_point(setup.side)
     make_folder(out)

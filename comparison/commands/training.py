@@ -1,6 +1,5 @@
-"""``handbuilt train | adopt``: trained models."""
+"""``handbuilt train``: trained models."""
 
-import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import partial
@@ -10,14 +9,10 @@ from typing import Annotated
 import torch
 import typer
 
-from comparison.commands.options import Bench, check_writable
-from comparison.commands.shared import bars, command, notes, progress_bars, wrote
-from comparison.reading.board_reader import ProbedReader
-from comparison.reading.boards import BOARD_GAMES, board_accuracy
-from comparison.reading.probes import PROBE_GAMES, fit_probes
-from comparison.scoring.bench import THRESHOLD_GAMES, choose_threshold, evaluate, resolve_device
-from comparison.training import reference
-from comparison.training.models import REFERENCE, as_gpt, load_model
+from comparison.commands.shared import command, notes, progress_bars
+from comparison.scoring.bench import resolve_device
+from comparison.training.history import describe_start
+from comparison.training.models import as_gpt, load_model
 from comparison.training.processes import joined
 from comparison.training.settings import (
     Hyperparameters,
@@ -29,7 +24,7 @@ from comparison.training.settings import (
     parse_phases,
 )
 from comparison.training.states import STATE, Progress, curves, read_log, read_state
-from comparison.training.training import begin_finish, check_continues, describe_start, train
+from comparison.training.training import begin_finish, check_continues, train
 from extracted_rules.othello.geometry import STANDARD
 from handbuilt.network.shape import Shape
 
@@ -186,45 +181,3 @@ def _reporter(out: Path, update: Callable[..., None]) -> Callable[[Progress], No
         update(completed=line.step, description=text)
 
     return report
-
-
-@command("adopt")
-def adopt_command(
-    run: Annotated[Path, typer.Argument(help="The folder of a finished `handbuilt train`.")],
-    bench: Bench,
-    hardware: Annotated[
-        str, typer.Option(help="What it was trained on, for its card.")
-    ] = "not recorded",
-    note: Annotated[str, typer.Option(help="What else its card should say, in Markdown.")] = "",
-    probe_games: Annotated[int, typer.Option(help="Games to fit probes on.", min=1)] = PROBE_GAMES,
-) -> None:
-    """Make a trained model the project's own, `reference`: measure, probe and describe it, on
-    random games and on those of --file as well.
-    """
-    from comparison.training.adoption import Measured, Run, write_reference
-
-    check_writable(reference.FOLDER.with_suffix(".partial"))
-    seed, where = bench.seed, bench.where
-    trained = Run.read(run)
-    model = trained.model.to(where)
-    board = model.geometry.size
-    benches = [(f"--games {bench.games} --seed {seed}", *replace(bench, file=None).played(board))]
-    if bench.file:
-        options = shlex.join(["--file", bench.file.name]) + " --skip-bad" * bench.skip_bad
-        benches.append((options, *bench.played(board)))
-    with bars() as bar:
-        tau = choose_threshold(
-            model, seed, where, THRESHOLD_GAMES, progress=bar("threshold", THRESHOLD_GAMES)
-        )
-        measured = []
-        for options, games, source in benches:
-            step = bar(source, sum(map(len, games)))
-            result = evaluate(
-                REFERENCE, model, games, tau, source, progress=step, keep_errors=False
-            )
-            command = f"handbuilt evaluate {REFERENCE} {options} --device {where.type}"
-            measured.append(Measured(command, result))
-        probes = fit_probes(model, probe_games, seed, bar("probes", probe_games))
-        boards = board_accuracy(ProbedReader(model, probes), benches[0][1][0][:BOARD_GAMES])
-    write_reference(reference.FOLDER, trained, hardware, note, measured, probes, boards)
-    wrote(f"{reference.FOLDER}: evaluate, compare and probe know this model as {REFERENCE}")

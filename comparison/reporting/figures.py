@@ -207,6 +207,7 @@ def training_curve(curves: Sequence[Curve], path: Path) -> None:
         right.plot(curve.games, curve.excess, ms=4, **style)
     illegal = [rate for curve in curves for rate in curve.illegal]
     excess = [nats for curve in curves for nats in curve.excess]
+    games = [number for curve in curves for number in curve.games] or [0]
     for axes, title, values in (
         (left, "top-1 illegal %", illegal),
         (right, "excess cross-entropy (nats)", excess),
@@ -214,7 +215,9 @@ def training_curve(curves: Sequence[Curve], path: Path) -> None:
         axes.set(xscale="log", xlabel="games seen", title=title)
         if any(0 < x < inf for x in values):
             axes.set(yscale="log")
-        axes.xaxis.set_major_formatter(lambda games, _: f"{games:,.0f}")
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+        if max(games) < 10 * min(games):  # there may be no whole power of ten to label
+            axes.xaxis.set_minor_formatter("{x:,.0f}")
         axes.yaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_minor_formatter("{x:g}")
         axes.tick_params(which="minor", labelsize=7)

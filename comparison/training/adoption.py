@@ -5,8 +5,8 @@ on its card are those that ``handbuilt evaluate reference`` finds.
 """
 
 import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -16,144 +16,78 @@ from comparison.reading.probes import Probes
 from comparison.reporting.figures import layer_by_ply, training_curve
 from comparison.reporting.report import boards_table, models_table, stages_table
 from comparison.scoring.bench import THRESHOLD_GAMES, Result
-from comparison.training.models import load_model
+from comparison.training.history import Past, Run, Told, hours
 from comparison.training.reference import FORMAT, PROBES, Manifest
 from comparison.training.settings import Phase, Settings, shown
-from comparison.training.states import MODEL, Progress, curves, finish_folder, read_log, write_log
+from comparison.training.states import LOG, finish_folder, write_log
 from extracted_rules.drawing.tables import Table
 from extracted_rules.files import whole_folder
-from handbuilt.network.shape import CheckpointError
-from handbuilt.network.shards import rounded, write_shards
-from handbuilt.network.transformer import OthelloGPT
+from handbuilt.network.shards import write_shards
 
-
-@dataclass(frozen=True)
-class Run:
-    """What a training run left behind when it last exported its model, rounded to float16 here;
-    settings and log end there."""
-
-    model: OthelloGPT
-    settings: Settings
-    log: list[Progress]
-
-    @classmethod
-    def read(cls, folder: Path) -> "Run":
-        """Raises CheckpointError or TrainingError for a folder without a finished run."""
-        path = folder / MODEL
-        if not path.is_file():
-            raise CheckpointError(f"{folder} holds no training run that wrote a {MODEL}")
-        model = load_model(str(path))
-        try:
-            if not isinstance(model, OthelloGPT):
-                raise TypeError
-            settings = msgspec.json.decode(model.metadata["settings"], type=Settings)
-            step = int(model.metadata["step"])
-        except (KeyError, TypeError, ValueError, msgspec.MsgspecError):
-            raise CheckpointError(f"{path} does not say how it was trained") from None
-        if settings.finish and step < settings.steps:
-            raise CheckpointError(f"the finish in {folder} has not ended; resume it first")
-        log = [line for line in read_log(folder) if line.step <= step]
-        return cls(rounded(model), settings.until(step), log)
-
-    @property
-    def hours(self) -> float:
-        """Time spent in steps, from the log's rates."""
-        seen = [0, *(line.games for line in self.log)]
-        parts = zip(seen, seen[1:], self.log, strict=False)
-        return sum((now - before) / line.games_per_second for before, now, line in parts) / 3600
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A bench's figures and the command that finds them again."""
-
-    command: str
-    result: Result
+#: Benches' figures, each after the command that finds them again.
+Measured = Sequence[tuple[str, Result]]
 
 
 def write_reference(
     folder: Path,
     run: Run,
-    hardware: str,
-    note: str,
-    measured: Sequence[Measured],
+    past: Past,
+    told: Told,
+    measured: Measured,
     probes: Probes,
     boards: BoardAccuracy,
 ) -> None:
     """Fill a folder with everything; what was there goes when all is written. Raises OSError."""
     manifest = Manifest(
         shape=run.model.shape,
-        description=run.model.metadata["description"],
-        tau=measured[0].result.tau,
-        training=msgspec.to_builtins(run.settings) | {"games": run.settings.games},
-        hardware=hardware,
+        description=told.words or run.model.metadata["description"],
+        tau=measured[0][1].tau,
+        training=run.settings,
+        hardware=told.hardware,
         probes={"games": probes.games, "seed": probes.seed, "accuracy": boards.as_dict()},
-        measured=[{"command": m.command, **m.result.as_dict()} for m in measured],
+        measured=[{"command": typed, **result.as_dict()} for typed, result in measured],
+        earlier=past.runs,
+        before=past.before,
     )
     with whole_folder(folder) as partial:
         manifest = msgspec.structs.replace(manifest, shards=write_shards(run.model, partial))
         manifest.write(partial)
         probes.save(partial / PROBES)
-        write_log(partial, run.log)
-        training_curve(curves(run.log), partial / "training.png")
+        write_log(partial / LOG, run.log)
+        for earlier, log in zip(past.runs, past.logs, strict=True):
+            write_log(partial / earlier.log, log)
+        training_curve(past.curves(run.log), partial / "training.png")
         layer_by_ply(
             boards.whole_boards(),
             "Whole boards right, by layer and moves seen (linear probes)",
             "share of boards",
             partial / "boards.png",
         )
-        text = _card(manifest, run, note, measured, boards)
+        text = _card(manifest, run, past, told.note, measured, boards)
         (partial / "CARD.md").write_text(text, encoding="utf-8")
 
 
 def _card(
-    manifest: Manifest, run: Run, note: str, measured: Sequence[Measured], boards: BoardAccuracy
+    manifest: Manifest, run: Run, past: Past, note: str, measured: Measured, boards: BoardAccuracy
 ) -> str:
-    settings, shape = run.settings, manifest.shape
-    targets = {
-        "sampled": "the move that was played",
-        "legal": "the uniform distribution over the legal moves",
-    }[settings.targets]
-    facts = [
-        ("shape", f"{shape.n_layers} layers, d_model {shape.d_model}, {shape.n_heads} heads of "
-                  f"{shape.d_head}, d_mlp {shape.d_mlp}, {shape.n_ctx} positions"),
-        ("weights", f"{sum(p.numel() for p in run.model.parameters()):,}, kept as float16"),
-        ("model", run.model.metadata["description"]),
-        ("games seen", f"{run.settings.games:,} random games, none twice in this run"),
-        ("phases", "; ".join(_phase_in_words(p, shape.n_ctx) for p in settings.phases)),
-        ("targets", f"{settings.targets}: {targets}"),
-        ("seed", f"{settings.seed} ({'' if settings.start else 'weights, and '}games of the "
-                 "purpose \"training\")"),
-        ("optimiser", _optimizer_in_words(settings)),
-        ("precision", ", ".join(sorted({line.precision for line in run.log}))),
-        ("hardware", f"{manifest.hardware}; {run.hours:.2f} hours of steps"),
-        ("files", f"{len(manifest.shards)} shards, {sum(s.bytes for s in manifest.shards):,} "
-                  f"bytes; format {FORMAT}"),
-    ]  # fmt: skip
+    """The card, in Markdown."""
     parts = [
         "# The trained Othello-GPT",
-        "Next-move prediction on uniformly random legal games, after Li et al. 2022. It is here to "
-        "be compared with the hand-built models: "
+        f"{manifest.description}. Next-move prediction on uniformly random legal games, after "
+        "Li et al. 2022. It is here to be compared with the hand-built models: "
         '`comparison.load_model("reference")`, `handbuilt compare logic reference`.',
-        Table("", ("", ""), (), facts).markdown(),
-        "The run, up to what another device or number of threads rounds otherwise:",
-        "\n".join(("```", *_commands(run, manifest.probes["seed"]), "```")),
         *([note] if note else []),
+        Table("", ("", ""), (), _facts(manifest, run, past)).markdown(),
+        f"The {'runs' if past.runs else 'run'}, up to what another device or number of threads "
+        "rounds otherwise:",
+        "\n".join(("```", *_commands(run, past, manifest.probes["seed"]), "```")),
         "![Validation by games seen](training.png)",
         "## Figures",
         f"Of the float16 weights computed in float32, with tau {manifest.tau:.4g}, chosen once "
         f"on {THRESHOLD_GAMES:,} separate games of seed {manifest.probes['seed']}. Brackets are "
         "95 % intervals with the game as the unit. Each table's "
         "command finds the same numbers on the same kind of device.",
-    ]
-    for bench in measured:
-        found = [bench.result]
-        parts += [
-            f"`{bench.command}`: {bench.result.games:,} games ({bench.result.source}).",
-            models_table("", found).markdown(),
-            stages_table(found).markdown(),
-        ]
-    parts += [
+        *(text for bench in measured for text in _bench(*bench)),
         "## The board inside",
         f"Linear probes after every layer, fitted on {manifest.probes['games']:,} other games; "
         f"accuracy on {boards.games} games of the first bench.",
@@ -161,6 +95,52 @@ def _card(
         "![Share of whole boards right](boards.png)",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _facts(manifest: Manifest, run: Run, past: Past) -> list[tuple[str, str]]:
+    """What is known of the model, and of every run that led to it."""
+    settings, shape = run.settings, manifest.shape
+    targets = {
+        "sampled": "the move that was played",
+        "legal": "the uniform distribution over the legal moves",
+    }[settings.targets]
+    games = f"{settings.games:,} random games, none twice in this run"
+    if past.games:
+        total = past.games + settings.games
+        games = f"{past.games:,} + {settings.games:,} random games, {total:,} in all"
+    return [
+        ("shape", f"{shape.n_layers} layers, d_model {shape.d_model}, {shape.n_heads} heads of "
+                  f"{shape.d_head}, d_mlp {shape.d_mlp}, {shape.n_ctx} positions"),
+        ("weights", f"{sum(p.numel() for p in run.model.parameters()):,}, kept as float16"),
+        ("model", run.model.metadata["description"]),
+        ("games seen", games),
+        *_earlier(past),
+        ("phases", "; ".join(_phase_in_words(p, shape.n_ctx) for p in settings.phases)),
+        ("targets", f"{settings.targets}: {targets}"),
+        ("seed", f"{settings.seed} ({'' if settings.start else 'weights, and '}games of the "
+                 "purpose \"training\")"),
+        ("optimiser", _optimizer_in_words(settings)),
+        ("precision", ", ".join(sorted({line.precision for line in run.log}))),
+        ("hardware", f"{manifest.hardware}; {hours(run.log):.2f} hours of steps"),
+        ("files", f"{len(manifest.shards)} shards, {sum(s.bytes for s in manifest.shards):,} "
+                  f"bytes; format {FORMAT}"),
+    ]  # fmt: skip
+
+
+def _earlier(past: Past) -> Iterator[tuple[str, str]]:
+    """A row a run before the last one; the rows after these are of that."""
+    if past.before:
+        yield "before run 1", f"{past.before:,} games, seen by the models it goes back to"
+    for number, (run, log) in enumerate(zip(past.runs, past.logs, strict=True), start=1):
+        words = f"{run.training.games:,} games, seed {run.training.seed}; {run.hardware}"
+        yield f"run {number}", f"{words}; {hours(log):.2f} hours of steps"
+    if past.runs:
+        yield f"run {len(past.runs) + 1}", "the following lines"
+
+
+def _bench(command: str, found: Result) -> tuple[str, str, str]:
+    says = f"`{command}`: {found.games:,} games ({found.source})."
+    return says, models_table("", [found]).markdown(), stages_table([found]).markdown()
 
 
 def _phase_in_words(phase: Phase, context: int) -> str:
@@ -186,10 +166,19 @@ def _optimizer_in_words(settings: Settings) -> str:
     )
 
 
-def _commands(run: Run, seed: int) -> list[str]:
-    """What makes the model again; settings that are as they would be anyway are left out."""
-    s, usual, folder = run.settings, Settings(phases=()), "run"
-    phases = s.phases
+def _commands(run: Run, past: Past, seed: int) -> list[str]:
+    """What makes the model again, with every run that led to it."""
+    commands: list[str] = []
+    for number, earlier in enumerate(past.runs, start=1):
+        commands += _training(earlier.training, f"run-{number}")
+    last = f"run-{len(past.runs) + 1}" if past.runs else "run"
+    *training, adoption = _training(run.settings, last)
+    return [*commands, *training, f"{adoption} --seed {seed}"]
+
+
+def _training(s: Settings, folder: str) -> list[str]:
+    """The commands of a run and its adoption, without settings that would be so anyway."""
+    usual, phases = Settings(phases=()), s.phases
     if s.finish:
         phases = (*phases[:-1], replace(phases[-1], games=phases[-1].games - s.finish))
     train = ["handbuilt", "train", "--out", folder, "--phases", shown(phases)]
@@ -203,4 +192,4 @@ def _commands(run: Run, seed: int) -> list[str]:
     if s.finish:
         commands.append(f"handbuilt train --out {folder} --finish {s.finish}")
         folder = f"{folder}/{finish_folder(s.games - s.finish, s.finish)}"
-    return [*commands, f"handbuilt adopt {folder} --seed {seed}"]
+    return [*commands, f"handbuilt adopt {folder}"]

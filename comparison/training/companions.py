@@ -1,8 +1,7 @@
 """What a model is measured and read with: its threshold, its probes, its catalogue of rules.
 
-The trained model of the project came with all three, its recipes with their thresholds. Of any
-other model the threshold is chosen now; probes of a trained one are fitted now; a hand-built one
-needs none.
+The project's trained model came with all three, its recipes with thresholds. For any other a
+threshold is chosen now, and probes are fitted for a trained one; a hand-built one needs none.
 """
 
 import torch
@@ -29,13 +28,11 @@ def threshold(
     bars: Bars = no_bars,
     games: int | None = None,
 ) -> float:
-    """The probability above which a model predicts a move: those of the trained model and of the
-    recipes came with their weights, any other's is chosen on ``games`` random games,
-    THRESHOLD_GAMES unless said."""
+    """The probability above which a model predicts a move: it came with the trained model and
+    with recipes, any other's is chosen on ``games`` random games, THRESHOLD_GAMES unless said."""
     if name == REFERENCE:
         return reference.Manifest.read(reference.FOLDER).tau
-    kept = kept_threshold(model.fingerprint()) if isinstance(model, OthelloGPT) else None
-    if kept is not None:
+    if isinstance(model, OthelloGPT) and (kept := kept_threshold(model.fingerprint())):
         return kept
     games = games or THRESHOLD_GAMES
     return choose_threshold(model, seed, device, games, progress=bars(f"{name}: tau", games))

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from comparison.training.settings import Settings
 from extracted_rules.files import whole_file
 from handbuilt.network.shape import CheckpointError, Shape
 from handbuilt.network.shards import Shard, read_shards
@@ -26,21 +27,34 @@ class _Format(msgspec.Struct):
     format: int
 
 
+class EarlierRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A run that another went on from. weights: the digest of its last ones; log: its file."""
+
+    weights: str
+    training: Settings
+    hardware: str
+    log: str
+
+
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is known of the model.
 
     tau: its threshold, chosen once on games of the purpose "threshold" and kept with it. training:
     the settings of its run. probes, measured: the figures as they were found, for machines.
+    earlier: the runs that this one went on from, in order. before: games that were seen before the
+    first of them, of which no more is kept.
     """
 
     shape: Shape
     description: str
     tau: Annotated[float, msgspec.Meta(gt=0, lt=1)]
-    training: dict[str, Any]
+    training: Settings
     hardware: str
     probes: dict[str, Any]
     measured: list[dict[str, Any]]
     shards: tuple[Shard, ...] = ()
+    earlier: tuple[EarlierRun, ...] = ()
+    before: int = 0
     format: int = FORMAT
 
     @classmethod

@@ -1,9 +1,11 @@
 """What decides the outcome of a training run, and is recorded with it."""
 
-from dataclasses import dataclass, field, replace
+import shlex
+from dataclasses import dataclass, field, fields, replace
 from math import cos, isfinite, pi
 from typing import Annotated
 
+import msgspec
 import typer
 
 from extracted_rules.errors import UserError
@@ -225,6 +227,26 @@ class Settings(Hyperparameters):
             raise TrainingError(f"a finish takes at least one step, of {last.batch} games")
         last = replace(last, games=last.games + games)
         return replace(self, phases=(*phases, last), finish=games)
+
+
+def settings_typed(line: str, shape: Shape) -> tuple[Settings, str]:
+    """What ``handbuilt train ...``, written as on a card, says of a run that began with a model of
+    this shape: its settings, and what it began ``--from``. Raises TrainingError."""
+    try:
+        _, command, *words = shlex.split(line)
+        options = (word.removeprefix("--").replace("-", "_") for word in words[::2])
+        given = dict(zip(options, words[1::2], strict=True))
+        names = {field.name for field in fields(Hyperparameters)}
+        if command != "train" or not given.keys() - names <= {"out", "phases", "average", "from"}:
+            raise ValueError
+        learning = msgspec.convert(given, Hyperparameters, strict=False)
+        phases, averages = parse_phases(given["phases"]), parse_averages(given.get("average", ""))
+    except (KeyError, ValueError):
+        wanted = "no `handbuilt train --phases ...` with options of a run's settings"
+        raise TrainingError(f"{line!r} is {wanted}") from None
+    settings = Settings(**vars(learning), phases=phases, averages=averages, shape=shape)
+    settings.check(1)
+    return settings, given.get("from", "")
 
 
 @dataclass(frozen=True)

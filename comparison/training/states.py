@@ -152,9 +152,9 @@ def _line(line: Progress) -> str:
     return json.dumps(asdict(line)) + "\n"
 
 
-def write_log(out: Path, lines: list[Progress]) -> None:
+def write_log(path: Path, lines: list[Progress]) -> None:
     """Write a whole log. Raises OSError."""
-    with whole_file(out / LOG) as partial:
+    with whole_file(path) as partial:
         partial.write_text("".join(map(_line, lines)), encoding="utf-8")
 
 

@@ -11,7 +11,6 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
 
 import torch
@@ -63,15 +62,6 @@ def initialise(model: OthelloGPT, seed: int) -> None:
             if kind.startswith("W_"):
                 deviation = 0.02 * (shrink if kind in ("W_O", "W_out") else 1.0)
                 parameter.copy_(deviation * torch.randn(parameter.shape, generator=generator))
-
-
-def describe_start(name: str, model: OthelloGPT) -> str:
-    """What a run says of the model that it began from: its name, its weights' digest, its words."""
-    digest = sha256()
-    for tensor in model.state_dict().values():
-        digest.update(tensor.cpu().contiguous().numpy().tobytes())
-    words = model.metadata.get("description", "which says nothing of itself")
-    return f"{Path(name).name} (weights {digest.hexdigest()[:12]}): {words}"
 
 
 # ------------------------------------------------------------------ a step
@@ -155,7 +145,7 @@ def _average(averages: dict[str, OthelloGPT], shares: tuple[float, ...], model: 
 # ------------------------------------------------------------------ the run
 
 
-def _validate(
+def validate(
     models: dict[str, OthelloGPT], plies: int, device: torch.device
 ) -> dict[str, tuple[float, float]]:
     """(top-1 illegal rate, excess cross-entropy) of each model at the first ``plies`` positions of
@@ -247,7 +237,7 @@ class _Learner:
     def validated(self, line: Progress) -> Progress:
         """The line with what validation finds; the best of the weights and averages is exported."""
         self.model.eval()
-        found = _validate({WEIGHTS: self.model} | self.averages, line.plies, self.device)
+        found = validate({WEIGHTS: self.model} | self.averages, line.plies, self.device)
         self.model.train()
         return replace(line, validated=found, exported=min(found, key=lambda name: found[name][1]))
 
@@ -293,7 +283,7 @@ def train(
     if rank == 0:
         out.mkdir(parents=True, exist_ok=True)
         if (out / LOG).exists():  # a resumed run takes some steps again
-            write_log(out, [line for line in read_log(out) if line.step <= first])
+            write_log(out / LOG, [line for line in read_log(out) if line.step <= first])
     model = learner.model.train()
     # Over a whole game a CPU takes thrice as long to go back through the fused form.
     _fuse_attention(model, device.type == "cuda")
@@ -385,7 +375,7 @@ def begin_finish(out: Path, games: int) -> tuple[Settings, Path]:
         if (folder / STATE).exists():
             raise TrainingError(f"{folder} holds this finish already; resume it there")
         folder.mkdir(exist_ok=True)
-        write_log(folder, log)
+        write_log(folder / LOG, log)
         write_state(folder, replace(state, settings=settings))
     if world > 1:
         dist.barrier()

@@ -17,12 +17,13 @@ from handbuilt.strengths.files import (
     FITTED,
     FOLDER,
     StrengthsError,
-    adopt_strengths,
     dump,
     holds_strengths,
     load_strengths,
     parse,
+    put_strengths,
     read_strengths,
+    strengths_of,
 )
 from handbuilt.strengths.thresholds import keep_threshold, kept_threshold, read_thresholds
 
@@ -40,7 +41,6 @@ __all__ = [
     "Axes",
     "Strengths",
     "StrengthsError",
-    "adopt_strengths",
     "axes_of",
     "dump",
     "holds_strengths",
@@ -48,6 +48,8 @@ __all__ = [
     "kept_threshold",
     "load_strengths",
     "parse",
+    "put_strengths",
     "read_strengths",
     "read_thresholds",
+    "strengths_of",
 ]

@@ -15,6 +15,7 @@ import torch
 
 from extracted_rules import catalogue
 from extracted_rules.errors import UserError
+from extracted_rules.files import whole_file
 from extracted_rules.othello.geometry import STANDARD, BoardError, Geometry
 from handbuilt.plan import Plan
 from handbuilt.strengths.definition import NAMES, Axes, Strengths, axes_of
@@ -127,14 +128,24 @@ def holds_strengths(path: Path) -> bool:
         return False
 
 
-def adopt_strengths(path: Path, recipe: str) -> tuple[Strengths, str]:
-    """The strengths of a fit's folder or of a file, and the text that makes them a recipe's where
-    it takes the place of the recipe's own file. Raises StrengthsError for strengths of another
-    board or another number of layers than the recipe's."""
+def strengths_of(path: Path, recipe: str) -> Strengths:
+    """The strengths of a fit's folder or of a file, for the board and the layers of a recipe's
+    own. Raises StrengthsError."""
     path = path / FITTED if path.is_dir() else path
     axes = load_strengths(recipe).axes
-    strengths = _fitting(read_strengths(path, axes), axes, str(path))
-    return strengths, path.read_text(encoding="utf-8")
+    return _fitting(read_strengths(path, axes), axes, str(path))
+
+
+def put_strengths(path: Path, recipe: str) -> tuple[str, str]:
+    """Let a fit's folder or a file take the place of a recipe's own file; what both say of
+    themselves in their first line. Raises OSError."""
+    place = FOLDER / f"{recipe}.toml"
+    files = (path / FITTED if path.is_dir() else path, place)
+    texts = [file.read_text(encoding="utf-8") for file in files]
+    with whole_file(place) as partial:
+        partial.write_text(texts[0], encoding="utf-8")
+    now, before = (text.split("\n", 1)[0].lstrip("# ") for text in texts)
+    return now, before
 
 
 def _fitting(strengths: Strengths, asked: Axes, recipe: str) -> Strengths:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from comparison import load_model
-from comparison.commands import measuring, training
+from comparison.commands import adopting, measuring
 from comparison.reading.probes import Probes
 from comparison.training import companions, reference
 from comparison.training.models import UnknownModelError
@@ -37,8 +37,8 @@ def model() -> OthelloGPT:
 @pytest.fixture
 def folder(model: OthelloGPT, tmp_path: Path) -> Path:
     manifest = Manifest(
-        shape=TINY, description="tiny", tau=0.01, training={}, hardware="none", probes={},
-        measured=[], shards=write_shards(model, tmp_path, SHARD_BYTES),
+        shape=TINY, description="tiny", tau=0.01, training=Settings(phases=()), hardware="none",
+        probes={}, measured=[], shards=write_shards(model, tmp_path, SHARD_BYTES),
     )  # fmt: skip
     manifest.write(tmp_path)
     return tmp_path
@@ -97,9 +97,9 @@ def test_damage_is_one_sentence(folder: Path) -> None:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the project's model goes in a test, with little to measure."""
     monkeypatch.setattr(reference, "FOLDER", tmp_path / "reference_model")
-    for module in (companions, training):
+    for module in (companions, adopting):
         monkeypatch.setattr(module, "THRESHOLD_GAMES", 20)
-    for module in (measuring, training):
+    for module in (measuring, adopting):
         monkeypatch.setattr(module, "BOARD_GAMES", 8)
     return tmp_path / "reference_model"
 

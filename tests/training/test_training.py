@@ -18,10 +18,11 @@ from safetensors import safe_open
 
 from comparison.scoring import bench
 from comparison.training import training
+from comparison.training.history import describe_start
 from comparison.training.optimizers import Optimizers
 from comparison.training.settings import Manner, Phase, Settings, TrainingError, parse_phases
 from comparison.training.states import Progress
-from comparison.training.training import begin_finish, describe_start, train
+from comparison.training.training import begin_finish, train
 from extracted_rules.files import read_metadata, read_tensors
 from extracted_rules.othello.game import random_games
 from handbuilt import OthelloGPT, Shape
@@ -478,7 +479,7 @@ def test_only_plies_in_training_are_validated(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "evaluate", count)
         for plies in (7, 11):
-            training._validate(models, plies, CPU)
+            training.validate(models, plies, CPU)
     assert seen[0] == 8 * 7
     assert seen[1] > 8 * 9
 
