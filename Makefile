@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 TORCH := torch==2.13.0
 BASELINES := uniform-empty uniform-beside bigram
 
-.PHONY: compare properties test test-interop report-test docs slow lint bench clean
+.PHONY: compare properties test reproduce reproduce-quick test-interop report-test docs slow lint bench clean
 
 # The trained model, which the others are compared with, where the project holds one.
 MODELS := $(if $(wildcard comparison/training/reference_model/manifest.json),reference)
@@ -23,6 +23,12 @@ properties: $(INSTALLED)  ## the rules of the game, asked of the project's model
 # Modules are dealt to one process a core, each with one thread.
 test: lint  ## what CI runs
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile
+
+reproduce: $(INSTALLED)  ## the figures of README and docs that are out of date
+	$(BIN)/handbuilt reproduce
+
+reproduce-quick: $(INSTALLED)  ## a fiftieth of each, to see that it runs
+	$(BIN)/handbuilt reproduce --quick
 
 test-interop: $(INSTALLED)  ## against TransformerLens, nnsight and huggingface_hub, which it installs
 	$(BIN)/pip install --quiet --disable-pip-version-check $(TORCH) --editable '.[interop]'

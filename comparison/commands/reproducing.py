@@ -9,9 +9,13 @@ import typer
 from comparison.commands.shared import command, say, show
 from comparison.reproducing import results
 from comparison.reproducing.documents import Figures, rewrite
-from comparison.reproducing.jobs import Job, JobError, named
-from comparison.reproducing.running import Runner, files_here
+from comparison.reproducing.jobs import TOURNAMENT, Job, JobError, named
+from comparison.reproducing.running import Runner
+from comparison.reproducing.sources import ROOT
 from extracted_rules.drawing.tables import Table
+
+#: As many tournament games as a quick run takes.
+FEW_GAMES = ROOT / "tests" / "data" / "tournament-2009.txt"
 
 
 @command("reproduce")
@@ -33,13 +37,14 @@ def reproduce_command(
     Results are kept in results/, and documents written from them.
     """
     jobs = named(names or ())
-    runner = Runner(files_here(tournament))
+    elsewhere = {TOURNAMENT: tournament} if tournament else {}
+    runner = Runner(elsewhere)
     if listed:
         show(_table(jobs, runner), "jobs")
     elif quick:
         with tempfile.TemporaryDirectory() as work:
-            runner = Runner(files_here(tournament, quick=True), work=Path(work), quick=True)
-            _run(jobs, runner, again=True)
+            few = {TOURNAMENT: FEW_GAMES, **elsewhere}
+            _run(jobs, Runner(few, work=Path(work), quick=True), again=True)
     else:
         _run(jobs, runner, again)
         for document in rewrite(Figures()):

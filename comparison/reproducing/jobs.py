@@ -9,8 +9,8 @@ from extracted_rules.errors import UserError
 
 #: A quick run's share of every size.
 QUICK = 50
-#: Files by the names that jobs know them by.
-TOURNAMENT, CATALOGUE = "tournament", "catalogue"
+#: The file that is no part of the project, by the name that jobs know it by.
+TOURNAMENT = "tournament"
 
 
 class JobError(UserError):
@@ -25,7 +25,7 @@ class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     code: tuple[str, ...]
     models: tuple[str, ...] = ()
     sizes: dict[str, tuple[int, int]] = {}
-    files: tuple[str, ...] = ()
+    files: dict[str, str] = {}
     keeps: dict[str, str] = {}
     name: str = ""
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
 from hashlib import sha256
@@ -19,22 +19,17 @@ import msgspec
 import torch
 
 from comparison.reproducing import results
-from comparison.reproducing.jobs import CATALOGUE, TOURNAMENT, Job, JobError
+from comparison.reproducing.jobs import Job, JobError
 from comparison.reproducing.results import MadeOf, Result
 from comparison.reproducing.sources import ROOT, fingerprint
 from comparison.scoring.bench import resolve_device
 from comparison.training import reference
 from comparison.training.models import REFERENCE, as_gpt, load_model
-from extracted_rules import catalogue
 from extracted_rules.drawing.tables import Table
 from extracted_rules.files import whole_file
 
 #: Where jobs are made, one folder for each set of all that they depend on.
 WORK = ROOT / "out" / "reproduce"
-#: Recorded games, which are no part of the project.
-GAMES = ROOT.parent / "shared" / "data" / "wthor-2009.txt"
-#: As many of them as a quick run takes.
-FEW_GAMES = ROOT / "tests" / "data" / "tournament-2009.txt"
 
 
 @cache
@@ -48,25 +43,32 @@ def _digest(path: Path) -> str:
 
 @dataclass(frozen=True)
 class Runner:
-    """Runs jobs and keeps their results. files: those that jobs read, by name. A quick one makes
-    everything small and keeps nothing."""
+    """Runs jobs and keeps their results. elsewhere: files that jobs read and that do not lie where
+    those say, by name. A quick one makes everything small and keeps nothing."""
 
-    files: Mapping[str, Path]
+    elsewhere: Mapping[str, Path] = field(default_factory=dict)
     results: Path = results.FOLDER
     work: Path = WORK
     root: Path = ROOT
     quick: bool = False
 
+    def files(self, job: Job) -> dict[str, Path]:
+        """The files that it reads, by name."""
+        return {
+            name: self.elsewhere.get(name, self.root / place).resolve()
+            for name, place in job.files.items()
+        }
+
     def lacks(self, job: Job) -> list[Path]:
         """The files that it needs and that are not here."""
-        return [self.files[name] for name in job.files if not self.files[name].is_file()]
+        return [path for path in self.files(job).values() if not path.is_file()]
 
     def made_of(self, job: Job) -> MadeOf:
         """What a result of it would depend on. Raises UnknownModelError, CheckpointError."""
-        files = {self.files[name].name: _digest(self.files[name]) for name in job.files}
+        files = {path.name: _digest(path) for path in self.files(job).values()}
         if REFERENCE in job.models:  # its threshold came with it
             files[reference.MANIFEST] = _digest(reference.FOLDER / reference.MANIFEST)
-        names = {name: path.name for name, path in self.files.items()}
+        names = {name: path.name for name, path in self.files(job).items()}
         typed = tuple(f"handbuilt {line}" for line in job.lines(names, self.quick))
         return MadeOf(
             typed, fingerprint(job.code), {name: _weights(name) for name in job.models}, files
@@ -91,7 +93,7 @@ class Runner:
                 shutil.rmtree(old)
         work.mkdir(parents=True, exist_ok=True)
         started = time.monotonic()
-        paths = {name: str(path.resolve()) for name, path in self.files.items()}
+        paths = {name: str(path) for name, path in self.files(job).items()}
         tables = {}
         for number, line in enumerate(job.lines(paths, self.quick), start=1):
             for name, table in _shown(job, line, work, number).items():
@@ -143,9 +145,3 @@ def _device() -> str:
     return f"{found.type}, " + (
         platform.machine() if found.type == "cpu" else torch.cuda.get_device_name(found)
     )
-
-
-def files_here(tournament: Path | None = None, quick: bool = False) -> dict[str, Path]:
-    """The files that jobs read, by name; ``tournament``: where recorded games are, if elsewhere."""
-    games = tournament or (FEW_GAMES if quick else GAMES)
-    return {TOURNAMENT: games, CATALOGUE: catalogue.REFERENCE}

@@ -10,11 +10,10 @@ import typer
 from msgspec.structs import replace
 
 from comparison.commands import cli
-from comparison.commands import reproducing as reproduce
 from comparison.reproducing import jobs, results, running, sources
 from comparison.reproducing.jobs import JOBS, Job
 from comparison.reproducing.results import MadeOf, Result, ResultError
-from comparison.reproducing.running import Runner, files_here
+from comparison.reproducing.running import Runner
 from extracted_rules.drawing.tables import Table
 from extracted_rules.files import write_json
 from tests.command_line import run
@@ -35,8 +34,7 @@ def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runner:
     (tmp_path / "docs" / "figures").mkdir(parents=True)
     (tmp_path / "recorded.txt").write_text("f5d6c3\n")
     monkeypatch.setattr(jobs, "JOBS", {"tiny": TINY})
-    files = {"tournament": tmp_path / "recorded.txt", "catalogue": tmp_path / "none"}
-    return Runner(files, tmp_path / "results", tmp_path / "work", tmp_path)
+    return Runner({}, tmp_path / "results", tmp_path / "work", tmp_path)
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, *fail: str, code: int = 0) -> list[str]:
@@ -76,12 +74,14 @@ def test_a_job_is_run_kept_and_found_again(runner: Runner, tmp_path: Path) -> No
 
 def test_what_changed_is_named(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     pretend(monkeypatch)
-    job = replace(TINY, keeps={}, files=("tournament",), commands=("evaluate {tournament}",))
+    job = replace(
+        TINY, keeps={}, files={"games": "recorded.txt"}, commands=("evaluate {games}",), sizes={}
+    )
     runner.run(job)
     assert not runner.due(job)
-    assert runner.due(replace(job, sizes={}, commands=("x",))) == "stale: another command"
+    assert runner.due(replace(job, commands=("x",))) == "stale: another command"
     assert runner.due(replace(job, code=("comparison.scoring",))) == "stale: another code"
-    runner.files["tournament"].write_text("f5f6\n")
+    (runner.root / "recorded.txt").write_text("f5f6\n")
     assert runner.due(job) == "stale: another recorded.txt"
 
 
@@ -104,15 +104,14 @@ def test_jobs_that_fail_keep_no_other_from_running(
     runner: Runner, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bad = replace(TINY, name="bad", keeps={}, commands=("fails",))
-    lacking = replace(TINY, name="lacking", files=("catalogue",))
+    lacking = replace(TINY, name="lacking", files={"games": "nowhere.txt"})
     monkeypatch.setattr(jobs, "JOBS", {"bad": bad, "lacking": lacking, "tiny": TINY})
-    monkeypatch.setattr(reproduce, "files_here", lambda *_, quick=False: runner.files)
     ran = pretend(monkeypatch, "fails", code=3)
     assert run("reproduce", "--quick", monkeypatch=monkeypatch) == 2
     assert ran == ["fails", "compare bigram uniform-beside --board 4 --games 2 --seed 1"]
     shown = capsys.readouterr()
     assert "bad failed (exit code 3)" in shown.out
-    assert f"left out, as {runner.files['catalogue']} is not here" in shown.out
+    assert f"left out, as {sources.ROOT / 'nowhere.txt'} is not here" in shown.out
     assert shown.err == "handbuilt: bad failed\n"
 
 
@@ -129,8 +128,7 @@ def test_commands_of_jobs_can_be_read(
     job: Job, quick: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    paths = {name: str(path) for name, path in files_here(quick=quick).items()}
-    for line in job.lines(paths, quick):
+    for line in job.lines(job.files, quick):
         command, given = typer.main.get_command(cli.app), shlex.split(line)
         context = command.make_context("handbuilt", ["--tables", "tables.json", given[0]])
         while hasattr(command, "commands"):
@@ -182,6 +180,6 @@ def test_results_that_contradict_one_another_are_named() -> None:
 @pytest.mark.skipif(not running.reference.is_there(), reason="no trained model")
 def test_the_trained_models_threshold_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running, "_weights", lambda name: name)
-    made_of = Runner(files_here()).made_of(replace(TINY, models=("reference",)))
+    made_of = Runner().made_of(replace(TINY, models=("reference",)))
     assert made_of.models == {"reference": "reference"}
     assert list(made_of.files) == ["manifest.json"]
