@@ -27,6 +27,7 @@ class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sizes: dict[str, tuple[int, int]] = {}
     files: dict[str, str] = {}
     keeps: dict[str, str] = {}
+    quick: str = ""
     name: str = ""
 
     def numbers(self, quick: bool = False) -> dict[str, int]:
@@ -38,7 +39,8 @@ class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def lines(self, files: Mapping[str, str], quick: bool = False) -> tuple[str, ...]:
         """The commands with everything in its place; ``files``: paths by name."""
         given = {**self.numbers(quick), **files, "models": " ".join(self.models)}
-        return tuple(line.format_map(given) for line in self.commands)
+        ending = f" {self.quick}" if quick and self.quick else ""
+        return tuple(line.format_map(given) + ending for line in self.commands)
 
 
 _TABLE = Path(__file__).with_name("jobs.toml")
