@@ -177,12 +177,7 @@ def filled(document: Path, figures: Figures) -> str:
     OSError."""
     cog, written = Cog(), StringIO()
     cog.options.print_output = True
-    at_hand = {
-        "table": figures.table,
-        "pivot": figures.pivot,
-        "number": figures.number,
-        "command": figures.command,
-    }
+    at_hand = {name: getattr(figures, name) for name in ("table", "pivot", "number", "command")}
     text = document.read_text(encoding="utf-8")
     try:
         cog.process_file(StringIO(text), written, str(document), at_hand)

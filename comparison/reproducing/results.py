@@ -54,13 +54,9 @@ class _Format(msgspec.Struct):
     format: int
 
 
-def path_of(job: str, folder: Path) -> Path:
-    return folder / f"{job}.json"
-
-
 def read(job: str, folder: Path) -> Result | None:
     """The result of a job, if it has one. Raises ResultError."""
-    path = path_of(job, folder)
+    path = folder / f"{job}.json"
     if not path.exists():
         return None
     remedy = f"without it, `handbuilt reproduce {job}` makes it anew"
@@ -87,7 +83,7 @@ def write(result: Result, folder: Path) -> None:
         result = msgspec.structs.replace(result, minutes=before.minutes)
     if result != before:
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(result, path_of(result.job, folder))
+        write_json(result, folder / f"{result.job}.json")
 
 
 def read_tables(path: Path) -> dict[str, Table]:
