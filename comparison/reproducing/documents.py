@@ -53,12 +53,19 @@ class Figures:
         name: str,
         where: Where | None = None,
         columns: Sequence[str] | Mapping[str, str] = (),
+        says: tuple[str, Mapping[str, str]] | None = None,
     ) -> None:
         """A table of a job: the rows ``where`` columns hold one of the given values, and some of
-        the columns, by new headings where those are given."""
+        the columns, by new headings where those are given. says: the heading of a last column, and
+        what it says of a row by the row's first cell."""
         found = self._found(job, name)
-        if found is not None:
-            print(_select(found, where or {}, columns).markdown())
+        if found is None:
+            return
+        chosen = _select(found, where or {}, columns)
+        if says is not None:
+            rows = [[*row, says[1][row[0].strip("`")]] for row in chosen.rows]
+            chosen = replace(chosen, numbers=[*chosen.numbers, says[0]], rows=rows)
+        print(chosen.markdown())
 
     def pivot(
         self, job: str, name: str, rows: str, columns: str, value: str, where: Where | None = None

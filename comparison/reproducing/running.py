@@ -23,8 +23,8 @@ from comparison.reproducing.jobs import Job, JobError
 from comparison.reproducing.results import MadeOf, Result
 from comparison.reproducing.sources import ROOT, fingerprint
 from comparison.scoring.bench import resolve_device
-from comparison.training import reference
-from comparison.training.models import REFERENCE, as_gpt, load_model
+from comparison.training.companions import threshold
+from comparison.training.models import as_gpt, load_model
 from extracted_rules.drawing.tables import Table
 from extracted_rules.files import whole_file
 
@@ -34,7 +34,9 @@ WORK = ROOT / "out" / "reproduce"
 
 @cache
 def _weights(model: str) -> str:
-    return as_gpt(model, load_model(model), "it has no weights").fingerprint()[:16]
+    """Of what it is measured with: its weights, and the threshold that came with them."""
+    found = as_gpt(model, load_model(model), "it has no weights")
+    return f"{found.fingerprint()[:16]}, tau {threshold(model, found, 1, torch.device('cpu')):.4g}"
 
 
 def _digest(path: Path) -> str:
@@ -66,8 +68,6 @@ class Runner:
     def made_of(self, job: Job) -> MadeOf:
         """What a result of it would depend on. Raises UnknownModelError, CheckpointError."""
         files = {path.name: _digest(path) for path in self.files(job).values()}
-        if REFERENCE in job.models:  # its threshold came with it
-            files[reference.MANIFEST] = _digest(reference.FOLDER / reference.MANIFEST)
         names = {name: path.name for name, path in self.files(job).items()}
         typed = tuple(f"handbuilt {line}" for line in job.lines(names, self.quick))
         return MadeOf(

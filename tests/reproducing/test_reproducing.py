@@ -10,12 +10,14 @@ import typer
 from msgspec.structs import replace
 
 from comparison.commands import cli
-from comparison.reproducing import jobs, results, running, sources
+from comparison.reproducing import jobs, results, sources
 from comparison.reproducing.jobs import JOBS, Job
 from comparison.reproducing.results import MadeOf, Result, ResultError
 from comparison.reproducing.running import Runner
 from extracted_rules.drawing.tables import Table
 from extracted_rules.files import write_json
+from handbuilt import build
+from handbuilt.strengths import kept_threshold
 from tests.command_line import run
 
 TINY = Job(
@@ -177,9 +179,7 @@ def test_results_that_contradict_one_another_are_named() -> None:
         results.check_agree([one, other])
 
 
-@pytest.mark.skipif(not running.reference.is_there(), reason="no trained model")
-def test_the_trained_models_threshold_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(running, "_weights", lambda name: name)
-    made_of = Runner().made_of(replace(TINY, models=("reference",)))
-    assert made_of.models == {"reference": "reference"}
-    assert list(made_of.files) == ["manifest.json"]
+def test_a_models_threshold_counts() -> None:
+    made_of = Runner().made_of(replace(TINY, models=("logic",)))
+    tau = kept_threshold(build("logic").fingerprint())
+    assert made_of.models["logic"].endswith(f", tau {tau:.4g}")
