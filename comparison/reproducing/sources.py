@@ -9,6 +9,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 #: Each package may import those before it, and itself.
 PACKAGES = ("extracted_rules", "handbuilt", "comparison")
+#: What makes models and reads their files: of a model its weights count, not how it came about.
+MAKERS = ("comparison.training.models", "handbuilt.network.checkpoints", "handbuilt.recipes")
 
 
 def modules() -> dict[str, Path]:
@@ -54,10 +56,11 @@ def edges() -> dict[str, set[str]]:
 
 
 def fingerprint(rooms: Iterable[str]) -> str:
-    """Of the sources of modules and rooms (``"comparison.scoring"``) and of all that they import,
-    tops of the packages aside, which only collect names."""
+    """Of what modules and rooms (``"comparison.scoring"``) run, and all that they import: their
+    sources without comments and docstrings. Aside are tops of the packages, which only collect
+    names, and MAKERS."""
     known, importing = modules(), edges()
-    tops = set(PACKAGES)
+    aside = {*PACKAGES, *MAKERS}
     waiting = [
         name for room in rooms for name in known if name == room or name.startswith(f"{room}.")
     ]
@@ -66,8 +69,23 @@ def fingerprint(rooms: Iterable[str]) -> str:
         name = waiting.pop()
         if name not in reached:
             reached.add(name)
-            waiting += importing[name] - tops
+            waiting += importing[name] - aside
     digest = sha256()
     for name in sorted(reached):
-        digest.update(name.encode() + b"\0" + known[name].read_bytes())
+        digest.update(f"{name}\0{_bare(known[name])}\0".encode())
     return digest.hexdigest()[:16]
+
+
+@cache
+def _bare(path: Path) -> str:
+    """A source as Python reads it, without comments and docstrings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and _is_text(body[0]):
+            body[0] = ast.Pass()
+    return ast.unparse(tree)
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(getattr(node.value, "value", None), str)

@@ -141,16 +141,20 @@ def test_commands_of_jobs_can_be_read(
     assert all((sources.ROOT / place).parent.is_dir() for place in job.keeps.values())
 
 
-def test_code_that_is_imported_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_code_that_is_imported_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     before = sources.fingerprint(["comparison.scoring.measures"])
     assert before != sources.fingerprint(["comparison.scoring.baselines"])
     known = sources.modules()
-    for name, counts in (
-        ("extracted_rules.othello.game", True),
-        ("comparison.commands.cli", False),
+    game = known["extracted_rules.othello.game"].read_text()
+    changed, commented = tmp_path / "changed.py", tmp_path / "commented.py"
+    changed.write_text(f"{game}\nX = 1\n")
+    commented.write_text(f'"""Other words."""\n# Why.\n{game.partition(chr(10) * 2)[2]}')
+    for name, path, counts in (
+        ("extracted_rules.othello.game", changed, True),
+        ("extracted_rules.othello.game", commented, False),
+        ("comparison.commands.cli", changed, False),
     ):
-        other = known | {name: known["comparison"]}
-        monkeypatch.setattr(sources, "modules", lambda other=other: other)
+        monkeypatch.setattr(sources, "modules", lambda n=name, p=path: known | {n: p})
         assert (sources.fingerprint(["comparison.scoring.measures"]) != before) == counts
 
 
