@@ -148,7 +148,7 @@ def test_code_that_is_imported_counts(monkeypatch: pytest.MonkeyPatch, tmp_path:
     game = known["extracted_rules.othello.game"].read_text()
     changed, commented = tmp_path / "changed.py", tmp_path / "commented.py"
     changed.write_text(f"{game}\nX = 1\n")
-    commented.write_text(f'"""Other words."""\n# Why.\n{game.partition(chr(10) * 2)[2]}')
+    commented.write_text(game.replace('"""The game', '"""Other words', 1) + "# Why.\n")
     for name, path, counts in (
         ("extracted_rules.othello.game", changed, True),
         ("extracted_rules.othello.game", commented, False),
