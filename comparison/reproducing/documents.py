@@ -67,6 +67,25 @@ class Figures:
             chosen = replace(chosen, numbers=[*chosen.numbers, says[0]], rows=rows)
         print(chosen.markdown())
 
+    def stacked(
+        self,
+        heading: str,
+        parts: Sequence[tuple[str, str, str]],
+        where: Where | None = None,
+        columns: Sequence[str] | Mapping[str, str] = (),
+    ) -> None:
+        """Tables with the same columns as one: (word, job, name) of each; the word stands before
+        its rows, under ``heading``. where, columns: as in :meth:`table`."""
+        whole = Table("", (), (), [])
+        for word, job, name in parts:
+            found = self._found(job, name)
+            if found is None:
+                return
+            before = [word, *[""] * (len(found.rows) - 1)]
+            rows = [[first, *row] for first, row in zip(before, _filled(found), strict=True)]
+            whole = Table("", (heading, *found.words), found.numbers, [*whole.rows, *rows])
+        print(_select(whole, where or {}, columns).markdown())
+
     def pivot(
         self, job: str, name: str, rows: str, columns: str, value: str, where: Where | None = None
     ) -> None:
@@ -184,7 +203,9 @@ def filled(document: Path, figures: Figures) -> str:
     OSError."""
     cog, written = Cog(), StringIO()
     cog.options.print_output = True
-    at_hand = {name: getattr(figures, name) for name in ("table", "pivot", "number", "command")}
+    at_hand = {
+        name: getattr(figures, name) for name in ("table", "stacked", "pivot", "number", "command")
+    }
     text = document.read_text(encoding="utf-8")
     try:
         cog.process_file(StringIO(text), written, str(document), at_hand)

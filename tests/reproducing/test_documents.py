@@ -73,6 +73,15 @@ def test_tables_are_written_whole_and_in_part(root: Path) -> None:
         "| all | 1,000 | 1,000 |",
         "| at a pass | 20 |  |",
     ]
+    asked = 'stacked("games", [(name, "compare", "models") for name in ("few", "many")], '
+    assert written(root, asked + '{"positions": "all"}, ("games", "model", "count"))') == [
+        "| games | model | count |",
+        "| --- | --- | ---: |",
+        "| few | `logic` | 1,000 |",
+        "|  | `bigram` | 1,000 |",
+        "| many | `logic` | 1,000 |",
+        "|  | `bigram` | 1,000 |",
+    ]
     assert written(root, 'command("compare")') == ["```", "handbuilt compare logic", "```"]
 
 
