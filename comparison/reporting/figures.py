@@ -147,7 +147,9 @@ def worked_position(
             draw_disc(axes, geometry, square, 0.38, fc=shade, **edge)
         for square in (replies & truth).nonzero().flatten().tolist():
             axes.plot(*middle(geometry, square), "o", ms=5, mfc="gold", mec="0.1", mew=0.7)
-        name = "truth" if truth else f"layer {number}: {int(wrong.sum())} discs wrong"
+        missed = int(wrong.sum())
+        name = f"after layer {number}: {missed} disc{'s' * (missed != 1)} wrong"
+        name = "the true board" if truth else name
         axes.set_title(name, fontsize=10)
     figure.suptitle(title, fontsize=11)
     colour_bar(figure, drawn, 1, "belief: theirs (red) to mine (blue)", shrink=0.6)
