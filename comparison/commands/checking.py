@@ -145,8 +145,8 @@ def _show(reports: Sequence[Report], games: str) -> None:
     for report in reports:
         title = f"{report.model}: {games}"
         show(tables.property_table(title, report, tables.LONGEST), f"{report.model}: properties")
-        if (beside := tables.beside_table(report)).rows:
-            show(beside, f"{report.model}: beside")
+    if (beside := tables.beside_table(reports)).rows:
+        show(beside, "beside")
     if len(reports) > 1:
         show(tables.together_table(f"Broken %: {games}", reports), "properties")
 

@@ -164,6 +164,7 @@ def circuits_command(
     for one in known:
         show(circuits.head_table(one))
         show(circuits.layer_table(one))
+        show(circuits.kernel_table(one))
     if out is not None:
         circuits.draw_kernels(known, out)
         wrote(out)

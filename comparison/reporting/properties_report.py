@@ -7,7 +7,7 @@ from comparison.properties.checking import Finding, Report
 from comparison.properties.subjects import Subject
 from comparison.reporting.sections import Figure, Section
 from extracted_rules.benches.intervals import interval
-from extracted_rules.benches.made_games import RANDOM
+from extracted_rules.benches.made_games import HUNTED, OPENINGS
 from extracted_rules.drawing.tables import Table
 
 #: Longer ones are cut on the terminal; the report and the JSON have them whole.
@@ -65,16 +65,33 @@ def _in_short(finding: Finding) -> str:
     return "; ".join(part for part in (rate, moves) if part) or "no case"
 
 
-def beside_table(report: Report) -> Table:
-    """One row a measure beside a verdict, with its interval."""
-    lines = []
-    for name, finding in report.findings.items():
-        for measure, ratio in finding.also.get(RANDOM, {}).items():
-            found = ratio.mean()
+def beside_table(reports: Sequence[Report]) -> Table:
+    """One row a measure beside a verdict, by the games it was measured on; one column a model."""
+    cells: dict[tuple[str, str, str], dict[str, str]] = {}
+    for report in reports:
+        for finding in report.findings.values():
+            for row, cell in _beside(finding):
+                cells.setdefault(row, {})[report.model] = cell
+    models = [report.model for report in reports]
+    rows = [[*row, *(of.get(model, "") for model in models)] for row, of in cells.items()]
+    return Table("Beside the verdicts", ("property", "beside it", "games"), models, rows)
+
+
+def _beside(finding: Finding) -> Iterator[tuple[tuple[str, str, str], str]]:
+    """A property's rows of :func:`beside_table` in one model, but for hunted games: their rates
+    mean nothing by themselves."""
+    name = finding.prop.name
+    for source, measures in finding.also.items():
+        if source in (OPENINGS, *HUNTED) or not (overall := finding.overall(source)).y:
+            continue
+        yield (name, "cases", source), f"{int(overall.y):,}"
+        parted = finding.strata[source].get("parted", {})
+        for stratum, ratio in {"broken %": overall, **parted}.items():
             if ratio.y:
-                value = f"{found.value:.3g} [{found.low:.3g}, {found.high:.3g}]"
-                lines.append([name, measure, value])
-    return Table("", ("property", "beside it, on random games"), ("value",), lines)
+                yield (name, stratum, source), interval(ratio.rate(), 100, 1)
+        for measure, ratio in measures.items():
+            found = ratio.mean()
+            yield (name, measure, source), f"{found.value:.3g} [{found.low:.3g}, {found.high:.3g}]"
 
 
 def stratum_table(finding: Finding) -> Table:
@@ -99,7 +116,7 @@ def sections(reports: Sequence[Report], pictures: dict[tuple[str, str], str]) ->
                 f"tau {report.tau:.2g}; {report.examples:,} random games of seed {report.seed}, "
                 "and as many hunted ones. Brackets are 95 % intervals with the game as the unit."
             ],
-            [property_table("", report), beside_table(report)],
+            [property_table("", report), beside_table([report])],
         )
         for name, finding in report.findings.items():
             if finding.missing is None:

@@ -1,5 +1,6 @@
 """What heads and whole layers do, as tables and as a picture, from catalogues."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +18,8 @@ LAYER_HEADINGS = (
 )  # fmt: skip
 #: Lags of a kernel that are drawn.
 DRAWN = 24
+#: Lags of a kernel that a table has: those of the other side's positions.
+LISTED = range(1, 10, 2)
 
 
 def head_table(known: Catalogue) -> Table:
@@ -52,6 +55,18 @@ def layer_table(known: Catalogue) -> Table:
         rows.append(row)
     title = f"{known.header.model}: what brackets and patterns explain of layers' writes"
     return Table(title, ("layer",), LAYER_HEADINGS, rows)
+
+
+def kernel_table(known: Catalogue) -> Table:
+    """One row a layer and event, on inner squares: what it adds to "mine less theirs"."""
+    rows = [
+        [str(kernel.layer), kernel.event, *(f"{of_lag[lag]:.2f}" for lag in LISTED)]
+        for kernel in known.kernels
+        if kernel.event in EVENTS and kernel.where == "inner"
+        for of_lag in [defaultdict(float, zip(kernel.lags, kernel.by_lag, strict=True))]
+    ]
+    headings = [f"{lag} plies ago" if lag > 1 else "last ply" for lag in LISTED]
+    return Table(f"{known.header.model}: lag kernels", ("layer", "event"), headings, rows)
 
 
 def draw_kernels(catalogues: Sequence[Catalogue], path: Path) -> None:

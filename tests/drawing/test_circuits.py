@@ -6,7 +6,7 @@ import pytest
 
 from extracted_rules import catalogue as catalogues
 from extracted_rules.catalogue import Catalogue, Games, Head, Header, Kernel, Layer
-from extracted_rules.drawing.circuits import draw_kernels, head_table, layer_table
+from extracted_rules.drawing.circuits import draw_kernels, head_table, kernel_table, layer_table
 from tests.command_line import run
 
 
@@ -37,6 +37,10 @@ def test_heads_and_layers_have_a_row_each(known: Catalogue) -> None:
     assert all(len(row) == len(table.headings) for row in rows)
     assert rows[0][:4] == ["0", "0.500", "0.010", "+1.00 +1.00 +1.00 +1.00 +1.00 +1.00"]
     assert rows[1][4:7] == ["0.250", "0.000", "90"]
+
+
+def test_kernels_of_inner_squares_have_a_row_each(known: Catalogue) -> None:
+    assert kernel_table(known).rows == [["1", "placed", *["0.50"] * 5]]
 
 
 def test_the_command_prints_tables_and_draws_kernels(
