@@ -13,8 +13,9 @@ from extracted_rules.drawing.tables import Table
 
 LAYER_HEADINGS = (
     "claims r2", "claims: control", "claim by length",
-    "MLP to logits r2", "MLP: control", "MLP: promoted %",
+    "MLP to logits r2", "MLP: control", "MLP: promoted %", "MLP: a pattern adds",
     "attention to logits r2", "attention: control", "attention: promoted %",
+    "attention: a pattern adds",
 )  # fmt: skip
 #: Lags of a kernel that are drawn.
 DRAWN = 24
@@ -43,15 +44,16 @@ def layer_table(known: Catalogue) -> Table:
         row = [str(layer)]
         for what in ("claims", "counts of mlp", "counts of attention"):
             if what not in found:
-                row += [""] * 3
+                row += [""] * (3 if what == "claims" else 4)
                 continue
             of = found[what]
             row += [f"{of.figures['r2']:.3f}", f"{of.control['r2']:.3f}"]
             if what == "claims":
                 row.append(" ".join(f"{x:+.2f}" for x in of.tables["by length"]))
             else:
-                promoted = of.figures.get("promoted")
+                promoted, adds = of.figures.get("promoted"), of.figures.get("mean slope")
                 row.append("" if promoted is None else f"{100 * promoted:.0f}")
+                row.append("" if adds is None else f"{adds:.2f}")
         rows.append(row)
     title = f"{known.header.model}: what brackets and patterns explain of layers' writes"
     return Table(title, ("layer",), LAYER_HEADINGS, rows)

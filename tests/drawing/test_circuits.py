@@ -14,6 +14,7 @@ from tests.command_line import run
 def known() -> Catalogue:
     games = Games("test", 1, 1, 1)
     figures = {"even less odd": 0.8, "variance across games": 0.002}
+    counts = {"r2": 0.25, "promoted": 0.9, "mean slope": 2.5}
     lags = tuple(range(30))
     return Catalogue(
         Header("small", "f", (2, 2, 4), games, games, {}),
@@ -23,7 +24,7 @@ def known() -> Catalogue:
             Kernel(0, "flipped", "both", "rim", lags, (0.5,) * 30, (0.0,) * 30),
             Kernel(1, "placed", "both", "inner", lags, (0.5,) * 30, (0.0,) * 30),
             Layer(0, "claims", {"r2": 0.5}, {"r2": 0.01}, {"by length": (1.0,) * 6}),
-            Layer(1, "counts of mlp", {"r2": 0.25, "promoted": 0.9}, {"r2": 0.0}),
+            Layer(1, "counts of mlp", counts, {"r2": 0.0}),
         ),
     )
 
@@ -36,7 +37,7 @@ def test_heads_and_layers_have_a_row_each(known: Catalogue) -> None:
     rows = table.rows
     assert all(len(row) == len(table.headings) for row in rows)
     assert rows[0][:4] == ["0", "0.500", "0.010", "+1.00 +1.00 +1.00 +1.00 +1.00 +1.00"]
-    assert rows[1][4:7] == ["0.250", "0.000", "90"]
+    assert rows[1][4:8] == ["0.250", "0.000", "90", "2.50"]
 
 
 def test_kernels_of_inner_squares_have_a_row_each(known: Catalogue) -> None:
