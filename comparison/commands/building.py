@@ -12,6 +12,7 @@ from handbuilt.network import huggingface
 from handbuilt.network.checkpoints import FORMATS, export
 from handbuilt.network.layout import LayoutError
 from handbuilt.recipes import RECIPES, build
+from handbuilt.sentences import describe
 
 
 @command("build")
@@ -46,7 +47,8 @@ def describe_command(
     ] = None,
     board: Board = None,
 ) -> None:
-    """Say what a direction, head or neuron of a hand-built model is for, or draw a layer."""
+    """Say what a direction, head or neuron of a hand-built model is for, or draw a layer; of a
+    transcript's network, what its heads and neurons read and write."""
     from handbuilt.programs import anatomy
 
     if layer is not None and place is not None:
@@ -56,7 +58,7 @@ def describe_command(
     why = "it is not hand-built and carries no names"
     described = Setup(board=board).gpt(model, why)
     if layer is None:
-        return say(*described.layout.describe(place))
+        return say(*describe(described, place))
     parts = anatomy.layer_anatomy(described, layer)
     say(*parts.lines())
     if out is not None:

@@ -17,6 +17,7 @@ from comparison.commands import (
     reproducing,
     studying,
     training,
+    transcribing,
 )
 from comparison.commands.shared import app
 from extracted_rules.errors import UserError
@@ -28,6 +29,7 @@ GROUPS = (
     checking,
     discovering,
     replacing,
+    transcribing,
     erring,
     explaining,
     finding,

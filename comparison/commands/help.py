@@ -15,7 +15,7 @@ PANELS = {
     "Compare models": ("compare", "evaluate", "check", "errors", "report"),
     "Ask why a model answers as it does": ("explain", "findings"),
     "Look inside a model": (
-        *("describe", "probe", "extract", "rules", "circuits", "replace", "ablate"),
+        *("describe", "probe", "extract", "rules", "circuits", "replace", "transcribe", "ablate"),
     ),
     "Make models": ("build", "export", "calibrate", "train", "adopt"),
     "Get the project's figures again": ("reproduce", "study"),
