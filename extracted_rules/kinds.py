@@ -30,7 +30,7 @@ def kind_of(head: bytes) -> str | None:
     """What a file is that begins with these bytes (HEAD of them, or all there are), as in
     ``"an image"``; None for text and for what cannot be told."""
     if not head:
-        return "empty"
+        return "empty; perhaps a download or a copy was cut off"
     for start, kind in _STARTS:
         if re.match(start, head):
             return kind
