@@ -244,7 +244,10 @@ def test_recorded_games_can_be_measured(
         (["export", "bigram", "--format", "mingpt", "--out", "x"], "bigram is a baseline"),
         (["export", "logic", "--format", "onnx", "--out", "x"], "no format is called 'onnx'"),
         (["export", "logic", "--format", "mingpt", "--out", "/nowhere/x"], "/nowhere is no folder"),
-        (["export", "pyproject.toml", "--format", "mingpt", "--out", "x"], "not a readable"),
+        (
+            ["export", "pyproject.toml", "--format", "mingpt", "--out", "x"],
+            "no file of weights: it is text",
+        ),
         (["export", ".", "--format", "mingpt", "--out", "x"], "it has none of model.safetensors"),
         (["export", "logic", "--format", "huggingface", "--out", "."], "holds something else"),
         (["export", "logic", "--format", "huggingface", "--out", "pyproject.toml"], "no folder"),

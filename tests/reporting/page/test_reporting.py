@@ -31,7 +31,7 @@ def test_a_page_as_asked(
     first = (out / "report.html").read_bytes()
     said = capsys.readouterr()
     assert f"wrote {out / 'report.html'}" in said.out
-    assert "left out line 2: ply 2: F5 is already occupied" in said.err
+    assert "left out line 2, game 2: ply 2: F5 is already occupied" in said.err
     assert "the explorer takes the first 8 of 10 games" in said.err
     assert "left out catalogue: none of these models" in said.err
     found = Elements(first.decode())
@@ -62,7 +62,7 @@ def test_models_are_those_of_the_project(monkeypatch: pytest.MonkeyPatch) -> Non
         (["nobody"], "'nobody' is neither a file nor one of"),
         (["bigram"], "bigram is a baseline: it has no parts to show"),
         (["reference"], "'reference' is not part of the project"),
-        (["logic", "--file", "{}/bad.txt"], "bad.txt, line 1: ply 3: A1 flips nothing"),
+        (["logic", "--file", "{}/bad.txt"], "bad.txt, line 1, game 1: ply 3: A1 flips nothing"),
         (["logic", "--file", "{}/none.txt"], "none.txt: No such file"),
     ],
 )
