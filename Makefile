@@ -10,7 +10,7 @@ BASELINES := uniform-empty uniform-beside bigram
 
 # The trained model, which the others are compared with, where the project holds one.
 MODELS := $(if $(wildcard comparison/training/reference_model/manifest.json),reference)
-MODELS += calibrated logic extracted $(BASELINES)
+MODELS += calibrated logic pooled $(BASELINES)
 
 compare: $(INSTALLED)  ## the tables first, then a report and figures, on 300 random games
 	$(BIN)/handbuilt compare $(MODELS) --games 300 --seed 1 --out out/compare

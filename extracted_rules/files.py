@@ -1,6 +1,7 @@
 """Files that nothing already written is lost by: whole or not at all; tensors by name; results
 that are made once and read ever after."""
 
+import gzip
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -104,6 +105,17 @@ def write_json(data: Any, path: Path) -> None:
     text = msgspec.json.encode(data, enc_hook=lambda value: value.tolist())
     with whole_file(path) as partial:
         partial.write_bytes(msgspec.json.format(text) + b"\n")
+
+
+#: How the names of compressed files end.
+PACKED = ".gz"
+
+
+def uncompressed(path: Path) -> bytes:
+    """What a file holds, unpacked if its name says that it is compressed. Raises OSError, EOFError,
+    gzip.BadGzipFile and zlib.error."""
+    data = path.read_bytes()
+    return gzip.decompress(data) if path.suffix == PACKED else data
 
 
 # --------------------------------------------------------------------------- made once

@@ -8,9 +8,12 @@
 - **GELU** becomes ReLU: gelu(K x) / K differs from relu(x) by at most 0.17 / K.
 - **Attention** becomes a fixed kernel: with one-hot positions a head's scores are any matrix over
   positions (``handbuilt.programs.scores``).
+
+A smooth program, such as a transcript's, wants neither of the first two: it gets LayerNorm and GELU
+as they are, and no ballast.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,10 +30,11 @@ BALLAST = 2.0**20
 #: K of the neurons.
 SHARPNESS = 2.0**18
 #: Directions of the compiler's own.
+ZERO = Directions("zero", ("",), "always empty: LayerNorm's mean, read")
 PLUMBING = (
     Directions("ballast.plus", ("",), "a constant that tames LayerNorm"),
     Directions("ballast.minus", ("",), "the other half of the ballast"),
-    Directions("zero", ("",), "always empty: LayerNorm's mean, read"),
+    ZERO,
 )
 
 
@@ -45,9 +49,9 @@ def needed(program: Program) -> Shape:
         heads[head.layer] += 1
     for some in program.neurons:
         neurons[some.layer] += len(some.members)
-    columns = [program.geometry.context + len(head.terms) for head in program.heads]
+    columns = [len(h.scores) + sum(term.columns for term in h.terms) for h in program.heads]
     channels = [len(link.weights) for head in program.heads for link in head.writes]
-    owned = [d for d in (*PLUMBING, *program.directions) if not d.over]
+    owned = [d for d in (*_plumbing(program), *program.directions) if not d.over]
     return Shape(
         n_layers=program.layers,
         d_model=sum(len(directions.members) for directions in owned),
@@ -55,6 +59,10 @@ def needed(program: Program) -> Shape:
         d_head=max(columns + channels, default=1),
         d_mlp=max(neurons),
     ).on(program.geometry.size)
+
+
+def _plumbing(program: Program) -> tuple[Directions, ...]:
+    return (ZERO,) if program.smooth else PLUMBING
 
 
 def compile(program: Program, shape: Shape | None = None) -> OthelloGPT:
@@ -66,14 +74,17 @@ def compile(program: Program, shape: Shape | None = None) -> OthelloGPT:
     board = program.geometry
     shape = shape or replace(Shape(n_layers=program.layers), **_vocabulary(board.size))
     _check(needed(program), shape)
-    weights = _Weights(OthelloGPT(shape), program.directions)
+    weights = _Weights(OthelloGPT(shape), (*_plumbing(program), *program.directions))
+    if program.smooth:
+        weights.norm(program.norms)
+    else:
+        weights.ballast()
     weights.embed(program.tokens, program.positions)
     for head in program.heads:
         weights.head(head)
     for neurons in program.neurons:
         weights.neurons(neurons)
-    constant = Link("ballast.plus", np.full((1, shape.d_vocab), program.logit_bias / BALLAST))
-    weights["unembed.W_U"][:] = weights.read((*program.logits, constant), shape.d_vocab)
+    weights.logits(program.logits, program.logit_bias)
     return weights.store()
 
 
@@ -103,24 +114,36 @@ def _check(least: Shape, shape: Shape) -> None:
 
 @dataclass
 class _Weights:
-    """Writes records, by name, into the weights of an all-zero model."""
+    """Writes records, by name, into the weights of an all-zero model.
+
+    sharpness: what neurons multiply what they read by, and divide what they write by.
+    """
 
     model: OthelloGPT
     directions: Sequence[Directions]
+    sharpness: float = 1.0
 
     def __post_init__(self) -> None:
         self.layout, self.shape = Layout(self.model.shape), self.model.shape
         self._arrays = {
             name: np.zeros(tuple(tensor.shape)) for name, tensor in self.model.state_dict().items()
         }
-        for d in (*PLUMBING, *self.directions):
+        for d in self.directions:
             self.layout.directions.add(d.name, d.members, d.sentence, over=d.over)
+
+    def ballast(self) -> None:
+        """Make LayerNorm the identity, and GELU ReLU."""
+        self.sharpness = SHARPNESS
         self["pos_embed.W_pos"][:, self.layout.directions["ballast.plus"]] = BALLAST
         self["pos_embed.W_pos"][:, self.layout.directions["ballast.minus"]] = -BALLAST
         gain = BALLAST * np.sqrt(2.0 / self.shape.d_model)
-        for name, array in self._arrays.items():
-            if name.endswith(("ln1.w", "ln2.w", "ln_final.w")):
-                array[:] = gain
+        self.norm([gain] * (2 * self.shape.n_layers + 1))
+
+    def norm(self, gains: Sequence[float]) -> None:
+        """Before each attention and MLP, and at the end."""
+        inner = [f"blocks.{n}.{ln}.w" for n in range(self.shape.n_layers) for ln in ("ln1", "ln2")]
+        for name, gain in zip([*inner, "ln_final.w"], gains, strict=True):
+            self[name][:] = gain
 
     def __getitem__(self, name: str) -> Array:
         """A parameter by its name in the state dict, to write into."""
@@ -154,16 +177,34 @@ class _Weights:
             for link in found:
                 self[name][:, self.layout.directions[link.name]] = link.weights
 
+    def logits(self, reads: Sequence[Link], above: float | Array) -> None:
+        """Where there is ballast, it carries the bias: LayerNorm's own error is then its, too."""
+        if "ballast.plus" in self.layout.directions.families:
+            constant = np.full((1, self.shape.d_vocab), above / BALLAST)
+            reads = (*reads, Link("ballast.plus", constant))
+        else:
+            self["unembed.b_U"][:] = above
+        self["unembed.W_U"][:] = self.read(reads, self.shape.d_vocab)
+
     def neurons(self, some: Neurons) -> None:
         n, prefix = len(some.members), f"blocks.{some.layer}.mlp."
         places = self.layout.neurons[some.layer].add(
-            some.name, some.members, some.sentence, rule=some.rule, constants=some.constants
+            some.name,
+            some.members,
+            some.sentence,
+            rule=some.rule,
+            constants={k: v for k, v in some.constants.items() if isinstance(v, float)},
+            rules=some.rules,
+            sentences=some.sentences,
         )
-        self[prefix + "W_in"][:, places] = SHARPNESS * self.read(some.reads, n)
-        self[prefix + "b_in"][places] = SHARPNESS * some.bias
-        self[prefix + "W_out"][places] = self._write(some.writes, n) / SHARPNESS
-        for name, value in some.constants.items():
-            self[prefix + "b_out"][self.layout.directions[name]] += value
+        self[prefix + "W_in"][:, places] = self.sharpness * self.read(some.reads, n)
+        self[prefix + "b_in"][places] = self.sharpness * some.bias
+        self[prefix + "W_out"][places] = self._write(some.writes, n) / self.sharpness
+        self._add(prefix + "b_out", some.constants)
+
+    def _add(self, name: str, constants: Mapping[str, float | Array]) -> None:
+        for family, value in constants.items():
+            self[name][self.layout.directions[family]] += value
 
     def head(self, head: Head) -> None:
         """One-hot positions in the first columns of queries and keys, then one for each term."""
@@ -173,15 +214,21 @@ class _Weights:
         positions, channels = len(head.scores), len(head.writes[0].weights)
         query = np.zeros((self.shape.d_model, self.shape.d_head))
         key = query.copy()
-        # What causality hides anyway is set to 0: smaller weights round less.
-        visible = np.tril(head.scores) * root
-        query[:, :positions] = self.read([Link("position", visible)], positions)
-        key[:, :positions] = self.read([Link("position", np.eye(positions))], positions)
-        for place, term in enumerate(head.terms, start=positions):
-            query[:, place] = self.read(term.asks, 1)[:, 0] * root
-            self[prefix + "b_Q"][number, place] = term.bias * root
-            key[:, place] = self.read(term.tells, 1)[:, 0]
+        if positions:
+            # What causality hides anyway is set to 0: smaller weights round less.
+            visible = np.tril(head.scores) * root
+            query[:, :positions] = self.read([Link("position", visible)], positions)
+            key[:, :positions] = self.read([Link("position", np.eye(positions))], positions)
+        start = positions
+        for term in head.terms:
+            n = term.columns
+            places = slice(start, start + n)
+            query[:, places] = self.read(term.asks, n) * root
+            self[prefix + "b_Q"][number, places] = np.multiply(term.bias, root)
+            key[:, places] = self.read(term.tells, n)
+            start += n
         self[prefix + "W_Q"][number] = query
         self[prefix + "W_K"][number] = key
         self[prefix + "W_V"][number][:, :channels] = self.read(head.reads, channels)
         self[prefix + "W_O"][number][:channels] = self._write(head.writes, channels)
+        self._add(prefix + "b_O", head.constants)

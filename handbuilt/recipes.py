@@ -15,7 +15,7 @@ from handbuilt.strengths import Strengths, load_strengths
 #: name: one sentence
 RECIPES: dict[str, str] = {
     "logic": "Rules with argued strengths, nothing fitted to data; unseen passes go unnoticed.",
-    "extracted": "The same rules, as loud as a catalogue found them in the trained model; nothing "
+    "pooled": "The same rules, as loud as a catalogue found them in the trained model; nothing "
     "is fitted.",
     "calibrated": "The same rules, their strengths fitted on random games by layer and length.",
 }

@@ -12,7 +12,6 @@ from handbuilt.network import huggingface
 from handbuilt.network.checkpoints import FORMATS, export
 from handbuilt.network.layout import LayoutError
 from handbuilt.recipes import RECIPES, build
-from handbuilt.sentences import describe
 
 
 @command("build")
@@ -47,8 +46,7 @@ def describe_command(
     ] = None,
     board: Board = None,
 ) -> None:
-    """Say what a direction, head or neuron of a hand-built model is for, or draw a layer; of a
-    transcript's network, what its heads and neurons read and write."""
+    """Say what a direction, head or neuron of a model with names is for, or draw a layer."""
     from handbuilt.programs import anatomy
 
     if layer is not None and place is not None:
@@ -58,7 +56,7 @@ def describe_command(
     why = "it is not hand-built and carries no names"
     described = Setup(board=board).gpt(model, why)
     if layer is None:
-        return say(*describe(described, place))
+        return say(*described.layout.describe(place))
     parts = anatomy.layer_anatomy(described, layer)
     say(*parts.lines())
     if out is not None:

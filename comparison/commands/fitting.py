@@ -9,6 +9,7 @@ import typer
 from comparison.commands.options import Bench, Json, Setup, make_folder, writable
 from comparison.commands.shared import bars, command, progress_bars, show, wrote
 from comparison.replacing.ablation import ablate, cases
+from comparison.training.models import program_of
 from extracted_rules.files import whole_file
 from handbuilt.calibration import CalibrationError, FitSettings, Progress, calibrate, starting_point
 from handbuilt.strengths import AXES, FITTED, dump
@@ -74,14 +75,16 @@ def ablate_command(
         list[str] | None,
         typer.Argument(help="Rules or parts to leave out, one at a time; all by default."),
     ] = None,
-    recipe: Annotated[str, typer.Option(help="Recipe to drop them from.")] = "calibrated",
+    recipe: Annotated[
+        str, typer.Option(help="Recipe to drop them from, or extracted.")
+    ] = "calibrated",
     json: Json = None,
 ) -> None:
     """Drop rules one at a time, recompile, measure: what is each worth?"""
     from comparison.reporting.report import ablations_table
     from extracted_rules.files import write_json
 
-    programs = cases(recipe, rules or (), bench.side)
+    programs = cases(program_of(recipe, bench.side), rules or ())
     games, source = bench.played(bench.side)
     with bars() as bar:
         found = ablate(programs, games, source, bench.seed, bar, bench.where)

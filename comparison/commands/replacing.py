@@ -8,8 +8,10 @@ import typer
 from comparison.commands.options import CataloguePath, Gpt, Setup, folder, make_folder
 from comparison.commands.shared import bars, command, show, wrote
 from comparison.replacing import fitted, necessity, replacement
+from comparison.training import companions
 from extracted_rules import catalogue
 from extracted_rules.files import write_json
+from handbuilt.transcripts.transcript import read
 
 #: Games on which replaced models are measured.
 GAMES = 96
@@ -26,6 +28,13 @@ def replace_command(
     fitting: Annotated[
         int, typer.Option(help="Random games for means, maps, and for probes.", min=32)
     ] = fitted.FIT_GAMES,
+    transcript: Annotated[
+        Path | None,
+        typer.Option(
+            help="The model's transcript, to stand in, too. By default the one that came with the "
+            "project, for its trained model."
+        ),
+    ] = None,
     out: Annotated[Path, folder(help="Folder for table, picture and figures.")] = Path(
         "out/replace"
     ),
@@ -37,39 +46,32 @@ def replace_command(
     seed, known = setup.seed, catalogue.read(path)
     loaded = setup.gpt(model, "it has no parts to replace")
     replacement.check_fits(known, loaded.fingerprint())
-    # Another model, catalogue or seed is measured elsewhere.
-    depends_on = replacement.digest(path.read_bytes(), known.header.fingerprint, fitting, seed)
+    written = read(transcript) if transcript else companions.transcript(loaded)
+    # Another model, catalogue, transcript or seed is measured elsewhere.
+    of = written.fingerprint() if written else ""
+    depends_on = replacement.digest(path.read_bytes(), known.header.fingerprint, of, fitting, seed)
     work = out / f"work-{depends_on}"
     make_folder(work)
     with bars() as bar:
         step = bar("fit", 2 * fitting)
         fit = fitted.fit_replacements(loaded, known, seed, (fitting, fitting), step)
+        if written:
+            fit = fit.with_transcript(written, seed)
         step = bar("replace", games)
         found = replacement.replacement_test(fit, games, seed, work, step)
         fewer = 2 * games // 3  # each pattern's neurons are taken out of all of these
         step = bar("take out", fewer * NECESSITY_PATTERNS)
-        about = loaded, fit.activations, known
-        lost = necessity.necessity_test(*about, fewer, seed, NECESSITY_PATTERNS, step)
+        lost = necessity.necessity_test(
+            loaded, fit.activations, known, fewer, seed, NECESSITY_PATTERNS, step
+        )
     title = f"{model}: parts replaced by rules ({games} random games, seed {seed})"
-    tables = [
-        replacing.replacement_table(name, found, measure)
-        for measure, name in replacing.MEASURES.items()
-    ]
-    tables += [replacing.necessity_table(lost)] if lost else []
+    tables = replacing.tables(found, lost)
     for table in tables:
         show(table)
     section = Section("replacement", "What comes back", tables=tables)
     write_report(title, [], [section], out / "replacement.md")
-    figures = {
-        "model": model,
-        "games": games,
-        "seed": seed,
-        "neurons with a rule": fit.ruled,
-        "parts": found,
-        "necessity": lost,
-    }
-    write_json(figures, out / "replacement.json")
-    replacing.draw_replacement(
-        found, f"{model}: what its rules account for", out / "replacement.png"
-    )
+    about = {"model": model, "games": games, "seed": seed, "neurons with a rule": fit.ruled}
+    write_json({**about, "parts": found, "necessity": lost}, out / "replacement.json")
+    what = f"{model}: what its rules account for"
+    replacing.draw_replacement(found, what, out / "replacement.png")
     wrote(out)

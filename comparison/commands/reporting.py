@@ -13,16 +13,18 @@ from comparison.reporting.page.exhibits import Exhibit, Order
 from comparison.reporting.page.explorer import Shown, explore, given, openings, telling_errors
 from comparison.scoring.bench import Bars
 from comparison.training import companions, reference
-from comparison.training.models import REFERENCE
+from comparison.training.models import EXTRACTED, REFERENCE
 from extracted_rules.errors import UserError
 from extracted_rules.files import KeptData
 from extracted_rules.othello.geometry import STANDARD
 from handbuilt.network.transformer import OthelloGPT
+from handbuilt.recipes import RECIPES
 
 #: Games of the comparison; the other sections' are shares of them.
 GAMES = 600
-#: Shown, the trained one where the project has it, unless others are asked for.
-MODELS = ("reference", "calibrated", "logic", "extracted")
+#: Shown, the trained one and its transcript where the project has them, unless others are asked
+#: for.
+MODELS = (REFERENCE, EXTRACTED, "calibrated", "logic")
 EXPLORER = "explorer"
 #: Games of a file that the explorer takes, at most.
 MOST_GIVEN = 8
@@ -75,7 +77,8 @@ def models_shown(board: int) -> list[str]:
     """The models of a page that none is asked for of; those of any board on another than 8 x 8."""
     if board != STANDARD:
         return ["logic"]
-    return [name for name in MODELS if name != REFERENCE or reference.is_there()]
+    trained = (REFERENCE, EXTRACTED) if reference.is_there() else ()
+    return [name for name in MODELS if name in trained or name in RECIPES]
 
 
 def _work_folder(out: Path) -> Path:

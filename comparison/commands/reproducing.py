@@ -1,6 +1,8 @@
 """``handbuilt reproduce``: every figure of README and docs, made again."""
 
+import os
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated
 
@@ -44,7 +46,9 @@ def reproduce_command(
     elif quick:
         with tempfile.TemporaryDirectory() as work:
             few = {TOURNAMENT: FEW_GAMES, **elsewhere}
-            _run(jobs, Runner(few, work=Path(work), quick=True), again=True)
+            # Small jobs gain little from a second thread: as many jobs as cores, each with one.
+            cores = os.cpu_count() or 1
+            _run(jobs, Runner(few, work=Path(work), quick=True, threads=1), True, cores)
     else:
         _run(jobs, runner, again)
         for document in rewrite(Figures()):
@@ -63,21 +67,27 @@ def _table(jobs: list[Job], runner: Runner) -> Table:
     return Table("Results", ("job", "what it is", "state"), ("size", "minutes"), rows)
 
 
-def _run(jobs: list[Job], runner: Runner, again: bool) -> None:
+def _run(jobs: list[Job], runner: Runner, again: bool, at_once: int = 1) -> None:
     """Run what is due, and all that can be run. Raises JobError at the end for what failed."""
-    failed = []
-    for number, job in enumerate(jobs, start=1):
-        place = f"{number}/{len(jobs)} {job.name}"
-        if lacks := runner.lacks(job):
-            say(f"{place}: left out, as {lacks[0]} is not here; --tournament says where it is")
-        elif again or runner.due(job):
-            say(f"{place}: {job.says}")
-            try:
-                say(f"{place}: done in {runner.run(job).minutes:g} minutes")
-            except JobError as error:
-                say(f"{place}: {error}")
-                failed.append(job.name)
-        else:
-            say(f"{place}: up to date")
+    with ThreadPoolExecutor(at_once) as pool:
+        places = [f"{number}/{len(jobs)} {job.name}" for number, job in enumerate(jobs, start=1)]
+        fine = pool.map(lambda place, job: _made(place, job, runner, again), places, jobs)
+        failed = [job.name for job, made in zip(jobs, fine, strict=True) if not made]
     if failed:
         raise JobError(f"{', '.join(failed)} failed")
+
+
+def _made(place: str, job: Job, runner: Runner, again: bool) -> bool:
+    """Whether all went well with a job."""
+    if lacks := runner.lacks(job):
+        say(f"{place}: left out, as {lacks[0]} is not here; --tournament says where it is")
+    elif again or runner.due(job):
+        say(f"{place}: {job.says}")
+        try:
+            say(f"{place}: done in {runner.run(job).minutes:g} minutes")
+        except JobError as error:
+            say(f"{place}: {error}")
+            return False
+    else:
+        say(f"{place}: up to date")
+    return True

@@ -1,4 +1,4 @@
-"""``handbuilt study passes | scalars | speed``: a question each, and the tables that answer it."""
+"""``handbuilt study passes | scalars | transcript | speed``: a question each, and tables."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,11 +8,13 @@ import torch
 import typer
 
 from comparison.commands.help import HelpfulGroup
-from comparison.commands.options import Bench, folder, make_folder, picture
-from comparison.commands.shared import app, command, show, wrote
+from comparison.commands.options import Bench, Gpt, Setup, folder, make_folder, picture
+from comparison.commands.shared import app, bars, command, show, wrote
 from comparison.training.settings import TrainingError
 from comparison.training.states import LOG, Progress, curves, read_log
 from extracted_rules.drawing.curves import Curve
+from handbuilt.transcripts import transcribing
+from handbuilt.transcripts.transcript import TranscriptError
 
 study = typer.Typer(
     cls=HelpfulGroup,
@@ -89,6 +91,49 @@ def _validations(log: list[Progress], path: Path, name: str, before: int = 0) ->
     if not found:
         raise TrainingError(f"{path} holds no validation of a training run to draw")
     return found
+
+
+@command("transcript", study)
+def transcript_command(
+    model: Gpt,
+    setup: Setup,
+    out: Annotated[Path, folder(help="Folder for the picture and for sums.")] = Path(
+        "out/transcript"
+    ),
+    reads: Annotated[str, typer.Option(help="Reads a neuron, by commas.")] = "1,2,4,8,16,32",
+    single: Annotated[int, typer.Option(help="Reads for MLPs one at a time.")] = 4,
+    finding: Annotated[
+        int, typer.Option(help="Random games to find names and reads on.", min=2)
+    ] = transcribing.FINDING_GAMES,
+    games: Annotated[int, typer.Option(help="Random games to measure on.", min=2)] = (
+        transcribing.CHECKING_GAMES
+    ),
+) -> None:
+    """How much comes back through how many reads of names, and of random directions?"""
+    from comparison.studies import transcripts
+
+    try:
+        numbers = [int(number) for number in reads.split(",")]
+    except ValueError:
+        raise TranscriptError(f"{reads!r} names no numbers of reads") from None
+    loaded, seed = setup.gpt(model, "it has no neurons to transcribe"), setup.seed
+    for number in (*numbers, single):
+        transcribing.check(loaded, number, transcripts.DENSE)
+    make_folder(out)
+    with bars() as bar:
+        step = bar("sums", finding)
+        sums = transcribing.collect(loaded, finding, seed, work=out, progress=step)
+        found = transcripts.whole(loaded, model, sums, numbers, games, seed, bar)
+        of = {
+            f"{number} {kind}": read
+            for kind, number, read in transcripts.transcripts(loaded, model, sums, [single])
+        }
+        alone = transcripts.alone(loaded, of, games, seed, bar)
+    title = f"{model}, transcribed as read ({games} random games, seed {seed})"
+    show(transcripts.table(title, found), "reads")
+    show(alone, "alone")
+    transcripts.draw(title, found, out / "reads.png")
+    wrote(out / "reads.png")
 
 
 @command("speed", study)

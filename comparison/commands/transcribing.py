@@ -1,22 +1,27 @@
 """``handbuilt transcribe``: a model written down in names, and the network of that."""
 
 import shutil
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
 from comparison.commands.options import Gpt, Setup, check_writable, make_folder, writable
 from comparison.commands.shared import bars, command, show, wrote
+from comparison.scoring.bench import Bars
+from comparison.studies import meanings
 from comparison.studies.likeness import Likeness, likeness
 from comparison.training.companions import threshold
 from extracted_rules.benches.intervals import interval
 from extracted_rules.drawing.tables import Table
-from handbuilt import transcribing
-from handbuilt.sentences import same_square
-from handbuilt.transcript import TranscriptError
-from handbuilt.transcript_network import network
+from handbuilt.network.precision import choose_precision
+from handbuilt.network.transformer import OthelloGPT
+from handbuilt.transcripts import distilling, transcribing
+from handbuilt.transcripts.program import TAU, network
+from handbuilt.transcripts.transcript import Transcript, TranscriptError
 
 #: Games on which thresholds are chosen, where none came with the model.
 TAU_GAMES = 300
@@ -25,9 +30,10 @@ COLUMNS = {
     "illegal": ("illegal %", 100, 2),
     "f1": ("F1", 1, 3),
     "excess": ("excess CE, nats", 1, 3),
-    "kl": ("KL to the model, nats", 1, 3),
+    "kl": ("KL to the model, nats", 1, 4),
     "sets": ("sets equal %", 100, 1),
 }
+AS_READ, DISTILLED = "as read", "distilled"
 
 
 @dataclass(frozen=True)
@@ -38,9 +44,18 @@ class Asked:
     dense: Annotated[
         str, typer.Option(help="Layers whose neurons read all names, by commas; may be empty.")
     ] = "0"
+    kind: Annotated[
+        str, typer.Option(help="In names, or as a control in random or principal directions.")
+    ] = "names"
     games: Annotated[int, typer.Option(help="Random games to find names and reads on.", min=2)] = (
         transcribing.FINDING_GAMES
     )
+    distil: Annotated[
+        int, typer.Option(help="Steps of distilling; none leaves the transcript as read.", min=0)
+    ] = 0
+    hold: Annotated[
+        float, typer.Option(help="Weight of what names tell, beside the divergence.", min=0)
+    ] = distilling.Settings.hold
     measuring: Annotated[int, typer.Option(help="Other random games to measure on.", min=2)] = 200
 
     @property
@@ -63,46 +78,121 @@ def transcribe_command(
 ) -> None:
     """Write a model down in names: what each neuron reads. Killed, it goes on where it was."""
     loaded = setup.gpt(model, "it has no neurons to transcribe")
-    how = asked.reads, asked.dense_layers
-    transcribing.check(loaded, *how)
+    transcribing.check(loaded, asked.reads, asked.dense_layers, asked.kind)
     record, work = out.with_suffix(".transcript.safetensors"), out.with_name(f"{out.name}.work")
     check_writable(record)
     make_folder(work)
-    seed, where = setup.seed, loaded.device
     with bars() as bar:
-        sums, others = (
-            transcribing.collect(loaded, games, seed, purpose, work, bar(purpose, games))
-            for purpose, games in (
-                (transcribing.FINDING, asked.games),
-                (transcribing.CHECKING, transcribing.CHECKING_GAMES),
-            )
-        )
-        found = transcribing.transcribe(loaded, model, sums, *how)
-        random = transcribing.control(loaded, model, sums, *how)
-        names = f"{asked.reads} of {len(found.about.names)} names"
-        models = {
-            model: loaded,
-            names: network(found, loaded),
-            f"{asked.reads} random directions": network(random, loaded),
-        }
-        taus = {n: threshold(n, m, seed, where, bar, TAU_GAMES) for n, m in models.items()}
-        alike = likeness(models, taus, asked.measuring, seed, bar("measured", asked.measuring))
-    kept = [transcribing.shares_kept(of, loaded, others) for of in (found, random)]
-    stays = [same_square(found, loaded, layer) for layer in range(len(found.reads))]
-    rows = [
-        [str(n), *(f"{100 * x:.1f}" for x in row)]
-        for n, row in enumerate(zip(*kept, stays, strict=True))
-    ]
-    headings = ("names keep %", "random directions keep %", "heads leave on its square %")
-    show(Table("Variance of what goes into neurons, on other games", ("layer",), headings, rows))
-    show(_table(f"{model}, transcribed ({asked.measuring} random games, seed {seed})", alike))
-    models[names].save(out)
-    found.write(record)
+        made = _made(loaded, model, asked, setup.seed, work, bar)
+        tables = _measured(loaded, model, made, asked, setup.seed, bar)
+    for name, table in tables.items():
+        show(table, name)
+    last = list(made.transcripts)[-1]
+    made.networks[last].save(out)
+    made.transcripts[last].write(record)
     shutil.rmtree(work)
     wrote(f"{out} and {record}")
 
 
-def _table(title: str, alike: dict[str, Likeness]) -> Table:
+@dataclass(frozen=True)
+class Made:
+    """What became of a model, as read and perhaps distilled: transcripts and networks, and sums of
+    the model over the games of both purposes."""
+
+    transcripts: dict[str, Transcript]
+    networks: dict[str, OthelloGPT]
+    found: transcribing.Sums
+    checked: transcribing.Sums
+
+
+def _made(loaded: OthelloGPT, model: str, asked: Asked, seed: int, work: Path, bar: Bars) -> Made:
+    sums, others = (
+        transcribing.collect(loaded, games, seed, purpose, work, bar(purpose, games))
+        for purpose, games in (
+            (transcribing.FINDING, asked.games),
+            (transcribing.CHECKING, transcribing.CHECKING_GAMES),
+        )
+    )
+    how = asked.reads, asked.dense_layers, asked.kind
+    made = {AS_READ: transcribing.transcribe(loaded, model, sums, *how)}
+    if asked.distil:
+        settings = distilling.Settings(steps=asked.distil, hold=asked.hold, seed=seed)
+        half = choose_precision(loaded.device)[0] == "bfloat16"
+        step = _counting(bar(DISTILLED, asked.distil))
+        state = work / "fit.safetensors"
+        made[DISTILLED] = distilling.distil(
+            made[AS_READ], loaded, settings, state, half=half, report=step
+        )
+    made = {name: of.rounded() for name, of in made.items()}
+    networks = {name: network(of, loaded) for name, of in made.items()}
+    for name, of in made.items():
+        tau = threshold(name, networks[name], seed, loaded.device, bar, TAU_GAMES)
+        made[name] = replace(of, about=msgspec.structs.replace(of.about, tau=tau))
+        networks[name].metadata[TAU] = repr(tau)
+    return Made(made, networks, sums, others)
+
+
+def _counting(step: Callable[[int], None]) -> Callable[[distilling.Step], None]:
+    """From where a fit goes on, whatever was done before is passed over at once."""
+    done = 0
+
+    def report(now: distilling.Step) -> None:
+        nonlocal done
+        step(now.step - done)
+        done = now.step
+
+    return report
+
+
+def _measured(
+    loaded: OthelloGPT, model: str, made: Made, asked: Asked, seed: int, bar: Bars
+) -> dict[str, Table]:
+    """What neurons' inputs are made of, how alike answers are, and what names mean."""
+    how = asked.reads, asked.dense_layers
+    controls = {
+        kind: transcribing.transcribe(loaded, model, made.found, *how, kind)
+        for kind in transcribing.KINDS
+        if kind != asked.kind
+    }
+    as_read = made.transcripts[AS_READ]
+    every = {asked.kind: as_read, **controls}
+    models = {model: loaded, **made.networks}
+    models |= {f"{kind}, {AS_READ}": network(of, loaded) for kind, of in controls.items()}
+    taus = {n: threshold(n, m, seed, loaded.device, bar, TAU_GAMES) for n, m in models.items()}
+    alike = likeness(models, taus, asked.measuring, seed, bar("measured", asked.measuring))
+    tables = {
+        "variance": _variance(loaded, every, made.checked),
+        "alike": _alike(
+            f"{model}, transcribed ({asked.measuring} random games, seed {seed})", alike
+        ),
+    }
+    if asked.kind == "names":
+        told = {
+            "readout of its own place": meanings.own(as_read, made.found, made.checked),
+            "one direction throughout": meanings.throughout(as_read, made.checked),
+        }
+        for name, of in made.transcripts.items():
+            games, purpose = transcribing.CHECKING_GAMES, transcribing.CHECKING
+            step = bar(f"{name}: meanings", games)
+            checked = transcribing.collect(made.networks[name], games, seed, purpose, progress=step)
+            told[name] = meanings.in_network(of, made.networks[name], checked)
+        title = "Correlation of names with their truths, before MLPs, on other games"
+        tables["meanings"] = meanings.table(title, as_read.about.names, told)
+    return tables
+
+
+def _variance(
+    loaded: OthelloGPT, every: dict[str, Transcript], checked: transcribing.Sums
+) -> Table:
+    kept = [transcribing.shares_kept(of, loaded, checked) for of in every.values()]
+    rows = [
+        [str(n), *(f"{100 * x:.1f}" for x in row)] for n, row in enumerate(zip(*kept, strict=True))
+    ]
+    headings = tuple(f"{kind} keep %" for kind in every)
+    return Table("Variance of what goes into neurons, on other games", ("layer",), headings, rows)
+
+
+def _alike(title: str, alike: dict[str, Likeness]) -> Table:
     rows = [
         [name, *(interval(of.estimates[key], *how) for key, (_, *how) in COLUMNS.items())]
         for name, of in alike.items()

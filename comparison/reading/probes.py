@@ -24,8 +24,10 @@ from extracted_rules.discovery.regression import Regression, ridge
 from extracted_rules.files import read_tensors, write_tensors
 from extracted_rules.othello.game import Replay, random_games
 from handbuilt.analysis.streams import BEHIND, mover_frame, residuals
+from handbuilt.compiler import ZERO
 from handbuilt.network.shape import CheckpointError
 from handbuilt.network.transformer import OthelloGPT
+from handbuilt.transcripts.program import OTHERS, Told
 
 PROBE_GAMES = 2000
 #: Fewer do for the directions in which discs are written: they need not decide which disc it is.
@@ -39,18 +41,14 @@ STATES = (1, -1, 0)
 FLIPPED = 0.5
 
 
-def _linear(weights: Tensor, x: Tensor) -> Tensor:
-    weights = weights.to(x)
-    return x @ weights[:-1] + weights[-1]
-
-
 @dataclass(frozen=True)
 class Probes:
     """The probes of one model; the last row of each matrix is the bias.
 
     states: float32 [layers, d_model + 1, squares, 3] for mine, theirs, empty; flips: float32
-    [layers, d_model + 1, squares]. Both hold float16 values, so that a file loses nothing. A *row*
-    below is a layer's, or a place's where probes were fitted on several in each layer.
+    [layers, d_model + 1, squares]. Those that were fitted hold float16 values, so that a file loses
+    nothing. A *row* below is a layer's, or a place's where probes were fitted on several in each
+    layer. normalised: whether they read a stream as LayerNorm leaves it.
     """
 
     model: str  # fingerprint
@@ -58,6 +56,7 @@ class Probes:
     seed: int
     states: Tensor
     flips: Tensor
+    normalised: bool = False
 
     @cached_property
     def towards(self) -> Tensor:
@@ -68,16 +67,22 @@ class Probes:
     def discs(self, row: int, stream: Tensor) -> Tensor:
         """float [..., squares]: how much more a disc is mine than theirs, 1 and -1 where that is
         sure, by a residual stream [..., d_model]."""
-        return _linear(self.towards[row], stream)
+        return self._linear(self.towards[row], stream)
 
     def turned(self, row: int, stream: Tensor) -> Tensor:
         """float [..., squares]: whether the last move flipped a disc, 1 where that is sure."""
-        return _linear(self.flips[row], stream)
+        return self._linear(self.flips[row], stream)
 
     def blank(self, row: int, stream: Tensor) -> Tensor:
         """bool [..., squares]: no disc is read there."""
-        scores = torch.stack([_linear(of, stream) for of in self.states[row].unbind(-1)])
+        scores = torch.stack([self._linear(of, stream) for of in self.states[row].unbind(-1)])
         return scores.argmax(0) == STATES.index(0)
+
+    def _linear(self, weights: Tensor, x: Tensor) -> Tensor:
+        weights = weights.to(x)
+        if self.normalised:
+            x = torch.nn.functional.layer_norm(x, x.shape[-1:])
+        return x @ weights[:-1] + weights[-1]
 
     def save(self, path: Path) -> None:
         """Write a safetensors file of float16, whole or not at all. Raises OSError."""
@@ -151,6 +156,37 @@ def fit_probes(
     states, flips = weights.tensor_split([-board.n_squares], -1)
     states = states.reshape(*weights.shape[:2], board.n_squares, len(STATES))
     return Probes(model.fingerprint(), games, seed, states, flips.contiguous())
+
+
+def named_probes(model: OthelloGPT) -> Probes:
+    """What the names of a transcript's network say, behind every layer; nothing is fitted. Raises
+    CheckpointError."""
+    told, layout, geometry = Told.of(model), model.layout, model.geometry
+    names = [
+        f"{family.name} {member}"
+        for family in layout.directions.families.values()
+        for member in family.members
+        if family.name not in (ZERO.name, OTHERS)
+    ]
+    column = {name: n for n, name in enumerate(names)}
+    layers, d_model, squares = model.shape.n_layers, model.shape.d_model, geometry.n_squares
+    read = torch.zeros(layers, d_model + 1, squares, 3)
+    for layer in range(layers):
+        place = 2 * (layer + 1)
+        norm = "ln_final" if layer + 1 == layers else f"blocks.{layer + 1}.ln1"
+        size = float(model.get_parameter(f"{norm}.w")[0].detach()) / told.unit
+        for kind, of in zip(("mine", "theirs", "flipped"), read[layer].unbind(-1), strict=True):
+            for square, label in enumerate(geometry.labels):
+                if (name := column.get(f"{kind} {label}")) is not None:
+                    more = told.more[place][name]
+                    of[layout.directions.place(f"{kind}.{label}"), square] = size / more
+                    of[layout.directions[ZERO.name], square] = -size / more
+                    of[-1, square] = -told.false[place][name] / more
+    mine, theirs, flips = read.unbind(-1)
+    blank = -mine - theirs
+    blank[:, -1] += 1
+    states = torch.stack([mine, theirs, blank], -1)
+    return Probes(model.fingerprint(), 0, 0, states, flips.contiguous(), normalised=True)
 
 
 @torch.inference_mode()

@@ -7,10 +7,8 @@ import torch
 from torch import Tensor
 
 from comparison.scoring.bench import Bars, Result, choose_threshold, evaluate
-from extracted_rules.othello.geometry import STANDARD
 from handbuilt.compiler import compile
 from handbuilt.programs import Program
-from handbuilt.recipes import program
 
 
 @dataclass(frozen=True)
@@ -22,13 +20,9 @@ class Ablated:
     result: Result
 
 
-def cases(
-    recipe: str, rules: Sequence[str], board: int = STANDARD
-) -> list[tuple[str, str, Program]]:
+def cases(whole: Program, rules: Sequence[str]) -> list[tuple[str, str, Program]]:
     """(name, what is missing, program): the whole recipe, then without each rule or part; without
-    names, every one of :meth:`Program.ablations`. Raises UnknownRuleError, or as
-    :func:`~handbuilt.recipes.program` does."""
-    whole = program(recipe, board=board)
+    names, every one of :meth:`Program.ablations`. Raises UnknownRuleError."""
     known = whole.ablations()
     asked = list(dict.fromkeys(rules or known))
     without = [(name, known.get(name, f"no {name}"), whole.without(name)) for name in asked]

@@ -1,7 +1,8 @@
 """What is needed to put rules in the place of a model's parts: worked out on games of its own."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import torch
 from msgspec import structs
@@ -28,7 +29,10 @@ from extracted_rules.discovery.predicting import (
 from extracted_rules.discovery.regression import Regression
 from extracted_rules.othello.game import Replay
 from handbuilt.analysis.streams import moves_of, random_replays
-from handbuilt.network.transformer import MLP, OthelloGPT
+from handbuilt.compiler import ZERO
+from handbuilt.network.transformer import MLP, Block, OthelloGPT
+from handbuilt.transcripts.program import network
+from handbuilt.transcripts.transcript import Transcript, with_others_names
 
 PURPOSE = "replacement-fit"
 #: Games for the probes of both places in a layer, and for means and linear maps.
@@ -121,12 +125,48 @@ class AttentionRules:
 
 
 @dataclass(frozen=True)
+class Transcribed:
+    """The network of a transcript in the place of its model's parts. basis: float32 [d_model,
+    directions], the network's directions in the model's stream."""
+
+    network: OthelloGPT
+    basis: Tensor
+
+    @classmethod
+    def of(cls, transcript: Transcript, model: OthelloGPT) -> "Transcribed":
+        """Raises TranscriptError for a transcript of another model."""
+        return cls(network(transcript, model), transcript.basis.float().to(model.device))
+
+    @cached_property
+    def _back(self) -> Tensor:
+        back: Tensor = torch.linalg.pinv(self.basis)
+        return back
+
+    def output(self, part: str, layer: int, stream: Tensor) -> Tensor:
+        """float32 [B, T, d_model]: what a part adds to the model's stream before it."""
+        block = self.network.get_submodule(f"blocks.{layer}")
+        assert isinstance(block, Block)
+        own = torch.nn.functional.pad(stream @ self.basis, (len(ZERO.members), 0))
+        if part == "attention":
+            out = block.attn(block.ln1(own, _as_is), _as_is)
+        else:
+            out = block.mlp(block.ln2(own, _as_is), _as_is)
+        found: Tensor = out[..., len(ZERO.members) :] @ self._back
+        return found
+
+
+def _as_is(_: str, value: Tensor) -> Tensor:
+    return value
+
+
+@dataclass(frozen=True)
 class Fitted:
     """All replacements of one model's parts, by layer.
 
     means: by part, float32 [layers, T, d_model]; activations: the same of neurons. mlps,
     attentions: what the rules predict; mlps by their USES. maps: by part, linear maps of the own
-    decoded board. ruled: how many neurons of each layer have a rule.
+    decoded board. ruled: how many neurons of each layer have a rule. transcribed: networks of
+    transcripts, by what they stand in as.
     """
 
     model: OthelloGPT
@@ -136,16 +176,27 @@ class Fitted:
     mlps: list[dict[str, Predicted]]
     attentions: list[AttentionRules]
     maps: dict[str, list[Linear]]
+    transcribed: dict[str, Transcribed] = field(default_factory=dict)
 
     @property
     def ruled(self) -> list[int]:
         return [len(mlp["true"].rules.neurons) for mlp in self.mlps]
 
+    def with_transcript(self, transcript: Transcript, seed: int) -> "Fitted":
+        """With a transcript of the model, and its control. Raises TranscriptError for another
+        model's."""
+        both = {"transcript": transcript, "dealt": with_others_names(transcript, seed)}
+        found = {how: Transcribed.of(of, self.model) for how, of in both.items()}
+        return replace(self, transcribed=found)
+
     def output(self, part: str, layer: int, how: str, stream: Tensor, truth: Truth) -> Tensor:
         """float32 [N, d_model]: what stands in for a part's output.
 
-        how: "mean", "linear" or one of USES; stream: [B, T, d_model] before the part.
+        how: "mean", "linear", one of USES or of ``transcribed``; stream: [B, T, d_model] before the
+        part.
         """
+        if how in self.transcribed:
+            return self.transcribed[how].output(part, layer, stream)[truth.rows]
         ply = truth.boards.ply
         if how == "mean":
             return self.means[part][layer].to(stream.device)[ply]

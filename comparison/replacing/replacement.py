@@ -5,14 +5,15 @@ before it. In its place stands (a) its mean at that ply; (b) what the catalogue'
 the board decoded from the model there, or (c) from the true board; (d) a linear map of the decoded
 board, of the rank that the rules can have at most. What (a) loses is what the part does; the share
 of it that (b), (c) or (d) bring back is what they know of that. As a control, (b) once more with
-the rules dealt to other neurons, and attention's with another game.
+the rules dealt to other neurons, and attention's with another game. Where the model has been
+transcribed, its transcript stands in, too, and as its control the same with names of other squares.
 
 Where several parts are replaced, boards are decoded from what the replaced parts before have left.
 A hand-built model is read by the names of its directions, too, which hold more than a board.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -31,7 +32,7 @@ from handbuilt.analysis.streams import Change, finish, random_replays, streams_o
 
 PURPOSE = "replacement"
 #: Counts how rules were put in, so that what was measured in another way is not taken for this.
-METHOD = 2
+METHOD = 3
 #: What may stand in for a part.
 HOW = {
     "mean": "its mean at that ply",
@@ -39,7 +40,11 @@ HOW = {
     "true": "what the rules predict from the true board",
     "control": "the same, with rules of other neurons, or events of another game",
     "linear": "a linear map of the decoded board, no higher in rank than the rules'",
+    "transcript": "what neurons and heads of a transcript make of the names that they read",
+    "dealt": "the same, with names of other squares",
 }
+#: Those of a transcript, where there is one.
+TRANSCRIBED = ("transcript", "dealt")
 #: Sets of parts: which are replaced in a layer, and whether in all layers before it, too.
 FAMILIES: dict[str, tuple[tuple[str, ...], bool]] = {
     "MLP": (("mlp",), False),
@@ -97,7 +102,12 @@ def replacement_test(
             sums, _ = KeptTensors(path, {"method": str(METHOD), "seed": str(seed)}).once(make)
         found.append(sums["sums"])
         progress(size)
-    return summary(torch.cat(found, -1), fitted.model.shape.n_layers)
+    return summary(torch.cat(found, -1), fitted.model.shape.n_layers, hows(fitted))
+
+
+def hows(fitted: Fitted) -> list[str]:
+    """What can stand in for its parts, in the order in which it is measured."""
+    return [how for how in HOW if how not in TRANSCRIBED or how in fitted.transcribed]
 
 
 def _measured(fitted: Fitted, played: Replay) -> Tensors:
@@ -119,10 +129,10 @@ def measure(fitted: Fitted, played: Replay) -> Tensor:
     replaced = [
         _sums(finish(model, stream, layer + 1), played)
         for parts, growing in FAMILIES.values()
-        for how in HOW
+        for how in hows(fitted)
         for layer, stream in enumerate(_replaced(fitted, parts, growing, how, streams, truth))
     ]
-    by_family = torch.stack(replaced).view(len(FAMILIES), len(HOW), -1, *whole.shape)
+    by_family = torch.stack(replaced).view(len(FAMILIES), len(hows(fitted)), -1, *whole.shape)
     return torch.cat([whole[None], by_family.transpose(1, 2).flatten(0, 2)])
 
 
@@ -167,12 +177,12 @@ def _sums(logits: Tensor, played: Replay) -> Tensor:
     return torch.stack([excess, scores.wrong.sum(-1).double(), scores.valid.sum(-1).double()]).cpu()
 
 
-def summary(sums: Tensor, layers: int) -> list[Replaced]:
+def summary(sums: Tensor, layers: int, stand_ins: Sequence[str] = tuple(HOW)) -> list[Replaced]:
     """From what :func:`measure` gives, over all games: intervals have the game as the unit."""
-    whole, replaced = sums[0], sums[1:].view(-1, len(HOW), *sums.shape[1:])
+    whole, replaced = sums[0], sums[1:].view(-1, len(stand_ins), *sums.shape[1:])
     found = []
     for (family, layer), by_how in zip(sets(layers), replaced, strict=True):
-        rows = dict(zip(HOW, by_how, strict=True))
+        rows = dict(zip(stand_ins, by_how, strict=True))
         every = {"nothing": whole, **rows}
         found.append(
             Replaced(

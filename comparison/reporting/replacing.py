@@ -18,6 +18,8 @@ STAND_INS = {
     "true": "rules, true board",
     "linear": "linear map",
     "control": "others' rules",
+    "transcript": "transcript",
+    "dealt": "names of other squares",
 }
 #: What is lost and comes back: cross-entropy above its floor, or top-1 accuracy.
 MEASURES = {"excess": "excess CE, nats", "illegal": "illegal %"}
@@ -25,6 +27,17 @@ MEASURES = {"excess": "excess CE, nats", "illegal": "illegal %"}
 
 def _back(estimate: Estimate | None) -> str:
     return "nothing lost" if estimate is None else interval(estimate, 100, 0)
+
+
+def tables(found: Sequence[Replaced], lost: Sequence[Necessity]) -> list[Table]:
+    """All there are."""
+    made = [replacement_table(name, found, measure) for measure, name in MEASURES.items()]
+    return made + ([necessity_table(lost)] if lost else [])
+
+
+def _stand_ins(found: Sequence[Replaced]) -> dict[str, str]:
+    """Those that were measured."""
+    return {how: name for how, name in STAND_INS.items() if how in found[0].ce_back}
 
 
 def replacement_table(title: str, found: Sequence[Replaced], measure: str) -> Table:
@@ -36,11 +49,12 @@ def replacement_table(title: str, found: Sequence[Replaced], measure: str) -> Ta
     def of_mean(row: Replaced, how: str) -> str:
         return interval((row.excess if excess else row.illegal)[how], scale, digits)
 
-    rows = [["nothing", of_mean(found[0], "nothing"), *[""] * len(STAND_INS)]]
+    stand_ins = _stand_ins(found)
+    rows = [["nothing", of_mean(found[0], "nothing"), *[""] * len(stand_ins)]]
     for row in found:
         back = row.ce_back if excess else row.top1_back
-        rows.append([row.name, of_mean(row, "mean"), *(_back(back[how]) for how in STAND_INS)])
-    headings = (f"with the mean: {name}", *(f"back %: {name}" for name in STAND_INS.values()))
+        rows.append([row.name, of_mean(row, "mean"), *(_back(back[how]) for how in stand_ins)])
+    headings = (f"with the mean: {name}", *(f"back %: {name}" for name in stand_ins.values()))
     return Table(title, ("replaced",), headings, rows)
 
 
@@ -89,8 +103,10 @@ def draw_replacement(found: Sequence[Replaced], title: str, path: Path) -> None:
 
 
 def _shares(axes: Axes, rows: Sequence[Replaced]) -> None:
-    shift = {how: 0.2 * (number - 1.5) for number, how in enumerate(STAND_INS)}
-    for (how, name), colour in zip(STAND_INS.items(), MODEL_COLOURS, strict=False):
+    stand_ins = _stand_ins(rows)
+    middle = (len(stand_ins) - 1) / 2
+    shift = {how: 0.14 * (number - middle) for number, how in enumerate(stand_ins)}
+    for (how, name), colour in zip(stand_ins.items(), MODEL_COLOURS, strict=False):
         known = [(row.layer, e) for row in rows if (e := row.ce_back[how]) is not None]
         x = [layer + shift[how] for layer, _ in known]
         y = [e.value for _, e in known]

@@ -26,13 +26,13 @@ from comparison.reproducing.jobs import JOBS, named
 from comparison.reproducing.results import Result
 from comparison.reproducing.sources import ROOT
 from comparison.scoring.baselines import BASELINES
-from comparison.training.models import REFERENCE
+from comparison.training.models import EXTRACTED, REFERENCE
 from extracted_rules.drawing.tables import Table
 from extracted_rules.errors import UserError
 from extracted_rules.files import whole_file
 from handbuilt.recipes import RECIPES
 
-MODELS = {*RECIPES, *BASELINES, REFERENCE}
+MODELS = {*RECIPES, *BASELINES, REFERENCE, EXTRACTED}
 #: Which rows of a table are meant: by heading, the cell or the cells that may stand there.
 Where = Mapping[str, str | Collection[str]]
 

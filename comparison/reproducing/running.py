@@ -1,5 +1,6 @@
 """Jobs run: each in a folder of its own, where a killed one goes on with what it had."""
 
+import gzip
 import os
 import platform
 import shlex
@@ -26,7 +27,7 @@ from comparison.scoring.bench import resolve_device
 from comparison.training.companions import threshold
 from comparison.training.models import as_gpt, load_model
 from extracted_rules.drawing.tables import Table
-from extracted_rules.files import whole_file
+from extracted_rules.files import PACKED, uncompressed, whole_file
 
 #: Where jobs are made, one folder for each set of all that they depend on.
 WORK = ROOT / "out" / "reproduce"
@@ -40,19 +41,26 @@ def _weights(model: str) -> str:
 
 
 def _digest(path: Path) -> str:
-    return sha256(path.read_bytes()).hexdigest()[:16]
+    """Of what it holds, whether compressed or not."""
+    return sha256(uncompressed(path)).hexdigest()[:16]
+
+
+def _name(path: Path) -> str:
+    return path.name.removesuffix(PACKED)
 
 
 @dataclass(frozen=True)
 class Runner:
     """Runs jobs and keeps their results. elsewhere: files that jobs read and that do not lie where
-    those say, by name. A quick one makes everything small and keeps nothing."""
+    those say, by name. A quick one makes everything small and keeps nothing. threads: of each job,
+    if not as many as it takes."""
 
     elsewhere: Mapping[str, Path] = field(default_factory=dict)
     results: Path = results.FOLDER
     work: Path = WORK
     root: Path = ROOT
     quick: bool = False
+    threads: int | None = None
 
     def files(self, job: Job) -> dict[str, Path]:
         """The files that it reads, by name."""
@@ -67,8 +75,8 @@ class Runner:
 
     def made_of(self, job: Job) -> MadeOf:
         """What a result of it would depend on. Raises UnknownModelError, CheckpointError."""
-        files = {path.name: _digest(path) for path in self.files(job).values()}
-        names = {name: path.name for name, path in self.files(job).items()}
+        files = {_name(path): _digest(path) for path in self.files(job).values()}
+        names = {name: _name(path) for name, path in self.files(job).items()}
         typed = tuple(f"handbuilt {line}" for line in job.lines(names, self.quick))
         return MadeOf(
             typed, fingerprint(job.code), {name: _weights(name) for name in job.models}, files
@@ -96,7 +104,7 @@ class Runner:
         paths = {name: str(path) for name, path in self.files(job).items()}
         tables = {}
         for number, line in enumerate(job.lines(paths, self.quick), start=1):
-            for name, table in _shown(job, line, work, number).items():
+            for name, table in self._shown(job, line, work, number).items():
                 tables[name if name not in tables else f"{name} {number}"] = table
         result = Result(
             job.name,
@@ -113,6 +121,30 @@ class Runner:
         shutil.rmtree(work)
         return result
 
+    def _shown(self, job: Job, line: str, work: Path, number: int) -> dict[str, Table]:
+        """The tables that a command shows, run if it was not finished before."""
+        kept, shown = work / f"tables-{number}.json", work / f"shown-{number}.txt"
+        if not kept.exists():
+            command = [
+                sys.executable,
+                "-m",
+                "comparison",
+                "--tables",
+                str(kept),
+                *shlex.split(line),
+            ]
+            # The sources are these, wherever another copy may be installed.
+            environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+            if self.threads:
+                environment["OMP_NUM_THREADS"] = str(self.threads)
+            with shown.open("w", encoding="utf-8") as file:
+                code = subprocess.run(command, cwd=work, stdout=file, env=environment).returncode
+            if code:
+                raise JobError(
+                    f"{job.name} failed (exit code {code}); what it showed is in {shown}"
+                )
+        return results.read_tables(kept)
+
     def _keep(self, job: Job, work: Path) -> None:
         """Copy what the commands wrote to where the project has it."""
         for made, place in job.keeps.items():
@@ -120,23 +152,11 @@ class Runner:
             if not (work / made).is_file():
                 raise JobError(f"{job.name} wrote no {made}, of which {place} is to be a copy")
             data = (work / made).read_bytes()
+            if path.suffix == PACKED:
+                data = gzip.compress(data, mtime=0)
             if not path.exists() or path.read_bytes() != data:
                 with whole_file(path) as partial:
                     partial.write_bytes(data)
-
-
-def _shown(job: Job, line: str, work: Path, number: int) -> dict[str, Table]:
-    """The tables that a command shows, run if it was not finished before."""
-    kept, shown = work / f"tables-{number}.json", work / f"shown-{number}.txt"
-    if not kept.exists():
-        command = [sys.executable, "-m", "comparison", "--tables", str(kept), *shlex.split(line)]
-        # The sources are these, wherever another copy may be installed.
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        with shown.open("w", encoding="utf-8") as file:
-            code = subprocess.run(command, cwd=work, stdout=file, env=environment).returncode
-        if code:
-            raise JobError(f"{job.name} failed (exit code {code}); what it showed is in {shown}")
-    return results.read_tables(kept)
 
 
 def _device() -> str:

@@ -13,9 +13,12 @@ from extracted_rules.othello.geometry import STANDARD, BoardError, Geometry
 from handbuilt.network import checkpoints
 from handbuilt.network.shape import CheckpointError
 from handbuilt.network.transformer import OthelloGPT
-from handbuilt.recipes import RECIPES, build
+from handbuilt.programs import Program
+from handbuilt.recipes import RECIPES, build, program
+from handbuilt.transcripts import program as transcripts
+from handbuilt.transcripts.transcript import Transcript, read
 
-REFERENCE = "reference"
+REFERENCE, EXTRACTED = "reference", "extracted"
 
 
 class UnknownModelError(UserError):
@@ -26,17 +29,19 @@ def load_model(name_or_path: str, board: int | None = None, heads: int | None = 
     """A model that maps tokens int64 [B, T] to logits float32 [B, T, n_tokens].
 
     Takes a recipe's name (compiled on the spot), a baseline's name, "reference" for the trained
-    model that the project holds, or the path of a checkpoint, file or folder, in any format of
-    :mod:`handbuilt.network.checkpoints`. ``board``: squares a side; what is made by its name is
-    made for it, others must be of it. By default it is their own, or 8. ``heads``: how many a
-    checkpoint has that does not say. Raises UnknownModelError, CheckpointError or BoardError.
+    model that the project holds, "extracted" for what its transcript compiles to, or the path of a
+    checkpoint, file or folder, in any format of :mod:`handbuilt.network.checkpoints`. ``board``:
+    squares a side; what is made by its name is made for it, others must be of it. By default it is
+    their own, or 8. ``heads``: how many a checkpoint has that does not say. Raises
+    UnknownModelError, CheckpointError or BoardError.
     """
     side = STANDARD if board is None else Geometry(board).size
     if name_or_path in RECIPES:
         return build(name_or_path, board=side)
     if name_or_path in BASELINES:
         return BASELINES[name_or_path](side).eval()
-    model = _reference() if name_or_path == REFERENCE else _read(Path(name_or_path), heads)
+    trained = {REFERENCE: _reference, EXTRACTED: _extracted}.get(name_or_path)
+    model = trained() if trained else _read(Path(name_or_path), heads)
     if board not in (None, model.geometry.size):
         raise BoardError(
             f"{name_or_path} plays on a board of {model.geometry}, not of {Geometry(board)}"
@@ -50,9 +55,29 @@ def _reference() -> OthelloGPT:
     return reference.load_reference()
 
 
+def _extracted() -> OthelloGPT:
+    return transcripts.network(*_transcribed())
+
+
+def _transcribed() -> tuple[Transcript, OthelloGPT]:
+    path = reference.FOLDER / reference.TRANSCRIPT
+    if not (reference.is_there() and path.exists()):
+        raise UnknownModelError("the trained model's transcript is not part of the project yet")
+    return read(path), reference.load_reference()
+
+
+def program_of(name: str, board: int = STANDARD) -> Program:
+    """The program of a recipe or of "extracted". Raises UnknownModelError, or as
+    :func:`~handbuilt.recipes.program` does."""
+    if name == EXTRACTED:
+        return transcripts.program(*_transcribed())
+    return program(name, board=board)
+
+
 def _read(path: Path, heads: int | None) -> OthelloGPT:
     if not path.is_file() and not path.is_dir():
-        known = [*RECIPES, *BASELINES, *([REFERENCE] if reference.is_there() else [])]
+        trained = [REFERENCE, EXTRACTED] if reference.is_there() else []
+        known = [*RECIPES, *BASELINES, *trained]
         raise UnknownModelError(f"{str(path)!r} is neither a file nor one of {', '.join(known)}")
     model = checkpoints.load(path, heads)
     try:

@@ -19,6 +19,8 @@ from handbuilt.network.transformer import OthelloGPT, fitting
 
 FOLDER = Path(__file__).parent / "reference_model"
 MANIFEST, PROBES = "manifest.json", "probes.safetensors"
+#: The model written down in names, which `extracted` is compiled from.
+TRANSCRIPT = "transcript.safetensors"
 #: Version of the folder's format.
 FORMAT = 1
 

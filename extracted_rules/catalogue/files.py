@@ -10,10 +10,12 @@ its kind, and under that key stands the part of the model:
 - ``{"layer": "3", "what": "claims", ...}`` how well rules account for what a whole layer writes.
 
 What is absent was not measured or has no value; a header without a board is about the usual one.
-Numbers have three significant digits.
+Numbers have three significant digits. A file whose name ends in .gz is compressed.
 """
 
+import gzip
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +31,14 @@ from extracted_rules.catalogue.records import (
     counts,
 )
 from extracted_rules.conditions import ConditionError
-from extracted_rules.files import whole_file
+from extracted_rules.files import PACKED, uncompressed, whole_file
 from extracted_rules.othello.geometry import Geometry
 
 FORMAT, VERSION = "othello rules", 1
 #: How much of a line that cannot be read is shown.
 SHOWN = 50
 #: The catalogue of the project's trained model.
-REFERENCE = Path(__file__).parents[1] / "catalogues" / "reference.jsonl"
+REFERENCE = Path(__file__).parents[1] / "catalogues" / "reference.jsonl.gz"
 
 
 def _dump(data: dict[str, Any], what: str) -> str:
@@ -84,8 +86,10 @@ def write(catalogue: Catalogue, path: Path) -> None:
     header = replace(catalogue.header, counts=counts(catalogue.findings))
     first = {"format": FORMAT, "version": VERSION, **msgspec.to_builtins(header)}
     lines = [_dump(first, "the header"), *map(to_line, catalogue.findings)]
+    data = ("\n".join(lines) + "\n").encode()
     with whole_file(path) as partial:
-        partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        # Without a time, the same catalogue makes the same file.
+        partial.write_bytes(gzip.compress(data, mtime=0) if path.suffix == PACKED else data)
 
 
 def read(path: Path) -> Catalogue:
@@ -93,10 +97,13 @@ def read(path: Path) -> Catalogue:
     file, for a catalogue of another version and for a finding that is broken, which it names."""
     try:
         # Not splitlines, which also splits at characters that a name may hold.
-        first, *lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+        text = uncompressed(path).decode("utf-8")
+        first, *lines = text.removesuffix("\n").split("\n")
         data = msgspec.json.decode(first)
         if data.pop("format") != FORMAT:
             raise ValueError
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        raise CatalogueError(f"{path} is compressed, and damaged or cut short") from None
     except OSError as error:
         raise CatalogueError(f"cannot read {path}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):

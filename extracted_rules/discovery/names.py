@@ -1,13 +1,11 @@
 """Named things in a stream of activations: linear readouts, fitted on the truth.
 
-A *name* is a fact about a position, such as "mine C4" or "legal next B3"; its *readout* at a place
-is the direction of the activations there that tells it best. Random directions in place of
-readouts are the control: whatever they do as well is no matter of names.
-
-Reading through names is two maps: activations [rows, d] to names [rows, names], by
-:attr:`Readouts.weights`, and back by :attr:`Readouts.decoder`, as least squares has it.
+A *name* is a fact about a position, such as "mine C4" or "legal next B3"; its *readout* is the
+direction of the activations that tells it best. Random directions in place of readouts are the
+control, and principal ones: whatever they do as well is no matter of names.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -58,56 +56,88 @@ def truth(played: Replay) -> tuple[Tensor, Tensor]:
     return torch.cat(facts, -1).double(), where
 
 
-def that_vary(sums: Regression) -> Tensor:
-    """int64: the outputs that are not the same in all rows; a corner is never flipped."""
-    return (sums.centred()[2] > NEARLY).nonzero().flatten()
-
-
-def moving(sums: Regression) -> Tensor:
-    """bool [F]: features that vary by more than float32 rounds them. What is as large as a
-    hand-built model's ballast would drown whatever is read beside it."""
-    rounding = ROUNDED * sums.means[0][0].abs()
-    return covariance(sums).diagonal() > rounding.square()
-
-
-def fitted(sums: Regression) -> Tensor:
-    """[F, O]: the directions that tell the outputs best."""
-    tiny = torch.finfo(torch.float64).tiny
-    return sums.slopes(moving(sums), sums.mean_square(PENALTY) + tiny)
-
-
-def random(sums: Regression, directions: int, seed: int) -> Tensor:
-    """float64 [F, directions]: the control of as many names, the same for one seed."""
-    generator = torch.Generator().manual_seed(stream_seed("control", seed))
-    drawn = torch.randn(len(sums.xx), directions, generator=generator, dtype=torch.float64)
-    return drawn * moving(sums)[:, None]
-
-
 @dataclass(frozen=True)
-class Readouts:
-    """Directions at one place, each of mean 0 and variance 1 over the rows that they were made of;
-    what does not vary there is read as 0. All float64.
+class Spread:
+    """How activations [rows, d] and the truth [rows, names] vary and go together, around their
+    means. All float64.
 
-    mean: [d], of the activations; weights: [d, names]; covariance: [names, names]; decoder: [names,
-    d], so that ``mean + (x - mean) @ weights @ decoder`` is what the names say of activations x.
+    activations: [d, d]; shared: [d, names]; truth: [names], variances; moves: bool [d], features
+    that vary by more than float32 rounds them. What is as large as a hand-built model's ballast
+    would drown whatever is read beside it.
     """
 
-    mean: Tensor
-    weights: Tensor
-    covariance: Tensor
-    decoder: Tensor
+    activations: Tensor
+    shared: Tensor
+    truth: Tensor
+    moves: Tensor
 
     @classmethod
-    def of(cls, sums: Regression, directions: Tensor) -> "Readouts":
-        """directions: [d, names], of any length."""
-        spread = covariance(sums)
-        variance = (directions * (spread @ directions)).sum(0)
-        weights = directions * torch.where(variance > 0, variance, torch.inf).rsqrt()
-        told = spread @ weights
-        among = weights.T @ told
-        return cls(sums.means[0][0], weights, among, ridge(among, told.T, NEARLY))
+    def of(cls, sums: Regression) -> "Spread":
+        xx, xy, yy = (part / sums.n.sum() for part in sums.centred())
+        rounding = ROUNDED * sums.means[0][0].abs()
+        return cls(xx, xy, yy, xx.diagonal() > rounding.square())
+
+    @classmethod
+    def pooled(cls, places: Sequence[Regression]) -> "Spread":
+        """Several places of one model, each as much as any other and around its own mean."""
+        all_of = [cls.of(sums) for sums in places]
+        activations, shared, truth = (
+            torch.stack([getattr(of, part) for of in all_of]).mean(0) for part in PARTS
+        )
+        return cls(activations, shared, truth, torch.stack([of.moves for of in all_of]).any(0))
+
+    @property
+    def varies(self) -> Tensor:
+        """int64: the names that are not true or false throughout; a corner is never flipped."""
+        return (self.truth > NEARLY).nonzero().flatten()
+
+    def only(self, names: Tensor) -> "Spread":
+        """Of some of the names, int64."""
+        return Spread(self.activations, self.shared[:, names], self.truth[names], self.moves)
+
+    def fitted(self) -> Tensor:
+        """[d, names]: the directions that tell each name best."""
+        penalty = PENALTY * float(self.activations.diagonal().mean())
+        moves, found = self.moves, torch.zeros_like(self.shared)
+        inner = self.activations[moves][:, moves]
+        found[moves] = ridge(inner, self.shared[moves], penalty + torch.finfo(found.dtype).tiny)
+        return self.scaled(found)
+
+    def random(self, number: int, seed: int) -> Tensor:
+        """[d, number]: a control, the same for one seed."""
+        generator = torch.Generator().manual_seed(stream_seed("control", seed))
+        drawn = torch.randn(len(self.moves), number, generator=generator, dtype=torch.float64)
+        return self.scaled(drawn * self.moves[:, None])
+
+    def principal(self, number: int) -> Tensor:
+        """[d, number]: another control, the directions in which activations vary most."""
+        both = self.moves[:, None] & self.moves
+        found: Tensor = torch.linalg.eigh(self.activations * both).eigenvectors
+        return self.scaled(found[:, -number:].flip(1) * self.moves[:, None])
+
+    def scaled(self, directions: Tensor) -> Tensor:
+        """The same [d, number], blind to what all activations have in common, as a LayerNorm takes
+        it off, and of variance 1; 0 where nothing varies."""
+        blind = directions - directions.mean(0)
+        variance = (blind * (self.activations @ blind)).sum(0)
+        return blind * torch.where(variance > 0, variance, torch.inf).rsqrt()
+
+    def among(self, directions: Tensor) -> Tensor:
+        """[number, number]: their covariance."""
+        return directions.T @ self.activations @ directions
+
+    def decoder(self, directions: Tensor) -> Tensor:
+        """[number, d]: back to activations, as least squares has it: around the mean, what
+        directions say of activations x is ``x @ directions @ decoder``."""
+        return ridge(self.among(directions), directions.T @ self.activations, NEARLY)
+
+    def correlation(self, directions: Tensor) -> Tensor:
+        """[names]: of each name's direction, [d, names], with its truth; 0 where one of the two
+        does not vary."""
+        variance = (directions * (self.activations @ directions)).sum(0) * self.truth
+        together = (directions * self.shared).sum(0)
+        return together * torch.where(variance > 0, variance, torch.inf).rsqrt()
 
 
-def covariance(sums: Regression) -> Tensor:
-    """float64 [F, F]: of the features."""
-    return sums.centred()[0] / sums.n.sum()
+#: What is averaged over places.
+PARTS = ("activations", "shared", "truth")

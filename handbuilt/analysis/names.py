@@ -23,15 +23,20 @@ class PartName:
 
 
 class GivenNames:
-    """Those that a hand-built model was built with."""
+    """Those that a model was compiled with."""
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
 
     def families(self, layer: int, square: int) -> dict[str, list[int]]:
-        """The neurons of a layer by the families that they were built in."""
-        families = self.layout.neurons[layer].families.values()
-        return {f.name: list(range(f.places.start, f.places.stop)) for f in families}
+        """The neurons of a layer by the families that they were built in, or by the rules that
+        they follow where each has its own."""
+        found: dict[str, list[int]] = {}
+        for family in self.layout.neurons[layer].families.values():
+            for number in range(family.places.start, family.places.stop):
+                rule = family.rules[number - family.start] if family.rules else family.name
+                found.setdefault(rule, []).append(number)
+        return found
 
     def neuron(self, layer: int, neuron: int) -> PartName:
         return _given(self.layout.neurons[layer], neuron, f"{layer}.n{neuron}")
@@ -94,5 +99,5 @@ PartNames = GivenNames | FoundNames
 
 
 def part_names(model: OthelloGPT, catalogue: Catalogue | None = None) -> PartNames:
-    """A hand-built model's own names, else those of a catalogue. Raises CheckpointError."""
-    return GivenNames(model.layout) if model.is_handbuilt else FoundNames(model.geometry, catalogue)
+    """A model's own names, else those of a catalogue. Raises CheckpointError."""
+    return GivenNames(model.layout) if model.has_names else FoundNames(model.geometry, catalogue)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 from extracted_rules.errors import UserError
 from handbuilt.network.shape import CheckpointError, Shape
@@ -19,7 +20,8 @@ class Family:
 
     ``sentence`` says what they do; ``{}`` in it stands for a member's name. rule: which rule they
     belong to. constants: what a layer's neurons add to families of directions besides. over: the
-    family whose directions these are while it is empty, between the halves of layer 0.
+    family whose directions these are while it is empty, between the halves of layer 0. rules,
+    sentences: of every member by itself, where they have their own.
     """
 
     name: str
@@ -29,6 +31,8 @@ class Family:
     rule: str = ""
     constants: Mapping[str, float] = field(default_factory=dict)
     over: str = ""
+    rules: tuple[str, ...] = ()
+    sentences: tuple[str, ...] = ()
 
     @property
     def places(self) -> slice:
@@ -39,6 +43,8 @@ class Family:
         return f"{self.name}.{member}" if member else self.name
 
     def sentence_of(self, place: int) -> str:
+        if self.sentences:
+            return self.sentences[place - self.start]
         return self.sentence.replace("{}", self.members[place - self.start])
 
 
@@ -55,24 +61,17 @@ class Slots:
         return sum(len(f.members) for f in self.families.values() if not f.over)
 
     def add(
-        self,
-        name: str,
-        members: Sequence[str] = ("",),
-        sentence: str = "",
-        *,
-        over: str = "",
-        rule: str = "",
-        constants: Mapping[str, float] | None = None,
+        self, name: str, members: Sequence[str] = ("",), sentence: str = "", **more: Any
     ) -> slice:
-        """Give out places for a family, next to the last one given out, or those of ``over``.
+        """Give out places for a family, next to the last one given out, or those of ``over``; what
+        else there is to say of it as in :class:`Family`.
 
         Raises LayoutError for a name that is taken, an overlap or an overrun.
         """
         end = max((f.places.stop for f in self.families.values()), default=0)
+        over = more.get("over")
         start = self[over].start if over else end
-        return self.place_family(
-            Family(name, start, tuple(members), sentence, rule, constants or {}, over)
-        )
+        return self.place_family(Family(name, start, tuple(members), sentence, **more))
 
     def place_family(self, family: Family) -> slice:
         """Give out the places that a family names. Raises LayoutError as :meth:`add` does."""

@@ -197,10 +197,9 @@ class Unembed(nn.Module):
 
 
 class OthelloGPT(nn.Module):
-    """The model. A new one is all zeros but for LayerNorm's gains: train it, load it, compile it.
+    """The model, all zeros but for LayerNorm's gains: train it, load it, compile it.
 
-    ``metadata`` is a flat dict of strings (recipe, version, description ...), saved beside them.
-    """
+    ``metadata``: a flat dict of strings (recipe, version, description ...), saved with it."""
 
     def __init__(self, shape: Shape | None = None, metadata: dict[str, str] | None = None) -> None:
         super().__init__()
@@ -231,14 +230,18 @@ class OthelloGPT(nn.Module):
         return self.unembed.W_U.device
 
     @property
-    def is_handbuilt(self) -> bool:
-        """Whether its heads, neurons and directions carry names."""
+    def has_names(self) -> bool:  # of heads, neurons and directions
         return "layout" in self.metadata
 
     @property
+    def is_handbuilt(self) -> bool:
+        """Whether rules were compiled into it; the names of a transcript are of a trained one."""
+        return self.has_names and "transcript" not in self.metadata
+
+    @property
     def layout(self) -> Layout:
-        """The names of a hand-built model. Raises CheckpointError for any other."""
-        if not self.is_handbuilt:
+        """Its names. Raises CheckpointError for a model without any."""
+        if not self.has_names:
             raise CheckpointError("this model is not hand-built: it carries no names")
         return Layout.from_json(self.metadata["layout"], self.shape)
 
@@ -320,7 +323,7 @@ class OthelloGPT(nn.Module):
             raise ValueError(f"tokens must lie in 0..{self.shape.d_vocab - 1}")
 
     def save(self, path: str | Path) -> None:
-        """Write weights, shape and metadata as safetensors, whole or not at all. Raises OSError."""
+        """Weights, shape and metadata as safetensors, whole or not at all. Raises OSError."""
         metadata = {**self.metadata, "shape": json.dumps(asdict(self.shape))}
         write_tensors(Path(path), self.state_dict(), metadata)
 

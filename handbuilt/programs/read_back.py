@@ -34,7 +34,8 @@ def read_back(model: OthelloGPT) -> Program:
             for f in layout.neurons[layer].families.values()
         ),
         logits=reader.reads(reader["unembed.W_U"], middle=False),
-        logit_bias=float(reader["unembed.W_U"][layout.directions["ballast.plus"], 0][0]) * BALLAST,
+        logit_bias=reader.logit_bias(),
+        norms=reader.norms(),
     )
 
 
@@ -44,6 +45,8 @@ class _Reader:
     def __init__(self, model: OthelloGPT) -> None:
         self.layout: Layout = model.layout
         self.context, self.root = model.geometry.context, np.sqrt(model.shape.d_head)
+        self.smooth = "ballast.plus" not in self.layout.directions.families
+        self.sharpness = 1.0 if self.smooth else SHARPNESS
         self._arrays = {
             name: tensor.double().cpu().numpy() for name, tensor in model.state_dict().items()
         }
@@ -51,6 +54,19 @@ class _Reader:
     def __getitem__(self, name: str) -> Array:
         array: Array = self._arrays[name]
         return array
+
+    def logit_bias(self) -> float | Array:
+        if self.smooth:
+            return self["unembed.b_U"]
+        return float(self["unembed.W_U"][self.layout.directions["ballast.plus"], 0][0]) * BALLAST
+
+    def norms(self) -> tuple[float, ...]:
+        """Of a smooth program."""
+        if not self.smooth:
+            return ()
+        layers = range(len(self.layout.heads))
+        inner = [self[f"blocks.{layer}.{norm}.w"] for layer in layers for norm in ("ln1", "ln2")]
+        return tuple(float(gain[0]) for gain in (*inner, self["ln_final.w"]))
 
     def _named(self, *, middle: bool) -> Mapping[str, slice]:
         """Places by name; ``middle``: between the halves of layer 0, where some have two names."""
@@ -81,12 +97,18 @@ class _Reader:
             family.name,
             family.members,
             family.sentence,
-            self.reads(self[prefix + "W_in"][:, at] / SHARPNESS, middle=layer == 0),
-            self[prefix + "b_in"][at] / SHARPNESS,
-            self.writes(self[prefix + "W_out"][at] * SHARPNESS, middle=False),
+            self.reads(self[prefix + "W_in"][:, at] / self.sharpness, middle=layer == 0),
+            self[prefix + "b_in"][at] / self.sharpness,
+            self.writes(self[prefix + "W_out"][at] * self.sharpness, middle=False),
             rule=family.rule,
-            constants=family.constants,
+            constants=self._constants(prefix + "b_out") if self.smooth else family.constants,
+            rules=family.rules,
+            sentences=family.sentences,
         )
+
+    def _constants(self, name: str) -> dict[str, Array]:
+        """Of a smooth program, whose constants all stand with a layer's first head or neurons."""
+        return {link.name: link.weights[0] for link in self.writes(self[name][None], middle=False)}
 
     def head(self, layer: int, family: Family) -> Head:
         prefix, number = f"blocks.{layer}.attn.", family.start
@@ -94,27 +116,33 @@ class _Reader:
             self[prefix + name][number] for name in ("W_Q", "W_K", "b_Q", "W_V", "W_O")
         )
         channels = int(output.any(1).nonzero()[0].max(initial=-1)) + 1
-        position = self.layout.directions["position"]
-        told = [
-            place
-            for place in range(self.context, query.shape[1])
-            if key[:, place].any() or bias[place]
-        ]
-        terms = (
-            Term(
-                self.reads(query[:, place, None] / self.root, middle=False),
-                float(bias[place] / self.root),
-                self.reads(key[:, place, None], middle=False),
-            )
-            for place in told
-        )
+        if self.smooth:
+            scores = np.zeros((0, 0))
+            terms = [self.term(query, bias, key, slice(None))]
+        else:
+            scores = query[self.layout.directions["position"], : self.context] / self.root
+            terms = [
+                self.term(query, bias, key, slice(place, place + 1))
+                for place in range(self.context, query.shape[1])
+                if key[:, place].any() or bias[place]
+            ]
         return Head(
             layer,
             family.name,
             family.sentence,
-            query[position, : self.context] / self.root,
+            scores,
             self.reads(value[:, :channels], middle=False),
             self.writes(output[:channels], middle=layer == 0),
             rule=family.rule,
             terms=tuple(terms),
+            constants=(self._constants(f"{prefix}b_O") if self.smooth and number == 0 else {}),
+        )
+
+    def term(self, query: Array, bias: Array, key: Array, at: slice) -> Term:
+        """One of some columns of queries and keys, [d_model, columns]."""
+        return Term(
+            self.reads(query[:, at] / self.root, middle=False),
+            bias[at] / self.root,
+            self.reads(key[:, at], middle=False),
+            query[:, at].shape[1],
         )

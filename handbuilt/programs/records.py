@@ -55,10 +55,12 @@ class Directions:
 
 @dataclass(frozen=True, eq=False)
 class Neurons:
-    """A family of neurons: writes += relu(reads + bias), one neuron a member.
+    """A family of neurons: writes += relu(reads + bias), one neuron a member; GELU in place of ReLU
+    in a program that feels it.
 
-    bias: float64 [members]. constants: what it adds to whole families of directions besides, where
-    its neurons are measured from somewhere else than 0.
+    bias: float64 [members]. constants: what it adds to families of directions besides, a number for
+    all of a family or float64 [width], where its neurons are measured from somewhere else than 0.
+    rules, sentences: of every member by itself, where they have their own.
     """
 
     layer: int
@@ -69,13 +71,17 @@ class Neurons:
     bias: Array
     writes: tuple[Link, ...]
     rule: str = ""
-    constants: Mapping[str, float] = field(default_factory=dict)
+    constants: Mapping[str, float | Array] = field(default_factory=dict)
+    rules: tuple[str, ...] = ()
+    sentences: tuple[str, ...] = ()
 
     def only(self, rows: Sequence[int] | npt.NDArray[np.intp]) -> "Neurons":
         """Some of the members."""
         return replace(
             self,
             members=tuple(self.members[row] for row in rows),
+            rules=tuple(self.rules[row] for row in rows if self.rules),
+            sentences=tuple(self.sentences[row] for row in rows if self.sentences),
             reads=tuple(replace(x, weights=x.weights[:, rows]) for x in self.reads),
             bias=self.bias[rows],
             writes=tuple(replace(x, weights=x.weights[rows]) for x in self.writes),
@@ -84,17 +90,20 @@ class Neurons:
 
 @dataclass(frozen=True, eq=False)
 class Term:
-    """What adds (asks . x_query + bias) * (tells . x_key) to a head's scores; one column each."""
+    """What adds the product of asks . x_query + bias and tells . x_key to a head's scores, over one
+    column or several: links [width, columns], and bias [columns] where it is not the same."""
 
     asks: tuple[Link, ...]
-    bias: float
+    bias: float | Array
     tells: tuple[Link, ...]
+    columns: int = 1
 
 
 @dataclass(frozen=True, eq=False)
 class Head:
-    """A head: attention scores [context, context] whatever is played, and terms that depend on it;
-    what it reads, [width, channels], and what it writes of that, [channels, width]."""
+    """A head: attention scores whatever is played, [context, context] or [0, 0] where there are
+    none, and terms that depend on it; what it reads, [width, channels], and what it writes of that,
+    [channels, width]. constants: what it adds to families besides, float64 [width]."""
 
     layer: int
     name: str
@@ -104,6 +113,7 @@ class Head:
     writes: tuple[Link, ...]
     rule: str = ""
     terms: tuple[Term, ...] = ()
+    constants: Mapping[str, Array] = field(default_factory=dict)
 
     @property
     def asks(self) -> list[str]:
@@ -117,8 +127,11 @@ class Program:
     """Everything that a network of ``layers`` layers is to hold and to do.
 
     tokens: what each token writes, [vocabulary, width]; positions: what each position does,
-    [context, width]; logits: what the logits read, [width, vocabulary], above ``logit_bias``. Heads
-    and neurons get their numbers in the order in which they stand here.
+    [context, width]; logits: what the logits read, [width, vocabulary], above ``logit_bias``, one
+    or [vocabulary]. Heads and neurons get their numbers in the order in which they stand here.
+    norms: what readers multiply the normalised stream by, before each attention and MLP and at the
+    end, in a program that feels LayerNorm and GELU as a trained model does; without any, both are
+    made to vanish. says: sentences of rules that are this program's own.
     """
 
     geometry: Geometry
@@ -129,24 +142,37 @@ class Program:
     heads: tuple[Head, ...]
     neurons: tuple[Neurons, ...]
     logits: tuple[Link, ...]
-    logit_bias: float = 0.0
+    logit_bias: float | Array = 0.0
+    norms: tuple[float, ...] = ()
+    says: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def smooth(self) -> bool:
+        """Whether it feels LayerNorm and GELU."""
+        return bool(self.norms)
 
     @property
     def parts(self) -> tuple[Head | Neurons, ...]:
         return (*self.heads, *self.neurons)
 
     def rules(self) -> dict[str, str]:
-        """The rules that it carries, and their sentences, in the order of FAMILIES."""
+        """The rules that it carries, and their sentences, in the order of FAMILIES; then those that
+        are its own."""
         there = {part.rule for part in self.parts}
         there |= {link.rule for part in self.parts for link in _links(part)}
-        return {family.id: family.sentence for family in FAMILIES if family.id in there}
+        known = {family.id: family.sentence for family in FAMILIES} | {**self.says}
+        return {rule: sentence for rule, sentence in known.items() if rule in there}
 
     def ablations(self) -> dict[str, str]:
-        """What can be ablated one by one, and what that means: every rule, every length of a run,
-        every layer's claims. Single parts by name can be, too: see :meth:`without`."""
+        """What can be ablated one by one, and what that means: every rule, and of hand-built ones
+        every length of a run, every layer's claims. Single parts by name can be, too: see
+        :meth:`without`."""
+        rules = {rule: f"without: {sentence}" for rule, sentence in self.rules().items()}
+        if self.smooth:
+            return rules
         lengths, claiming = range(1, self.geometry.max_length + 1), range(self.layers - 1)
         return {
-            **{rule: f"without: {sentence}" for rule, sentence in self.rules().items()},
+            **rules,
             **{f"length-{n}": f"no runs of {n}" for n in lengths},
             **{f"layer-{n}": f"layer {n} claims nothing" for n in claiming},
         }

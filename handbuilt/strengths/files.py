@@ -2,7 +2,7 @@
 
 A recipe's file beside this one is either *short*, a few numbers with a reason each that hold for
 all layers and lengths (``logic.toml``, spread out by ``logic.py``), or *full*, with a table for
-every field of ``Strengths`` (``calibrated.toml``). The numbers of ``extracted`` are in the
+every field of ``Strengths`` (``calibrated.toml``). The numbers of ``pooled`` are in the
 catalogue of the project's trained model.
 """
 
@@ -19,14 +19,14 @@ from extracted_rules.files import whole_file
 from extracted_rules.othello.geometry import STANDARD, BoardError, Geometry
 from handbuilt.plan import Plan
 from handbuilt.strengths.definition import NAMES, Axes, Strengths, axes_of
-from handbuilt.strengths.extracted import from_catalogue
 from handbuilt.strengths.logic import spread_out
+from handbuilt.strengths.pooled import from_catalogue
 
 FOLDER = Path(__file__).parent
 #: The file of fitted strengths in a fit's folder.
 FITTED = "strengths.toml"
 #: The recipe whose numbers come from a catalogue.
-EXTRACTED = "extracted"
+POOLED = "pooled"
 
 
 class StrengthsError(UserError):
@@ -90,14 +90,14 @@ def _numbers(value: object, indent: int = 0) -> str:
 
 
 def load_strengths(recipe: str, board: int = STANDARD, layers: int | None = None) -> Strengths:
-    """The strengths of a recipe that has a file here, float64, or of `extracted`.
+    """The strengths of a recipe that has a file here, float64, or of `pooled`.
 
     Those of a short file hold for any board and number of layers, all others for those that they
     were found or fitted for. Raises StrengthsError, BoardError, PlanError, or CatalogueError for
-    `extracted`.
+    `pooled`.
     """
     axes = Axes(Geometry(board), Plan() if layers is None else Plan(layers))
-    if recipe == EXTRACTED:
+    if recipe == POOLED:
         found = catalogue.read(catalogue.REFERENCE)
         return _fitting(from_catalogue(found, load_strengths("logic")), axes, recipe)
     return _fitting(read_strengths(FOLDER / f"{recipe}.toml", axes), axes, recipe)

@@ -221,7 +221,7 @@ def test_recorded_games_can_be_measured(
         (["build", "--layers", "2", "--out", "x"], "need 4 layers at least"),
         (["build", "--board", "3", "--out", "x"], "squares a side, not 3"),
         (["build", "--recipe", "calibrated", "--board", "6", "--out", "x"], "not for 8 and 6 x 6"),
-        (["build", "--recipe", "extracted", "--layers", "12", "--out", "x"], "not for 12 and 8 x"),
+        (["build", "--recipe", "pooled", "--layers", "12", "--out", "x"], "not for 12 and 8 x"),
         (["ablate", "--board", "4"], "those of logic are for any"),
         (["explain", "logic", "f5", "--board", "4"], "'f5' is not a square of the 4 x 4 board"),
         (

@@ -7,19 +7,8 @@ import torch
 from torch import Tensor
 
 from extracted_rules import Position
-from extracted_rules.discovery.names import (
-    Readouts,
-    all_names,
-    covariance,
-    fitted,
-    kind_of,
-    moving,
-    random,
-    square_of,
-    that_vary,
-    truth,
-)
-from extracted_rules.discovery.regression import Regression, share
+from extracted_rules.discovery.names import Spread, all_names, kind_of, square_of, truth
+from extracted_rules.discovery.regression import Regression
 from extracted_rules.othello.game import random_games, replay
 from extracted_rules.othello.geometry import Geometry
 
@@ -61,7 +50,7 @@ def test_names_say_what_positions_say() -> None:
 
 def test_what_never_happens_is_no_name() -> None:
     y = facts(300, 1)
-    named = [all_names(FOUR)[n] for n in that_vary(sums_of(y[:, :5], y)).tolist()]
+    named = [all_names(FOUR)[n] for n in Spread.of(sums_of(y[:, :5], y)).varies.tolist()]
     assert "played B2" not in named
     assert not {"legal next B2", "flipped A1"} & set(named)
     assert {"mine B2", "played A1", "ply 4"} <= set(named)
@@ -74,25 +63,44 @@ def test_readouts_tell_what_is_there_and_nothing_of_other_games() -> None:
     own, control = (
         sums_of(x @ mix, seen) for x in (seen, seen[torch.randperm(len(seen), generator=generator)])
     )
-    rest = sums_of(other @ mix, other)
-    assert share(*rest.explained(fitted(own))) > 0.95
-    assert share(*rest.explained(fitted(control))) < 0.05
+    rest = Spread.of(sums_of(other @ mix, other))
+    varies = rest.varies
+    assert float(rest.correlation(Spread.of(own).fitted())[varies].mean()) > 0.97
+    assert float(rest.correlation(Spread.of(control).fitted())[varies].abs().mean()) < 0.15
 
 
-def test_readouts_have_unit_variance_and_decode_what_they_read() -> None:
+def test_what_only_rounding_moves_is_not_read() -> None:
     generator = torch.Generator().manual_seed(1)
     x = torch.randn(400, 6, generator=generator, dtype=torch.float64) + 3
     x[:, 0] = 2.0**20  # constant, as ballast
-    x[:, 1] = 5.0 + 1e-9 * x[:, 2]  # nothing but rounding
-    sums = sums_of(x, x[:, 2:4])
-    assert moving(sums).tolist() == [False, False, True, True, True, True]
-    for directions in (fitted(sums), random(sums, 4, seed=1)):
-        assert not directions[:2].any()
-        of = Readouts.of(sums, directions)
-        read = (x - of.mean) @ of.weights
-        torch.testing.assert_close(read.T @ read / len(x), of.covariance)
-        assert of.covariance.diagonal().tolist() == pytest.approx([1.0] * read.shape[1])
-    torch.testing.assert_close((of.mean + read @ of.decoder)[:, 2:], x[:, 2:], rtol=0, atol=1e-3)
-    assert covariance(sums).shape == (6, 6)
-    silent = Readouts.of(sums, torch.zeros(6, 3, dtype=torch.float64))
-    assert not silent.weights.any()
+    x[:, 1] = 5.0 + 1e-9 * x[:, 2]
+    spread = Spread.of(sums_of(x, x[:, 2:4]))
+    assert spread.moves.tolist() == [False, False, True, True, True, True]
+    for directions in (spread.fitted(), spread.random(3, seed=1), spread.principal(3)):
+        # Nothing of their own: only what takes off the mean of all.
+        torch.testing.assert_close(directions[0], directions[1])
+
+
+def test_directions_have_unit_variance_and_decode_what_they_read() -> None:
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(400, 6, generator=generator, dtype=torch.float64)
+    x -= x.mean(1, keepdim=True)  # as a LayerNorm leaves it
+    x = x - x.mean(0)
+    spread = Spread.of(sums_of(x, x[:, 2:4]))
+    for directions in (spread.fitted(), spread.random(5, seed=1), spread.principal(5)):
+        assert float(directions.mean(0).abs().max()) < 1e-12
+        among, read = spread.among(directions), x @ directions
+        assert among.diagonal().tolist() == pytest.approx([1.0] * directions.shape[1])
+        torch.testing.assert_close(read.T @ read / len(x), among)
+    torch.testing.assert_close(read @ spread.decoder(directions), x, rtol=0, atol=1e-4)
+    assert not spread.scaled(torch.zeros(6, 3, dtype=torch.float64)).any()
+
+
+def test_places_count_alike_however_many_rows_they_have() -> None:
+    x = torch.randn(300, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    few, many = sums_of(x[:50], x[:50, :2]), sums_of(x[50:] + 7, x[50:, :2])
+    pooled = Spread.pooled([few, many])
+    mean = (Spread.of(few).activations + Spread.of(many).activations) / 2
+    torch.testing.assert_close(pooled.activations, mean)
+    only = pooled.only(torch.tensor([1]))
+    torch.testing.assert_close(only.fitted()[:, 0], pooled.fitted()[:, 1])

@@ -1,4 +1,5 @@
-"""Transcripts of a hand-built model, whose reads are known; their files and networks; bad input."""
+"""Transcripts of a hand-built model, whose reads are known; their files, programs and networks; how
+they are distilled; bad input."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,28 +7,34 @@ from pathlib import Path
 import pytest
 import torch
 
-from comparison.commands import transcribing
+from comparison.commands import transcribing as commands
+from comparison.reading.board_reader import board_reader
+from comparison.reading.probes import named_probes
+from comparison.replacing.fitted import Transcribed
+from comparison.studies import meanings
 from comparison.studies.likeness import likeness
-from extracted_rules.discovery.names import moving, square_of, that_vary
+from extracted_rules.discovery.names import kind_of, square_of
 from extracted_rules.discovery.sparse import ReadsError
 from extracted_rules.files import KeptError, read_tensors, write_tensors
+from extracted_rules.othello.game import random_games, replay
 from handbuilt import OthelloGPT, Shape, build, program
-from handbuilt.compiler import needed
+from handbuilt.analysis.names import part_names
+from handbuilt.compiler import compile, needed
 from handbuilt.network.layout import LayoutError
 from handbuilt.network.shape import CheckpointError
-from handbuilt.sentences import KEY, carried, describe, same_square
-from handbuilt.transcribing import (
+from handbuilt.programs.read_back import read_back
+from handbuilt.transcripts.distilling import Settings, Step, distil
+from handbuilt.transcripts.program import Told, network
+from handbuilt.transcripts.program import program as program_of
+from handbuilt.transcripts.transcribing import (
     CHECKING,
     Sums,
     check,
     collect,
-    control,
-    in_directions,
     shares_kept,
     transcribe,
 )
-from handbuilt.transcript import Transcript, TranscriptError, read
-from handbuilt.transcript_network import network
+from handbuilt.transcripts.transcript import Transcript, TranscriptError, read, with_others_names
 from tests.command_line import run
 
 GAMES = 200
@@ -50,6 +57,23 @@ def four(model: OthelloGPT, sums: Sums) -> Transcript:
     return transcribe(model, "logic", sums, reads=4, dense=())
 
 
+@pytest.fixture(scope="module")
+def soft() -> OthelloGPT:
+    """Random weights: nothing in it is sharp, and its streams know what was played."""
+    torch.manual_seed(1)
+    made = OthelloGPT(Shape(n_layers=2, d_model=128, n_heads=4, d_head=16, d_mlp=96).on(4))
+    with torch.no_grad():
+        for name, parameter in made.named_parameters():
+            if not name.endswith((".w", ".b")):
+                parameter.normal_(std=0.2)
+    return made.eval()
+
+
+@pytest.fixture(scope="module")
+def of_soft(soft: OthelloGPT) -> Transcript:
+    return transcribe(soft, "soft", collect(soft, GAMES, 1), reads=6)
+
+
 def squares_read(model: OthelloGPT, found: Transcript, layer: int) -> tuple[float, float]:
     """(precision, recall) of the squares that bracket neurons of a layer are found to read, against
     those of their brackets."""
@@ -58,7 +82,7 @@ def squares_read(model: OthelloGPT, found: Transcript, layer: int) -> tuple[floa
     for neuron, member in enumerate(family.members, start=family.start):
         bracket = geometry.bracket_by_name[member]
         squares = {geometry.labels[square] for square in (*bracket.ends, *bracket.run)}
-        names = found.reads[layer].names[neuron].tolist()
+        names = found.neurons[layer].names[neuron].tolist()
         reads = {square_of(found.about.names[name]) for name in names} - {""}
         hits, read_of, own = hits + len(reads & squares), read_of + len(reads), own + len(squares)
     return hits / read_of, hits / own
@@ -81,27 +105,17 @@ def test_names_keep_more_than_random_directions(
     model: OthelloGPT, sums: Sums, four: Transcript
 ) -> None:
     others = collect(model, 64, 1, CHECKING)
-    random = control(model, "logic", sums, reads=4, dense=())
+    random = transcribe(model, "logic", sums, 4, (), "random")
     for layer, (own, chance) in enumerate(
         zip(shares_kept(four, model, others), shares_kept(random, model, others), strict=True)
     ):
-        assert own > 0.75
-        assert own > chance + 0.2, layer
-
-
-def test_through_all_directions_it_is_the_model(model: OthelloGPT, sums: Sums) -> None:
-    size = model.shape.d_model
-    every = [torch.eye(size, dtype=torch.float64) * moving(at) for at in sums.at]
-    names = tuple(f"direction {n}" for n in range(size))
-    exact = network(in_directions(model, "logic", sums, names, every, size, ()), model)
-    found = likeness({"model": model, "exact": exact}, {"model": 0.01, "exact": 0.01}, 32, 1)
-    assert found["exact"].estimates["kl"].value < 0.01
-    assert found["exact"].estimates["sets"].value > 0.99
-    assert found["model"].estimates["kl"].value == 0
+        assert own > 0.7
+        if layer:  # what is there at first, squares and plies, any direction tells a part of
+            assert own > chance + 0.2, layer
 
 
 def test_all_names_as_reads_are_a_dense_transcript(model: OthelloGPT, sums: Sums) -> None:
-    names = len(that_vary(sums.at[0]))
+    names = len(transcribe(model, "logic", sums, 1, ()).about.names)
     layers = range(model.shape.n_layers)
     one = network(transcribe(model, "logic", sums, names, dense=()), model)
     other = network(transcribe(model, "logic", sums, 1, dense=layers), model)
@@ -113,40 +127,129 @@ def test_a_file_holds_it_all(model: OthelloGPT, four: Transcript, tmp_path: Path
     four.write(path)
     again = read(path)
     assert again.about == four.about
-    for layer, reads in zip(again.reads, four.reads, strict=True):
-        assert layer.names.tolist() == reads.names.tolist()
-        torch.testing.assert_close(layer.strengths, reads.strengths, rtol=1e-6, atol=1e-30)
-    assert read_tensors(path)[0]["reads.3.names"].dtype == torch.int16
+    for layer, neurons in zip(again.neurons, four.neurons, strict=True):
+        assert layer.names.tolist() == neurons.names.tolist()
+        torch.testing.assert_close(layer.strengths, neurons.strengths, rtol=1e-6, atol=1e-30)
+    assert read_tensors(path)[0]["neurons.3.names"].dtype == torch.int16
     path = tmp_path / "network.safetensors"
     made = network(four, model)
     made.save(path)
     loaded = OthelloGPT.load(path)
     assert loaded.fingerprint() == made.fingerprint()
-    assert describe(loaded, "3.n17") == describe(made, "3.n17")
+    assert loaded.layout.describe("3.n17") == made.layout.describe("3.n17")
 
 
-def test_sentences_say_what_is_read_and_written(model: OthelloGPT, four: Transcript) -> None:
+def test_the_network_has_names(model: OthelloGPT, four: Transcript) -> None:
     made = network(four, model)
+    assert made.has_names
     assert not made.is_handbuilt
     family = model.layout.neurons[3].families["bracket"]
-    (sentence,) = describe(made, f"3.n{family.start}")
-    reads, writes = sentence.removeprefix(f"3.n{family.start}: ").split("; ")
+    named, sentence = made.layout.describe(f"3.n{family.start}")
+    assert named.endswith(f"neuron.{family.start}")
+    reads, writes = sentence.strip().split("; ")
     assert reads.startswith("reads ")
     assert writes.startswith("writes ")
     for name in reads.removeprefix("reads ").split(", "):
         assert name.removeprefix("not ") in four.about.names
-    assert "carries" in describe(made, "0.0")[0]
-    assert len(describe(made)) == model.shape.n_layers * model.shape.n_heads
-    assert describe(model, "3.n17") == model.layout.describe("3.n17")
-    moved = carried(four, model, 0)
-    assert moved.shape == (model.shape.n_heads, *[len(four.about.names)] * 2)
-    assert 0 <= same_square(four, model, 0) <= 1
-    for place in ("9.n0", "3.n9999", "3.99", "belief"):
-        with pytest.raises(LayoutError, match="nothing is called"):
-            describe(made, place)
-    made.metadata[KEY] = "{"
-    with pytest.raises(CheckpointError, match="damaged"):
-        describe(made)
+    assert "carries" in made.layout.describe("0.0")[1]
+    assert made.layout.describe("mine.B2")[0].startswith("direction ")
+    families = part_names(made).families(3, 0)
+    assert sum(map(len, families.values())) == model.shape.d_mlp
+    assert set(families) <= {"mine", "theirs", "flipped", "legal next", "played", "ply", "nothing"}
+    with pytest.raises(LayoutError, match="nothing is called"):
+        made.layout.describe("belief.B2")
+    del made.metadata["told"]
+    with pytest.raises(CheckpointError, match="what its names mean"):
+        Told.of(made)
+
+
+def test_the_network_is_its_program(model: OthelloGPT, four: Transcript) -> None:
+    """Read back from its weights, the program is the one that was compiled."""
+    made, written = network(four, model), program_of(four, model)
+    found = read_back(made)
+    assert found.norms == pytest.approx(written.norms)
+    for ours, theirs in zip(found.neurons, written.neurons, strict=True):
+        assert ours.bias == pytest.approx(theirs.bias, rel=1e-4, abs=1e-4)
+        reads = {link.name: link.weights for link in ours.reads}
+        for link in theirs.reads:
+            if link.weights.any():
+                size = abs(link.weights).max()
+                assert reads[link.name] / size == pytest.approx(link.weights / size, abs=1e-5)
+
+
+def test_boards_are_read_by_names(soft: OthelloGPT, of_soft: Transcript) -> None:
+    made = network(of_soft, soft)
+    probes = named_probes(made)
+    reader = board_reader(made, probes)
+    assert reader is not None
+    games = next(random_games(40, 3, board=4))
+    played = replay(games, board=4)
+    decoded = reader.read(games, layers=[0])
+    discs = played.boards[:, 1 : decoded.values.shape[2] + 1] != 0
+    assert float(decoded.wrong(played)[0][discs].float().mean()) < 0.35
+    told, names, square = Told.of(made), of_soft.about.names, 5
+    stream = torch.randn(3, soft.shape.d_model)
+    felt = (stream - stream.mean(-1, keepdim=True)) / stream.std(-1, correction=0, keepdim=True)
+    says = []
+    for kind in ("mine", "theirs"):
+        place = made.layout.directions.place(f"{kind}.{soft.geometry.labels[square]}")
+        name = names.index(f"{kind} {soft.geometry.labels[square]}")
+        value = (felt[:, place] - felt[:, 0]) * float(of_soft.norms[2]) / told.unit
+        says.append((value - told.false[2][name]) / told.more[2][name])
+    expected = says[0] - says[1]
+    torch.testing.assert_close(probes.discs(0, stream)[:, square], expected, rtol=1e-3, atol=1e-3)
+
+
+def test_names_tell_as_much_in_the_network_as_in_the_model(
+    model: OthelloGPT, sums: Sums, four: Transcript
+) -> None:
+    checked = collect(model, 64, 1, CHECKING)
+    made = network(four, model)
+    own, one, there = (
+        torch.stack(told)
+        for told in (
+            meanings.own(four, sums, checked),
+            meanings.throughout(four, checked),
+            meanings.in_network(four, made, collect(made, 64, 1, CHECKING)),
+        )
+    )
+    assert float(own.mean()) > float(one.mean()) > 0.4
+    torch.testing.assert_close(one[0], there[0], rtol=0, atol=0.02)
+    shown = meanings.table("t", four.about.names, {"own": list(own), "one": list(one)})
+    assert len(shown.rows) == 6 * model.shape.n_layers
+
+
+def test_distilling_brings_answers_nearer_and_goes_on_where_it_was(
+    soft: OthelloGPT, of_soft: Transcript, tmp_path: Path
+) -> None:
+    settings = Settings(steps=60, batch=8, rank=2)
+    heard: list[Step] = []
+
+    class KilledError(Exception):
+        pass
+
+    def kill(step: Step) -> None:
+        heard.append(step)
+        if step.step == 55:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        distil(of_soft, soft, settings, tmp_path / "state.safetensors", report=kill)
+    again: list[Step] = []
+    found = distil(of_soft, soft, settings, tmp_path / "state.safetensors", report=again.append)
+    assert [step.step for step in again] == list(range(51, 61))
+    assert heard[50].kl == pytest.approx(again[0].kl, rel=1e-4)
+    assert found.about.distilled is not None
+    assert found.about.distilled.numbers > of_soft.neurons[1].strengths.numel()
+    for one, other in zip(found.neurons, of_soft.neurons, strict=True):
+        assert one.names.tolist() == other.names.tolist()
+    models = {"soft": soft, "read": network(of_soft, soft), "distilled": network(found, soft)}
+    alike = likeness(models, dict.fromkeys(models, 0.05), 64, 1)
+    assert alike["distilled"].estimates["kl"].value < alike["read"].estimates["kl"].value
+    with pytest.raises(KeptError, match="rank"):
+        distil(of_soft, soft, replace(settings, rank=3), tmp_path / "state.safetensors")
+    with pytest.raises(TranscriptError, match="diverged"):
+        distil(of_soft, soft, replace(settings, rate=1e30))
 
 
 def test_a_killed_run_goes_on(model: OthelloGPT, sums: Sums, tmp_path: Path) -> None:
@@ -183,8 +286,13 @@ def test_what_does_not_fit_is_refused(
         with pytest.raises(ReadsError, match=says):
             transcribe(model, "logic", sums, reads)
     with pytest.raises(TranscriptError, match="layer 8 does not exist"):
-        check(model, 4, [8])
+        check(model, 4, [8], "names")
+    with pytest.raises(TranscriptError, match="not in 'words'"):
+        check(model, 4, [0], "words")
     empty = OthelloGPT(Shape(n_layers=1, d_model=8, n_heads=1, d_head=8, d_mlp=6).on(4))
+    with pytest.raises(TranscriptError, match="names need more than"):
+        transcribe(empty, "empty", collect(empty, 64, 1), 4)
+    empty = OthelloGPT(Shape(n_layers=1, d_model=128, n_heads=1, d_head=8, d_mlp=6).on(4))
     with pytest.raises(TranscriptError, match="tell nothing"):
         transcribe(empty, "empty", collect(empty, 64, 1), 4)
     path = tmp_path / "bad.safetensors"
@@ -196,11 +304,11 @@ def test_what_does_not_fit_is_refused(
     write_tensors(path, tensors, {**metadata, "version": "0"})
     with pytest.raises(TranscriptError, match="no transcript of version"):
         read(path)
-    write_tensors(path, {k: v for k, v in tensors.items() if k != "reads.2.names"}, metadata)
+    write_tensors(path, {k: v for k, v in tensors.items() if k != "neurons.2.names"}, metadata)
     with pytest.raises(TranscriptError, match="missing"):
         read(path)
     names = four.about.names[:-1]
-    replace(four, about=type(four.about)("x", "y", names, 1, 1)).write(path)
+    replace(four, about=type(four.about)("x", "y", names, (), 1, 1)).write(path)
     with pytest.raises(TranscriptError, match="do not go together"):
         read(path)
 
@@ -213,12 +321,12 @@ def test_the_command_writes_a_network_and_its_transcript(
 ) -> None:
     path, out = tmp_path / "model.safetensors", tmp_path / "out.safetensors"
     model.save(path)
-    monkeypatch.setattr(transcribing, "TAU_GAMES", 32)
-    few = ("--games", "64", "--measuring", "32", "--reads", "4")
+    monkeypatch.setattr(commands, "TAU_GAMES", 32)
+    few = ("--games", "64", "--measuring", "32", "--reads", "4", "--distil", "2")
     asked = ("transcribe", str(path), "--out", str(out))
     assert run(*asked, *few, monkeypatch=monkeypatch) == 0
     shown = capsys.readouterr().out
-    assert "4 random directions" in shown
+    assert "random, as read" in shown
     assert "KL to the model" in shown
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "model.safetensors",
@@ -227,13 +335,77 @@ def test_the_command_writes_a_network_and_its_transcript(
     ]
     assert read(tmp_path / "out.transcript.safetensors").about.games == 64
     assert run("describe", str(out), "3.n17", monkeypatch=monkeypatch) == 0
-    assert "3.n17: reads " in capsys.readouterr().out
+    assert "reads " in capsys.readouterr().out
     for wrong, says in (
         (("--reads", "0"), "at least 1 name"),
         (("--reads", "999"), "there are"),
         (("--dense", "x"), "names no layers"),
         (("--dense", "9"), "does not exist"),
+        (("--kind", "words"), "not in 'words'"),
     ):
         assert run(*asked, *wrong, monkeypatch=monkeypatch) == 2
         assert says in capsys.readouterr().err
     assert run("transcribe", "bigram", "--out", str(out), monkeypatch=monkeypatch) == 2
+
+
+def test_names_of_other_squares_are_a_control(soft: OthelloGPT, of_soft: Transcript) -> None:
+    dealt = with_others_names(of_soft, 1)
+    kinds = [kind_of(name) for name in of_soft.about.names]
+    size = len(kinds)
+    same = (dealt.basis[:, :size, None] == of_soft.basis[:, None, :size]).all(0)
+    assert [kinds[int(row.nonzero()[0])] for row in same] == kinds
+    assert float(same.diagonal().double().mean()) < 0.5
+    assert torch.equal(dealt.basis[:, size:], of_soft.basis[:, size:])
+    models = {"soft": soft, "own": network(of_soft, soft), "dealt": network(dealt, soft)}
+    alike = likeness(models, dict.fromkeys(models, 0.05), 64, 1)
+    assert alike["own"].estimates["kl"].value < alike["dealt"].estimates["kl"].value
+
+
+def test_kinds_of_reads_can_be_left_out(soft: OthelloGPT, of_soft: Transcript) -> None:
+    whole = program_of(of_soft, soft)
+    rules = whole.ablations()
+    assert rules["read-legal-next"] == "without: neurons read legal next"
+    assert {"attend-mine", "carry-theirs"} <= set(rules)
+    rest = compile(whole.without("read-mine"), soft.shape)
+    mine = rest.layout.directions["mine"]
+    assert not rest.state_dict()["blocks.1.mlp.W_in"][mine].any()
+    assert rest.state_dict()["blocks.1.attn.W_V"][:, mine].any()
+    gone = compile(whole.without("1.neuron"), soft.shape)
+    assert not gone.state_dict()["blocks.1.mlp.W_in"].any()
+
+
+def test_a_transcript_stands_in_for_parts(soft: OthelloGPT) -> None:
+    """With all names read and none missing, MLPs do what the model's do on what names say."""
+    names = collect(soft, GAMES, 1)
+    size = len(transcribe(soft, "soft", names, 1).about.names)
+    dense = Transcribed.of(transcribe(soft, "soft", names, size), soft)
+    few = Transcribed.of(transcribe(soft, "soft", names, 1, ()), soft)
+    moves = next(random_games(20, 5, board=4))[:, : soft.geometry.context].long()
+    with torch.inference_mode():
+        _, cache = soft.run_with_cache(moves, ["blocks.0.hook_resid_mid", "blocks.0.hook_mlp_out"])
+        middle, own = cache["blocks.0.hook_resid_mid"], cache["blocks.0.hook_mlp_out"]
+        own = own - own.mean(-1, keepdim=True)
+        missed = [
+            float((of.output("mlp", 0, middle) - own).square().mean() / own.var())
+            for of in (dense, few)
+        ]
+    assert missed[0] < 0.5 * missed[1]
+
+
+def test_the_study_counts_reads(
+    soft: OthelloGPT,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path, out = tmp_path / "soft.safetensors", tmp_path / "out"
+    soft.save(path)
+    asked = ("study", "transcript", str(path), "--out", str(out))
+    few = ("--finding", "64", "--games", "8", "--reads", "1,4", "--single", "2")
+    assert run(*asked, *few, monkeypatch=monkeypatch) == 0
+    shown = capsys.readouterr().out
+    assert "2 principal, %" in shown
+    assert shown.count("random") >= 3
+    assert (out / "reads.png").stat().st_size > 1000
+    assert run(*asked, "--reads", "x", monkeypatch=monkeypatch) == 2
+    assert "names no numbers" in capsys.readouterr().err

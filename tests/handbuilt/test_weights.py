@@ -30,7 +30,7 @@ from handbuilt.programs.scores import UNSEEN, kernel_scores, self_scores
 HASHES = {
     "logic": "27220d652789e407b069c07cacc385ecf9fe3fd18abfecb3282e33498a650c1c",
     "calibrated": "4d794a1a712b0d1759bc216f2ed37820bacabf135e846519d6ad649060da3b62",
-    "extracted": "5b475ba0588e7d1c56f6e03839ed9fef073e16f24bfe44914d764a5a17dc4b46",
+    "pooled": "5b475ba0588e7d1c56f6e03839ed9fef073e16f24bfe44914d764a5a17dc4b46",
 }
 
 

@@ -262,4 +262,4 @@ def test_a_model_that_is_not_known_is_told_from_those_that_are(
         monkeypatch.setattr(reference, "FOLDER", place)
         with pytest.raises(UnknownModelError, match="neither a file nor one of logic") as caught:
             load_model("nothing")
-        assert str(caught.value).endswith(", reference") == known
+        assert str(caught.value).endswith(", reference, extracted") == known

@@ -14,6 +14,7 @@ from comparison.reporting.sections import Figure, Section
 from comparison.scoring.bench import Result, evaluate
 from extracted_rules.benches.intervals import interval
 from extracted_rules.drawing.tables import Table
+from handbuilt.recipes import program
 
 #: The recipe that rules are ablated from.
 ABLATED = "calibrated"
@@ -167,7 +168,7 @@ def ablations(order: Order, size: int, folder: Path) -> Section | None:
     if all(e.model.metadata.get("recipe") != ABLATED for e in order.exhibits):
         return None
     found = ablate(
-        cases(ABLATED, ()), order.bench(size), "random", order.seed,
+        cases(program(ABLATED), ()), order.bench(size), "random", order.seed,
         lambda name, total: order.bar(f"without {name}", total), order.device,
     )  # fmt: skip
     whole, *rest = found

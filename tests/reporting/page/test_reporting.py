@@ -48,9 +48,9 @@ def test_a_page_as_asked(
 
 
 def test_models_are_those_of_the_project(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert reporting.models_shown(8) == ["calibrated", "logic", "extracted"]
+    assert reporting.models_shown(8) == ["calibrated", "logic"]
     monkeypatch.setattr(reference, "is_there", lambda: True)
-    assert reporting.models_shown(8) == ["reference", "calibrated", "logic", "extracted"]
+    assert reporting.models_shown(8) == ["reference", "extracted", "calibrated", "logic"]
     assert reporting.models_shown(6) == ["logic"]
 
 

@@ -1,4 +1,4 @@
-"""The recipe `extracted`: what a catalogue says of reads, claims and counts, as strengths."""
+"""The recipe `pooled`: what a catalogue says of reads, claims and counts, as strengths."""
 
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ from extracted_rules.catalogue import (
     Layer,
 )
 from handbuilt.strengths import load_strengths
-from handbuilt.strengths.extracted import from_catalogue
+from handbuilt.strengths.pooled import from_catalogue
 
 _AXES = load_strengths("logic").axes
 CLAIMING, LAGS, LENGTHS = (_AXES[axis] for axis in ("layer", "lag", "length"))
@@ -97,5 +97,5 @@ def test_a_catalogue_that_lacks_something_says_what(kind: str, sentence: str) ->
 
 def test_the_recipe_is_the_catalogue_of_the_project() -> None:
     built = from_catalogue(catalogue.read(catalogue.REFERENCE), LOGIC)
-    recipe = load_strengths("extracted")
+    recipe = load_strengths("pooled")
     assert all(torch.equal(getattr(built, name), getattr(recipe, name)) for name in vars(built))

@@ -1,4 +1,4 @@
-"""The recipe `extracted`: what a catalogue found in a trained model, in the rules' own terms.
+"""The recipe `pooled`: what a catalogue found in a trained model, in the rules' own terms.
 
 Measured in the trained model and taken over, none of it fitted:
 
