@@ -1,4 +1,4 @@
-"""``handbuilt study passes | scalars | transcript | speed``: a question each, and tables."""
+"""``handbuilt study ...``: a question each, and the tables that answer it."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +10,12 @@ import typer
 from comparison.commands.help import HelpfulGroup
 from comparison.commands.options import Bench, Gpt, Setup, folder, make_folder, picture
 from comparison.commands.shared import app, bars, command, show, wrote
+from comparison.training import reference
 from comparison.training.settings import TrainingError
 from comparison.training.states import LOG, Progress, curves, read_log
 from extracted_rules.drawing.curves import Curve
 from handbuilt.transcripts import transcribing
-from handbuilt.transcripts.transcript import TranscriptError
+from handbuilt.transcripts.transcript import TranscriptError, read
 
 study = typer.Typer(
     cls=HelpfulGroup,
@@ -134,6 +135,23 @@ def transcript_command(
     show(alone, "alone")
     transcripts.draw(title, found, out / "reads.png")
     wrote(out / "reads.png")
+
+
+@command("neurons", study)
+def neurons_command(
+    transcript: Annotated[
+        Path | None,
+        typer.Argument(help="A transcript; by default that of the project's trained model."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the control.")] = 1,
+) -> None:
+    """What do neurons read: which kinds of names, lines, mirror images of each other?"""
+    from comparison.studies import neurons
+
+    found = read(transcript or reference.FOLDER / reference.TRANSCRIPT)
+    reading = neurons.Reading(found, seed)
+    show(neurons.kinds_table(reading), "kinds")
+    show(neurons.mirrors_table(reading), "mirrors")
 
 
 @command("speed", study)

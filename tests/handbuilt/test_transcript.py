@@ -11,7 +11,7 @@ from comparison.commands import transcribing as commands
 from comparison.reading.board_reader import board_reader
 from comparison.reading.probes import named_probes
 from comparison.replacing.fitted import Transcribed
-from comparison.studies import meanings
+from comparison.studies import meanings, neurons
 from comparison.studies.likeness import likeness
 from extracted_rules.discovery.names import kind_of, square_of
 from extracted_rules.discovery.sparse import ReadsError
@@ -409,3 +409,17 @@ def test_the_study_counts_reads(
     assert (out / "reads.png").stat().st_size > 1000
     assert run(*asked, "--reads", "x", monkeypatch=monkeypatch) == 2
     assert "names no numbers" in capsys.readouterr().err
+
+
+def test_neurons_of_rules_for_all_squares_are_mirror_images(four: Transcript) -> None:
+    """Rules of a hand-built model are the same everywhere; permuted squares know no mirror."""
+    reading = neurons.Reading(four, 1)
+    mirrors, kinds = neurons.mirrors_table(reading), neurons.kinds_table(reading)
+    assert len(mirrors.rows) == len(kinds.rows) == 8
+    for row in mirrors.rows[2:6]:
+        kept, _, others, _, permuted, _ = map(float, row[1:])
+        assert kept > 0.9
+        assert others > 0.8
+        assert permuted < kept - 0.05
+    for row in kinds.rows:
+        assert sum(map(float, row[1:7])) == pytest.approx(100, abs=0.5)
