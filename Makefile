@@ -8,16 +8,19 @@ BASELINES := uniform-empty uniform-beside bigram
 
 .PHONY: compare properties test reproduce reproduce-quick test-interop report-test docs slow lint bench clean
 
-# The trained model, which the others are compared with, where the project holds one.
-MODELS := $(if $(wildcard comparison/training/reference_model/manifest.json),reference)
-MODELS += calibrated logic pooled $(BASELINES)
+# The trained model, which the others are compared with, and its transcript, where the project holds
+# them.
+HELD := comparison/training/reference_model
+TRAINED := $(if $(wildcard $(HELD)/manifest.json),reference)
+EXTRACTED := $(if $(wildcard $(HELD)/transcript.safetensors),extracted)
+MODELS := calibrated logic
 
 compare: $(INSTALLED)  ## the tables first, then a report and figures, on 300 random games
-	$(BIN)/handbuilt compare $(MODELS) --games 300 --seed 1 --out out/compare
+	$(BIN)/handbuilt compare $(TRAINED) $(EXTRACTED) $(MODELS) $(BASELINES) --games 300 --seed 1 --out out/compare
 
 # On other games than those that the known rates come from.
 properties: $(INSTALLED)  ## the rules of the game, asked of the project's models; known rates are the bounds
-	$(BIN)/handbuilt check $(filter-out $(BASELINES),$(MODELS)) --examples 50 --seed 2 \
+	$(BIN)/handbuilt check $(TRAINED) $(MODELS) pooled --examples 50 --seed 2 \
 		--against tests/properties/known.json
 
 # Modules are dealt to one process a core, each with one thread.

@@ -23,7 +23,8 @@ from handbuilt.transcripts import distilling, transcribing
 from handbuilt.transcripts.program import TAU, network
 from handbuilt.transcripts.transcript import Transcript, TranscriptError
 
-#: Games on which thresholds are chosen, where none came with the model.
+#: Games on which thresholds are chosen, where none came with the model, or as many as are measured
+#: on.
 TAU_GAMES = 300
 #: What is measured: heading, scale, digits.
 COLUMNS = {
@@ -57,6 +58,10 @@ class Asked:
         float, typer.Option(help="Weight of what names tell, beside the divergence.", min=0)
     ] = distilling.Settings.hold
     measuring: Annotated[int, typer.Option(help="Other random games to measure on.", min=2)] = 200
+
+    @property
+    def tau_games(self) -> int:
+        return min(TAU_GAMES, self.measuring)
 
     @property
     def dense_layers(self) -> list[int]:
@@ -126,7 +131,7 @@ def _made(loaded: OthelloGPT, model: str, asked: Asked, seed: int, work: Path, b
     made = {name: of.rounded() for name, of in made.items()}
     networks = {name: network(of, loaded) for name, of in made.items()}
     for name, of in made.items():
-        tau = threshold(name, networks[name], seed, loaded.device, bar, TAU_GAMES)
+        tau = threshold(name, networks[name], seed, loaded.device, bar, asked.tau_games)
         made[name] = replace(of, about=msgspec.structs.replace(of.about, tau=tau))
         networks[name].metadata[TAU] = repr(tau)
     return Made(made, networks, sums, others)
@@ -158,7 +163,9 @@ def _measured(
     every = {asked.kind: as_read, **controls}
     models = {model: loaded, **made.networks}
     models |= {f"{kind}, {AS_READ}": network(of, loaded) for kind, of in controls.items()}
-    taus = {n: threshold(n, m, seed, loaded.device, bar, TAU_GAMES) for n, m in models.items()}
+    taus = {
+        n: threshold(n, m, seed, loaded.device, bar, asked.tau_games) for n, m in models.items()
+    }
     alike = likeness(models, taus, asked.measuring, seed, bar("measured", asked.measuring))
     tables = {
         "variance": _variance(loaded, every, made.checked),

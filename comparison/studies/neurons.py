@@ -21,7 +21,8 @@ ALIKE = 0.7
 
 class Reading:
     """A transcript's reads: by layer, float64 [neurons, names], of length 1; only of layers whose
-    neurons read few names, and of neurons that read any. control: permuted squares, the same for one seed."""
+    neurons read few names, and of neurons that read any. control: permuted squares, the same for
+    one seed."""
 
     def __init__(self, transcript: Transcript, seed: int) -> None:
         self.names, self.geometry = transcript.about.names, _geometry(transcript)

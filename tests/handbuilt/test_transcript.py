@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from comparison.commands import transcribing as commands
 from comparison.reading.board_reader import board_reader
 from comparison.reading.probes import named_probes
 from comparison.replacing.fitted import Transcribed
@@ -127,9 +126,9 @@ def test_a_file_holds_it_all(model: OthelloGPT, four: Transcript, tmp_path: Path
     four.write(path)
     again = read(path)
     assert again.about == four.about
-    for layer, neurons in zip(again.neurons, four.neurons, strict=True):
-        assert layer.names.tolist() == neurons.names.tolist()
-        torch.testing.assert_close(layer.strengths, neurons.strengths, rtol=1e-6, atol=1e-30)
+    for ours, theirs in zip(again.neurons, four.neurons, strict=True):
+        assert ours.names.tolist() == theirs.names.tolist()
+        torch.testing.assert_close(ours.strengths, theirs.strengths, rtol=1e-6, atol=1e-30)
     assert read_tensors(path)[0]["neurons.3.names"].dtype == torch.int16
     path = tmp_path / "network.safetensors"
     made = network(four, model)
@@ -321,7 +320,6 @@ def test_the_command_writes_a_network_and_its_transcript(
 ) -> None:
     path, out = tmp_path / "model.safetensors", tmp_path / "out.safetensors"
     model.save(path)
-    monkeypatch.setattr(commands, "TAU_GAMES", 32)
     few = ("--games", "64", "--measuring", "32", "--reads", "4", "--distil", "2")
     asked = ("transcribe", str(path), "--out", str(out))
     assert run(*asked, *few, monkeypatch=monkeypatch) == 0

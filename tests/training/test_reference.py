@@ -11,12 +11,14 @@ import torch
 from comparison import load_model
 from comparison.commands import adopting, measuring
 from comparison.reading.probes import Probes
+from comparison.studies.likeness import likeness
 from comparison.training import companions, reference
-from comparison.training.models import UnknownModelError
+from comparison.training.models import UnknownModelError, as_gpt, program_of
 from comparison.training.reference import Manifest, load_reference
 from comparison.training.settings import Manner, Phase, Settings
 from comparison.training.training import initialise, train
 from extracted_rules.files import whole_folder
+from extracted_rules.othello.geometry import BoardError
 from handbuilt.network.shape import CheckpointError, Shape
 from handbuilt.network.shards import rounded, write_shards
 from handbuilt.network.transformer import OthelloGPT
@@ -263,3 +265,26 @@ def test_a_model_that_is_not_known_is_told_from_those_that_are(
         with pytest.raises(UnknownModelError, match="neither a file nor one of logic") as caught:
             load_model("nothing")
         assert str(caught.value).endswith(", reference, extracted") == known
+
+
+@pytest.mark.skipif(not reference.is_there(), reason="the project holds no trained model")
+def test_extracted_is_the_network_of_the_references_transcript() -> None:
+    model = as_gpt("extracted", load_model("extracted"), "")
+    trained = reference.load_reference()
+    assert model.has_names
+    assert not model.is_handbuilt
+    written = companions.transcript(trained)
+    assert written is not None
+    assert companions.transcript(model) is None
+    assert model.metadata["transcript"] == written.fingerprint()
+    assert companions.threshold("extracted", model, 1, torch.device("cpu")) == written.about.tau
+    read_by = companions.probes("extracted", model)
+    assert read_by is not None
+    assert read_by.normalised
+    models = {"reference": trained, "extracted": model}
+    found = likeness(models, dict.fromkeys(models, 0.04), 16, 1)["extracted"].estimates
+    assert found["kl"].value < 0.06
+    assert found["illegal"].value < 0.03
+    assert program_of("extracted").smooth
+    with pytest.raises(BoardError, match="plays on a board of 8 x 8"):
+        load_model("extracted", 6)
