@@ -1,5 +1,6 @@
 """The catalogue: nothing is lost in a file, and what is broken is named."""
 
+import gzip
 from pathlib import Path
 from time import perf_counter
 
@@ -24,6 +25,7 @@ from extracted_rules.catalogue import (
     Score,
 )
 from extracted_rules.conditions import DISC_STATES, in_words, tree_questions
+from extracted_rules.files import uncompressed
 from extracted_rules.othello.geometry import Geometry
 
 G = Geometry()
@@ -246,8 +248,18 @@ def test_another_kind_of_file_is_refused(old: str, new: str, says: str, tmp_path
 def test_the_projects_own_catalogue_is_written_as_it_was_read(tmp_path: Path) -> None:
     known = catalogue.read(catalogue.REFERENCE)
     assert known.geometry is G
+    catalogue.write(known, tmp_path / "rules.jsonl.gz")
+    assert (tmp_path / "rules.jsonl.gz").read_bytes() == catalogue.REFERENCE.read_bytes()
     catalogue.write(known, tmp_path / "rules.jsonl")
-    assert (tmp_path / "rules.jsonl").read_bytes() == catalogue.REFERENCE.read_bytes()
+    assert (tmp_path / "rules.jsonl").read_bytes() == uncompressed(catalogue.REFERENCE)
+
+
+@pytest.mark.parametrize("data", [b"not compressed", gzip.compress(b"{", mtime=0)[:-4]])
+def test_a_damaged_compressed_file_is_said_to_be_one(data: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "rules.jsonl.gz"
+    path.write_bytes(data)
+    with pytest.raises(CatalogueError, match="damaged or cut short"):
+        catalogue.read(path)
 
 
 def test_a_catalogue_says_its_board(tmp_path: Path) -> None:
