@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
+from matplotlib.ticker import LogLocator
 from torch import Tensor
 
 from comparison.replacing.fitted import Transcribed
@@ -136,6 +137,8 @@ def draw(title: str, found: dict[tuple[str, int], Likeness], path: Path) -> None
         ticks = sorted({reads for _, reads in found})
         axes.set(xscale="log", yscale="log", xlabel="reads a neuron", ylabel=label)
         axes.set_xticks(ticks, [str(tick) for tick in ticks], minor=False)
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:g}")
         axes.minorticks_off()
         axes.grid(alpha=0.25)
     legend_below(figure, drawn[0, :1])

