@@ -10,6 +10,7 @@ import typer
 from comparison.commands.help import HelpfulGroup
 from comparison.commands.options import Bench, Gpt, Setup, folder, make_folder, picture
 from comparison.commands.shared import app, bars, command, show, wrote
+from comparison.properties.checking import EXAMPLES
 from comparison.training import reference
 from comparison.training.settings import TrainingError
 from comparison.training.states import LOG, Progress, curves, read_log
@@ -155,8 +156,10 @@ def neurons_command(
 
 
 @command("speed", study)
-def speed_command() -> None:
+def speed_command(
+    examples: Annotated[int, typer.Option(help="Random games of the check.", min=1)] = EXAMPLES,
+) -> None:
     """How fast are the engine, a forward pass, an evaluation, a build? Needs the extra `test`."""
     from comparison.studies import speed
 
-    show(speed.report(), "speed")
+    show(speed.report(examples), "speed")

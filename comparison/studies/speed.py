@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 import torch
 
 from comparison.properties import board_reader, check
+from comparison.properties.checking import EXAMPLES
 from comparison.scoring.bench import FORWARD_GAMES, evaluate
 from extracted_rules.drawing.tables import Table
 from extracted_rules.othello.game import FIRST_CHUNK, LARGEST_CHUNK, random_games
@@ -119,10 +120,10 @@ def _building() -> Iterator[Row]:
     yield '`build("logic")`', f"{seconds:.2f} s, {_peak()}"
 
 
-def _checking() -> Iterator[Row]:
+def _checking(examples: int) -> Iterator[Row]:
     model = build("logic")
     start = time.perf_counter()
-    found = check(model, tau=0.001, reader=board_reader(model))
+    found = check(model, examples=examples, tau=0.001, reader=board_reader(model))
     seconds = time.perf_counter() - start
     cases = sum(int(f.overall().y) + f.elsewhere()[1] for f in found.findings.values())
     yield f"`check` of `logic`, {cases:,} cases", f"{seconds:.0f} s, {_peak()}"
@@ -133,7 +134,10 @@ def _peak() -> str:
     return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB peak"
 
 
-def report() -> Table:
-    """Everything measured: building first, as memory is counted from the process's start."""
-    measures = (_building, _generation, _evaluation, _checking)
-    return Table("Speed", ("what",), ("measured",), [row for of in measures for row in of()])
+def report(examples: int = EXAMPLES) -> Table:
+    """Everything measured: building first, as memory is counted from the process's start.
+
+    examples: random games of the check.
+    """
+    measured = (_building(), _generation(), _evaluation(), _checking(examples))
+    return Table("Speed", ("what",), ("measured",), [row for rows in measured for row in rows])
