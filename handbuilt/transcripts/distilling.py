@@ -296,7 +296,7 @@ class _Teacher:
         with torch.autocast(tokens.device.type, torch.bfloat16, enabled=self.half):
             with torch.no_grad():
                 wanted = self.model(moves)[where][:, 1:].float().log_softmax(-1)
-            logits, told = student(moves, self.at if self.columns else [])
+            logits, told = student(moves, self.at)
         said = logits[where][:, 1:].float().log_softmax(-1)
         kl = (wanted.exp() * (wanted - said)).sum(-1).mean()
         if not self.columns:

@@ -133,11 +133,13 @@ class Transcript:
         return self.decoders[decoded_as(place, len(self.neurons))]
 
     def fingerprint(self) -> str:
-        """SHA-256 of what it reads and how."""
-        digest = sha256(self.basis.float().numpy().tobytes())
+        """SHA-256 of what it reads and how, as float32."""
+        digest = sha256()
         for neurons in self.neurons:
             digest.update(neurons.names.numpy().tobytes())
-            digest.update(neurons.strengths.float().numpy().tobytes())
+        for name, numbers in sorted(self._numbers().items()):
+            digest.update(name.encode())
+            digest.update(numbers.float().numpy().tobytes())
         return digest.hexdigest()
 
     def write(self, path: Path) -> None:

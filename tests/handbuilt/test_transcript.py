@@ -251,6 +251,16 @@ def test_distilling_brings_answers_nearer_and_goes_on_where_it_was(
         distil(of_soft, soft, replace(settings, rate=1e30))
 
 
+def test_a_control_is_distilled_as_names_are(soft: OthelloGPT) -> None:
+    """Random directions have no truths to be held to."""
+    control = transcribe(soft, "soft", collect(soft, 64, 1), 6, (0,), "random")
+    heard: list[Step] = []
+    found = distil(control, soft, Settings(steps=2, batch=8, rank=2), report=heard.append)
+    assert [step.held for step in heard] == [0, 0]
+    assert found.fingerprint() != control.fingerprint()
+    assert replace(found, updates={}).fingerprint() != found.fingerprint()
+
+
 def test_a_killed_run_goes_on(model: OthelloGPT, sums: Sums, tmp_path: Path) -> None:
     class KilledError(Exception):
         pass
