@@ -19,7 +19,8 @@ from extracted_rules.benches.intervals import interval
 from extracted_rules.drawing.tables import Table
 from handbuilt.network.precision import choose_precision
 from handbuilt.network.transformer import OthelloGPT
-from handbuilt.transcripts import distilling, transcribing
+from handbuilt.transcripts import transcribing
+from handbuilt.transcripts.distilling import Settings, Step, distil
 from handbuilt.transcripts.program import TAU, network
 from handbuilt.transcripts.transcript import Transcript, TranscriptError
 
@@ -52,11 +53,14 @@ class Asked:
         transcribing.FINDING_GAMES
     )
     distil: Annotated[
-        int, typer.Option(help="Steps of distilling; none leaves the transcript as read.", min=0)
-    ] = 0
+        str,
+        typer.Option(
+            help="Steps of distilling, of each round by commas; none leaves the transcript as read."
+        ),
+    ] = ""
     hold: Annotated[
         float, typer.Option(help="Weight of what names tell, beside the divergence.", min=0)
-    ] = distilling.Settings.hold
+    ] = Settings.hold
     measuring: Annotated[int, typer.Option(help="Other random games to measure on.", min=2)] = 200
 
     @property
@@ -66,10 +70,21 @@ class Asked:
     @property
     def dense_layers(self) -> list[int]:
         """Raises TranscriptError."""
-        try:
-            return [int(layer) for layer in self.dense.split(",") if layer.strip()]
-        except ValueError:
-            raise TranscriptError(f"{self.dense!r} names no layers") from None
+        return _numbers(self.dense, "names no layers")
+
+    def settings(self, seed: int) -> Settings:
+        """Raises TranscriptError."""
+        rounds = _numbers(self.distil, "is no number of steps")
+        if not all(steps > 0 for steps in rounds):
+            raise TranscriptError(f"a round has at least 1 step, and {self.distil!r} asks for less")
+        return Settings(rounds=tuple(rounds), hold=self.hold, seed=seed)
+
+
+def _numbers(text: str, wrong: str) -> list[int]:
+    try:
+        return [int(number) for number in text.split(",") if number.strip()]
+    except ValueError:
+        raise TranscriptError(f"{text!r} {wrong}") from None
 
 
 @command("transcribe")
@@ -84,11 +99,12 @@ def transcribe_command(
     """Write a model down in names: what each neuron reads. Killed, it goes on where it was."""
     loaded = setup.gpt(model, "it has no neurons to transcribe")
     transcribing.check(loaded, asked.reads, asked.dense_layers, asked.kind)
+    settings = asked.settings(setup.seed)
     record, work = out.with_suffix(".transcript.safetensors"), out.with_name(f"{out.name}.work")
     check_writable(record)
     make_folder(work)
     with bars() as bar:
-        made = _made(loaded, model, asked, setup.seed, work, bar)
+        made = _made(loaded, model, asked, settings, work, bar)
         tables = _measured(loaded, model, made, asked, setup.seed, bar)
     for name, table in tables.items():
         show(table, name)
@@ -110,7 +126,10 @@ class Made:
     checked: transcribing.Sums
 
 
-def _made(loaded: OthelloGPT, model: str, asked: Asked, seed: int, work: Path, bar: Bars) -> Made:
+def _made(
+    loaded: OthelloGPT, model: str, asked: Asked, settings: Settings, work: Path, bar: Bars
+) -> Made:
+    seed = settings.seed
     sums, others = (
         transcribing.collect(loaded, games, seed, purpose, work, bar(purpose, games))
         for purpose, games in (
@@ -120,14 +139,11 @@ def _made(loaded: OthelloGPT, model: str, asked: Asked, seed: int, work: Path, b
     )
     how = asked.reads, asked.dense_layers, asked.kind
     made = {AS_READ: transcribing.transcribe(loaded, model, sums, *how)}
-    if asked.distil:
-        settings = distilling.Settings(steps=asked.distil, hold=asked.hold, seed=seed)
+    if settings.rounds:
         half = choose_precision(loaded.device)[0] == "bfloat16"
-        step = _counting(bar(DISTILLED, asked.distil))
+        step = _counting(bar(DISTILLED, settings.steps))
         state = work / "fit.safetensors"
-        made[DISTILLED] = distilling.distil(
-            made[AS_READ], loaded, settings, state, half=half, report=step
-        )
+        made[DISTILLED] = distil(made[AS_READ], loaded, settings, state, half=half, report=step)
     made = {name: of.rounded() for name, of in made.items()}
     networks = {name: network(of, loaded) for name, of in made.items()}
     for name, of in made.items():
@@ -137,11 +153,11 @@ def _made(loaded: OthelloGPT, model: str, asked: Asked, seed: int, work: Path, b
     return Made(made, networks, sums, others)
 
 
-def _counting(step: Callable[[int], None]) -> Callable[[distilling.Step], None]:
+def _counting(step: Callable[[int], None]) -> Callable[[Step], None]:
     """From where a fit goes on, whatever was done before is passed over at once."""
     done = 0
 
-    def report(now: distilling.Step) -> None:
+    def report(now: Step) -> None:
         nonlocal done
         step(now.step - done)
         done = now.step
