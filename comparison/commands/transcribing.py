@@ -19,8 +19,7 @@ from extracted_rules.benches.intervals import interval
 from extracted_rules.drawing.tables import Table
 from handbuilt.network.precision import choose_precision
 from handbuilt.network.transformer import OthelloGPT
-from handbuilt.transcripts import transcribing
-from handbuilt.transcripts.distilling import Settings, Step, distil
+from handbuilt.transcripts import distilling, transcribing
 from handbuilt.transcripts.program import TAU, network
 from handbuilt.transcripts.transcript import Transcript, TranscriptError
 
@@ -53,14 +52,11 @@ class Asked:
         transcribing.FINDING_GAMES
     )
     distil: Annotated[
-        str,
-        typer.Option(
-            help="Steps of distilling, of each round by commas; none leaves the transcript as read."
-        ),
-    ] = ""
+        int, typer.Option(help="Steps of distilling; none leaves the transcript as read.", min=0)
+    ] = 0
     hold: Annotated[
         float, typer.Option(help="Weight of what names tell, beside the divergence.", min=0)
-    ] = Settings.hold
+    ] = distilling.Settings.hold
     measuring: Annotated[int, typer.Option(help="Other random games to measure on.", min=2)] = 200
 
     @property
@@ -70,21 +66,10 @@ class Asked:
     @property
     def dense_layers(self) -> list[int]:
         """Raises TranscriptError."""
-        return _numbers(self.dense, "names no layers")
-
-    def settings(self, seed: int) -> Settings:
-        """Raises TranscriptError."""
-        rounds = _numbers(self.distil, "is no number of steps")
-        if not all(steps > 0 for steps in rounds):
-            raise TranscriptError(f"a round has at least 1 step, and {self.distil!r} asks for less")
-        return Settings(rounds=tuple(rounds), hold=self.hold, seed=seed)
-
-
-def _numbers(text: str, wrong: str) -> list[int]:
-    try:
-        return [int(number) for number in text.split(",") if number.strip()]
-    except ValueError:
-        raise TranscriptError(f"{text!r} {wrong}") from None
+        try:
+            return [int(layer) for layer in self.dense.split(",") if layer.strip()]
+        except ValueError:
+            raise TranscriptError(f"{self.dense!r} names no layers") from None
 
 
 @command("transcribe")
@@ -99,12 +84,11 @@ def transcribe_command(
     """Write a model down in names: what each neuron reads. Killed, it goes on where it was."""
     loaded = setup.gpt(model, "it has no neurons to transcribe")
     transcribing.check(loaded, asked.reads, asked.dense_layers, asked.kind)
-    settings = asked.settings(setup.seed)
     record, work = out.with_suffix(".transcript.safetensors"), out.with_name(f"{out.name}.work")
     check_writable(record)
     make_folder(work)
     with bars() as bar:
-        made = _made(loaded, model, asked, settings, work, bar)
+        made = _made(loaded, model, asked, setup.seed, work, bar)
         tables = _measured(loaded, model, made, asked, setup.seed, bar)
     for name, table in tables.items():
         show(table, name)
@@ -126,10 +110,7 @@ class Made:
     checked: transcribing.Sums
 
 
-def _made(
-    loaded: OthelloGPT, model: str, asked: Asked, settings: Settings, work: Path, bar: Bars
-) -> Made:
-    seed = settings.seed
+def _made(loaded: OthelloGPT, model: str, asked: Asked, seed: int, work: Path, bar: Bars) -> Made:
     sums, others = (
         transcribing.collect(loaded, games, seed, purpose, work, bar(purpose, games))
         for purpose, games in (
@@ -139,11 +120,14 @@ def _made(
     )
     how = asked.reads, asked.dense_layers, asked.kind
     made = {AS_READ: transcribing.transcribe(loaded, model, sums, *how)}
-    if settings.rounds:
+    if asked.distil:
+        settings = distilling.Settings(steps=asked.distil, hold=asked.hold, seed=seed)
         half = choose_precision(loaded.device)[0] == "bfloat16"
-        step = _counting(bar(DISTILLED, settings.steps))
+        step = _counting(bar(DISTILLED, asked.distil))
         state = work / "fit.safetensors"
-        made[DISTILLED] = distil(made[AS_READ], loaded, settings, state, half=half, report=step)
+        made[DISTILLED] = distilling.distil(
+            made[AS_READ], loaded, settings, state, half=half, report=step
+        )
     made = {name: of.rounded() for name, of in made.items()}
     networks = {name: network(of, loaded) for name, of in made.items()}
     for name, of in made.items():
@@ -153,11 +137,11 @@ def _made(
     return Made(made, networks, sums, others)
 
 
-def _counting(step: Callable[[int], None]) -> Callable[[Step], None]:
+def _counting(step: Callable[[int], None]) -> Callable[[distilling.Step], None]:
     """From where a fit goes on, whatever was done before is passed over at once."""
     done = 0
 
-    def report(now: Step) -> None:
+    def report(now: distilling.Step) -> None:
         nonlocal done
         step(now.step - done)
         done = now.step

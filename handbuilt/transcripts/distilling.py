@@ -35,7 +35,7 @@ from handbuilt.transcripts.transcript import (
 #: Games of a fit.
 PURPOSE = "transcript-distil"
 #: Counts how a fit is made, so that one made in another way is not gone on with.
-METHOD = 3
+METHOD = 2
 #: Steps until the rate is full, and steps after which a fit is written down.
 WARM, SAVE_EVERY = 20, 50
 #: What starts a low-rank update; its other side starts at 0.
@@ -46,14 +46,13 @@ SMALL = 0.1
 class Settings:
     """What decides a fit's outcome; one that goes on must have the same.
 
-    rounds: the steps of each (warm restarts, Loshchilov and Hutter 2017, arXiv 1608.03983). batch:
-    games a step. rate: of strengths, thresholds and gains, for low-rank updates ``slowly`` times
-    that; both fall to nothing in each round. rank: of the updates. hold: the weight of what names
-    tell, in mean squares of standard deviations beside nats. drawn: the steps in which all of that
-    counts; later only what is missed by more than in the model does.
+    batch: games a step. rate: of strengths, thresholds and gains, for low-rank updates
+    ``slowly`` times that; both fall to nothing. rank: of the updates. hold: the weight of what
+    names tell, in mean squares of standard deviations beside nats. drawn: the steps in which all of
+    that counts; later only what is missed by more than in the model does.
     """
 
-    rounds: tuple[int, ...] = (2500,)
+    steps: int = 2500
     batch: int = 16
     rate: float = 0.01
     slowly: float = 0.2
@@ -61,18 +60,6 @@ class Settings:
     hold: float = 0.5
     drawn: int = 1000
     seed: int = 1
-
-    @property
-    def steps(self) -> int:
-        return sum(self.rounds)
-
-    def within(self, step: int) -> tuple[int, int]:
-        """(how many steps of its round are before a step, how many the round has)."""
-        for length in self.rounds:
-            if step < length:
-                return step, length
-            step -= length
-        raise ValueError("a step behind the last round")
 
 
 @dataclass(frozen=True)
@@ -266,11 +253,9 @@ def distil(
     teach = _Teacher(transcript, model, half)
     step = done
     for tokens in _batches(model, settings, done):
-        before, length = settings.within(step)
-        if not before:
-            optimizer.state.clear()
         for group in optimizer.param_groups:
-            group["lr"] = group["full"] * min(1.0, (before + 1) / WARM) * (1 - before / length)
+            left = 1 - step / settings.steps
+            group["lr"] = group["full"] * min(1.0, (step + 1) / WARM) * left
         kl, missed = teach(student, tokens)
         held = missed.mean()
         over = held if step < settings.drawn else (missed - teach.misses).relu().mean()
