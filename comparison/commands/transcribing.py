@@ -21,7 +21,7 @@ from handbuilt.network.precision import choose_precision
 from handbuilt.network.transformer import OthelloGPT
 from handbuilt.transcripts import distilling, transcribing
 from handbuilt.transcripts.program import TAU, network
-from handbuilt.transcripts.transcript import Transcript, TranscriptError
+from handbuilt.transcripts.transcript import Transcript, TranscriptError, read
 
 #: Games on which thresholds are chosen, where none came with the model, or as many as are measured
 #: on.
@@ -34,7 +34,7 @@ COLUMNS = {
     "kl": ("KL to the model, nats", 1, 4),
     "sets": ("sets equal %", 100, 1),
 }
-AS_READ, DISTILLED = "as read", "distilled"
+AS_READ, BEGUN, DISTILLED = "as read", "begun with", "distilled"
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,9 @@ class Asked:
     distil: Annotated[
         int, typer.Option(help="Steps of distilling; none leaves the transcript as read.", min=0)
     ] = 0
+    begin: Annotated[Path | None, typer.Option(help="A transcript of the model to go on from.")] = (
+        None
+    )
     hold: Annotated[
         float, typer.Option(help="Weight of what names tell, beside the divergence.", min=0)
     ] = distilling.Settings.hold
@@ -84,11 +87,13 @@ def transcribe_command(
     """Write a model down in names: what each neuron reads. Killed, it goes on where it was."""
     loaded = setup.gpt(model, "it has no neurons to transcribe")
     transcribing.check(loaded, asked.reads, asked.dense_layers, asked.kind)
+    if begun := read(asked.begin) if asked.begin else None:
+        begun.check(loaded)
     record, work = out.with_suffix(".transcript.safetensors"), out.with_name(f"{out.name}.work")
     check_writable(record)
     make_folder(work)
     with bars() as bar:
-        made = _made(loaded, model, asked, setup.seed, work, bar)
+        made = _made(loaded, model, begun, asked, setup.seed, work, bar)
         tables = _measured(loaded, model, made, asked, setup.seed, bar)
     for name, table in tables.items():
         show(table, name)
@@ -110,7 +115,15 @@ class Made:
     checked: transcribing.Sums
 
 
-def _made(loaded: OthelloGPT, model: str, asked: Asked, seed: int, work: Path, bar: Bars) -> Made:
+def _made(
+    loaded: OthelloGPT,
+    model: str,
+    begun: Transcript | None,
+    asked: Asked,
+    seed: int,
+    work: Path,
+    bar: Bars,
+) -> Made:
     sums, others = (
         transcribing.collect(loaded, games, seed, purpose, work, bar(purpose, games))
         for purpose, games in (
@@ -120,13 +133,15 @@ def _made(loaded: OthelloGPT, model: str, asked: Asked, seed: int, work: Path, b
     )
     how = asked.reads, asked.dense_layers, asked.kind
     made = {AS_READ: transcribing.transcribe(loaded, model, sums, *how)}
+    if begun:
+        made[BEGUN] = begun
     if asked.distil:
         settings = distilling.Settings(steps=asked.distil, hold=asked.hold, seed=seed)
         half = choose_precision(loaded.device)[0] == "bfloat16"
         step = _counting(bar(DISTILLED, asked.distil))
         state = work / "fit.safetensors"
         made[DISTILLED] = distilling.distil(
-            made[AS_READ], loaded, settings, state, half=half, report=step
+            begun or made[AS_READ], loaded, settings, state, half=half, report=step
         )
     made = {name: of.rounded() for name, of in made.items()}
     networks = {name: network(of, loaded) for name, of in made.items()}

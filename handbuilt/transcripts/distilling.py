@@ -4,7 +4,8 @@ Which names a neuron reads stays as it was found. What moves is how strongly, th
 matrices of low rank (LoRA, Hu et al. 2021, arXiv 2106.09685) that are added to what is dense. The
 loss is the divergence from the model's answers, and what names tell: a name must not come to mean
 something else, so its direction is drawn to its truth at first, and later held where it tells less
-than the model's own readouts do.
+than the model's own readouts do. A distilled transcript can be distilled further, on other games (a
+warm restart, Loshchilov and Hutter 2017, arXiv 1608.03983).
 """
 
 from collections.abc import Callable, Iterator
@@ -48,8 +49,9 @@ class Settings:
 
     batch: games a step. rate: of strengths, thresholds and gains, for low-rank updates
     ``slowly`` times that; both fall to nothing. rank: of the updates. hold: the weight of what
-    names tell, in mean squares of standard deviations beside nats. drawn: the steps in which all of
-    that counts; later only what is missed by more than in the model does.
+    names tell, in mean squares of standard deviations beside nats. drawn: the first steps, of all
+    that a transcript is distilled by, in which all of that counts; later only what is missed by
+    more than in the model does.
     """
 
     steps: int = 2500
@@ -77,7 +79,7 @@ class Student(nn.Module):
     def __init__(self, transcript: Transcript, model: OthelloGPT, rank: int, seed: int) -> None:
         super().__init__()
         self.transcript, self.about = transcript, transcript.about
-        self.network = network(transcript, model)
+        self.network = network(_bare(transcript), model)
         for parameter in self.network.parameters():
             parameter.requires_grad_(False)
         for module in self.network.modules():
@@ -91,8 +93,9 @@ class Student(nn.Module):
         drawn = torch.Generator().manual_seed(stream_seed("updates", seed))
         for name, (rows, columns) in self._sizes(model).items() if rank else ():
             first = torch.randn(rows, rank, generator=drawn) * SMALL / rank**0.5
-            self._number(f"{name}.0", first)
-            self._number(f"{name}.1", torch.zeros(rank, columns))
+            start = transcript.updates.get(name, (first, torch.zeros(rank, columns)))
+            for side, factor in enumerate(start):
+                self._number(f"{name}.{side}", factor)
         self.to(model.device)
 
     def _sizes(self, model: OthelloGPT) -> dict[str, tuple[int, int]]:
@@ -203,6 +206,12 @@ class Student(nn.Module):
         return replace(self.transcript, about=about, neurons=neurons, updates=updates)
 
 
+def _bare(transcript: Transcript) -> Transcript:
+    """Without gains and updates, which a student adds."""
+    neurons = (replace(of, gains=torch.ones_like(of.gains)) for of in transcript.neurons)
+    return replace(transcript, neurons=tuple(neurons), updates={})
+
+
 class _Cached(nn.Module):
     """A network that also gives back what is read at some places."""
 
@@ -227,7 +236,7 @@ def distil(
     half: bool = False,
     report: Callable[[Step], None] = lambda _: None,
 ) -> Transcript:
-    """A transcript as it was read, fitted to its model.
+    """A transcript, as it was read or distilled before, fitted to its model.
 
     state: where a fit is written down, from which a killed one goes on. half: whether products are
     rounded to bfloat16. Raises TranscriptError for one that diverged, KeptError for a state of
@@ -251,14 +260,15 @@ def distil(
     kept = KeptTensors(state or Path(), {key: str(value) for key, value in about.items()})
     done = _load(student, optimizer, kept) if state and state.exists() else 0
     teach = _Teacher(transcript, model, half)
+    earlier = transcript.about.distilled.steps if transcript.about.distilled else 0
     step = done
-    for tokens in _batches(model, settings, done):
+    for tokens in _batches(model, settings, earlier, done):
         for group in optimizer.param_groups:
             left = 1 - step / settings.steps
             group["lr"] = group["full"] * min(1.0, (step + 1) / WARM) * left
         kl, missed = teach(student, tokens)
         held = missed.mean()
-        over = held if step < settings.drawn else (missed - teach.misses).relu().mean()
+        over = held if earlier + step < settings.drawn else (missed - teach.misses).relu().mean()
         loss = kl + settings.hold * over
         if not bool(loss.isfinite()):
             raise TranscriptError(f"the fit diverged at step {step + 1}; choose a smaller rate")
@@ -270,7 +280,8 @@ def distil(
             _save(student, optimizer, kept, step)
         report(Step(step, float(kl.detach()), float(held.detach())))
     numbers = sum(parameter.numel() for parameter in student.numbers.values())
-    return student.distilled(Distilled(settings.steps, settings.batch, settings.seed, numbers))
+    steps = earlier + settings.steps
+    return student.distilled(Distilled(steps, settings.batch, settings.seed, numbers))
 
 
 class _Teacher:
@@ -307,17 +318,17 @@ class _Teacher:
         return kl, (told[:, where].float() - meant).square().mean(1)
 
 
-def _batches(model: OthelloGPT, settings: Settings, done: int) -> Iterator[Tensor]:
-    """Games of the steps that are still to do."""
+def _batches(model: OthelloGPT, settings: Settings, earlier: int, done: int) -> Iterator[Tensor]:
+    """Games of the steps that are still to do, behind those of an earlier fit."""
     board, batch = model.geometry.size, settings.batch
     rest = torch.empty(0, model.geometry.max_plies, dtype=torch.uint8, device=model.device)
     for chunk in random_games(
-        settings.steps * batch,
+        (earlier + settings.steps) * batch,
         settings.seed,
         board=board,
         purpose=PURPOSE,
         device=model.device,
-        skip=done * batch,
+        skip=(earlier + done) * batch,
     ):
         rest = torch.cat([rest, chunk])
         while len(rest) >= batch:

@@ -18,7 +18,6 @@ from handbuilt.programs.records import Array, Directions, Head, Link, Neurons, P
 from handbuilt.transcripts.sentences import describe_head, describe_neurons
 from handbuilt.transcripts.transcript import (
     Transcript,
-    TranscriptError,
     before_attention,
     before_mlp,
     folded,
@@ -40,10 +39,7 @@ TAU = "tau"
 
 def program(transcript: Transcript, model: OthelloGPT) -> Program:
     """The program of a transcript of this model. Raises TranscriptError for another model's."""
-    if transcript.about.fingerprint != model.fingerprint():
-        raise TranscriptError(
-            f"the transcript is of another model, which it calls {transcript.about.model!r}"
-        )
+    transcript.check(model)
     return _Writer(transcript, model).program()
 
 

@@ -132,6 +132,13 @@ class Transcript:
         """[names, d_model]"""
         return self.decoders[decoded_as(place, len(self.neurons))]
 
+    def check(self, model: OthelloGPT) -> None:
+        """Raises TranscriptError where it is another model's."""
+        if self.about.fingerprint != model.fingerprint():
+            raise TranscriptError(
+                f"the transcript is of another model, which it calls {self.about.model!r}"
+            )
+
     def fingerprint(self) -> str:
         """SHA-256 of what it reads and how, as float32."""
         digest = sha256()

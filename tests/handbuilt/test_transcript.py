@@ -341,7 +341,14 @@ def test_the_command_writes_a_network_and_its_transcript(
         "out.safetensors",
         "out.transcript.safetensors",
     ]
-    assert read(tmp_path / "out.transcript.safetensors").about.games == 64
+    first = tmp_path / "out.transcript.safetensors"
+    assert read(first).about.games == 64
+    further = ("--begin", str(first), "--out", str(tmp_path / "further.safetensors"))
+    assert run(*asked, *few, *further, monkeypatch=monkeypatch) == 0
+    assert "begun with" in capsys.readouterr().out
+    made = read(tmp_path / "further.transcript.safetensors").about.distilled
+    assert made is not None
+    assert made.steps == 4
     assert run("describe", str(out), "3.n17", monkeypatch=monkeypatch) == 0
     assert "reads " in capsys.readouterr().out
     for wrong, says in (
@@ -354,6 +361,25 @@ def test_the_command_writes_a_network_and_its_transcript(
         assert run(*asked, *wrong, monkeypatch=monkeypatch) == 2
         assert says in capsys.readouterr().err
     assert run("transcribe", "bigram", "--out", str(out), monkeypatch=monkeypatch) == 2
+    build("logic", board=6).save(path)
+    assert run(*asked, "--begin", str(first), monkeypatch=monkeypatch) == 2
+    assert "of another model" in capsys.readouterr().err
+
+
+def test_a_distilled_transcript_is_distilled_further(soft: OthelloGPT, of_soft: Transcript) -> None:
+    """From where it was, on games of its own."""
+    settings = Settings(steps=20, batch=8, rank=2, drawn=10)
+    first = distil(of_soft, soft, settings)
+    heard: list[Step] = []
+    still = distil(first, soft, replace(settings, rate=0.0), report=heard.append)
+    assert still.about.distilled is not None
+    assert still.about.distilled.steps == 40
+    assert still._numbers().keys() == first._numbers().keys()
+    for name, numbers in first._numbers().items():
+        torch.testing.assert_close(still._numbers()[name], numbers, rtol=1e-6, atol=1e-7)
+    models = {"soft": soft, "first": network(first, soft)}
+    alike = likeness(models, dict.fromkeys(models, 0.05), 64, 1)["first"].estimates["kl"].value
+    assert sum(step.kl for step in heard) / 20 == pytest.approx(alike, rel=0.3)
 
 
 def test_names_of_other_squares_are_a_control(soft: OthelloGPT, of_soft: Transcript) -> None:
