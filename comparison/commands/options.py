@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from comparison.commands.shared import notes
 from comparison.scoring.bench import resolve_device
 from comparison.training.models import as_gpt, load_models
+from extracted_rules.errors import UserError
 from extracted_rules.othello.game import random_games
 from extracted_rules.othello.game_files import load_games
 from extracted_rules.othello.geometry import STANDARD
@@ -43,6 +44,14 @@ def _picture(path: Path | None) -> Path | None:
         if path.suffix != ".png":
             raise OSError(f"cannot write {path}: the picture is a .png")
     return path
+
+
+def whole_numbers(text: str, wrong: str) -> list[int]:
+    """Of a text with commas. Raises UserError, with what is wrong with any other text."""
+    try:
+        return [int(number) for number in text.split(",") if number.strip()]
+    except ValueError:
+        raise UserError(f"{text!r} {wrong}") from None
 
 
 def make_folder(out: Path) -> None:

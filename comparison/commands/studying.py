@@ -8,7 +8,15 @@ import torch
 import typer
 
 from comparison.commands.help import HelpfulGroup
-from comparison.commands.options import Bench, Gpt, Setup, folder, make_folder, picture
+from comparison.commands.options import (
+    Bench,
+    Gpt,
+    Setup,
+    folder,
+    make_folder,
+    picture,
+    whole_numbers,
+)
 from comparison.commands.shared import app, bars, command, show, wrote
 from comparison.properties.checking import EXAMPLES
 from comparison.training import reference
@@ -16,7 +24,7 @@ from comparison.training.settings import TrainingError
 from comparison.training.states import LOG, Progress, curves, read_log
 from extracted_rules.drawing.curves import Curve
 from handbuilt.transcripts import transcribing
-from handbuilt.transcripts.transcript import TranscriptError, read
+from handbuilt.transcripts.transcript import read
 
 study = typer.Typer(
     cls=HelpfulGroup,
@@ -103,7 +111,7 @@ def transcript_command(
         "out/transcript"
     ),
     reads: Annotated[str, typer.Option(help="Reads a neuron, by commas.")] = "1,2,4,8,16,32",
-    single: Annotated[int, typer.Option(help="Reads for MLPs one at a time.")] = 4,
+    single: Annotated[str, typer.Option(help="Reads for MLPs one at a time, by commas.")] = "4,16",
     finding: Annotated[
         int, typer.Option(help="Random games to find names and reads on.", min=2)
     ] = transcribing.FINDING_GAMES,
@@ -114,26 +122,26 @@ def transcript_command(
     """How much comes back through how many reads of names, and of random directions?"""
     from comparison.studies import transcripts
 
-    try:
-        numbers = [int(number) for number in reads.split(",")]
-    except ValueError:
-        raise TranscriptError(f"{reads!r} names no numbers of reads") from None
+    numbers, singly = (whole_numbers(text, "names no numbers of reads") for text in (reads, single))
     loaded, seed = setup.gpt(model, "it has no neurons to transcribe"), setup.seed
-    for number in (*numbers, single):
+    for number in (*numbers, *singly):
         transcribing.check(loaded, number, transcripts.DENSE)
     make_folder(out)
     with bars() as bar:
         step = bar("sums", finding)
         sums = transcribing.collect(loaded, finding, seed, work=out, progress=step)
         found = transcripts.whole(loaded, model, sums, numbers, games, seed, bar)
-        of = {
-            f"{number} {kind}": read
-            for kind, number, read in transcripts.transcripts(loaded, model, sums, [single])
-        }
-        alone = transcripts.alone(loaded, of, games, seed, bar)
+        alone = {}
+        for number in singly:
+            of = {
+                f"{number} {kind}": read
+                for kind, _, read in transcripts.transcripts(loaded, model, sums, [number])
+            }
+            alone[number] = transcripts.alone(loaded, of, games, seed, bar)
     title = f"{model}, transcribed as read ({games} random games, seed {seed})"
     show(transcripts.table(title, found), "reads")
-    show(alone, "alone")
+    for number, share in alone.items():
+        show(share, f"alone by {number}")
     transcripts.draw(title, found, out / "reads.png")
     wrote(out / "reads.png")
 

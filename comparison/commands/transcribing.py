@@ -9,7 +9,14 @@ from typing import Annotated
 import msgspec
 import typer
 
-from comparison.commands.options import Gpt, Setup, check_writable, make_folder, writable
+from comparison.commands.options import (
+    Gpt,
+    Setup,
+    check_writable,
+    make_folder,
+    whole_numbers,
+    writable,
+)
 from comparison.commands.shared import bars, command, show, wrote
 from comparison.scoring.bench import Bars
 from comparison.studies import meanings
@@ -21,7 +28,7 @@ from handbuilt.network.precision import choose_precision
 from handbuilt.network.transformer import OthelloGPT
 from handbuilt.transcripts import distilling, transcribing
 from handbuilt.transcripts.program import TAU, network
-from handbuilt.transcripts.transcript import Transcript, TranscriptError, read
+from handbuilt.transcripts.transcript import Transcript, read
 
 #: Games on which thresholds are chosen, where none came with the model, or as many as are measured
 #: on.
@@ -33,6 +40,8 @@ COLUMNS = {
     "excess": ("excess CE, nats", 1, 3),
     "kl": ("KL to the model, nats", 1, 4),
     "sets": ("sets equal %", 100, 1),
+    "ranks": ("rank agreement of legal moves", 1, 3),
+    "permuted": ("permuted", 1, 3),
 }
 AS_READ, BEGUN, DISTILLED = "as read", "begun with", "distilled"
 
@@ -68,11 +77,8 @@ class Asked:
 
     @property
     def dense_layers(self) -> list[int]:
-        """Raises TranscriptError."""
-        try:
-            return [int(layer) for layer in self.dense.split(",") if layer.strip()]
-        except ValueError:
-            raise TranscriptError(f"{self.dense!r} names no layers") from None
+        """Raises UserError."""
+        return whole_numbers(self.dense, "names no layers")
 
 
 @command("transcribe")

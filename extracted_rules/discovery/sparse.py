@@ -7,7 +7,7 @@ it, then all that it has are weighed anew by least squares, and so on.
 import torch
 from torch import Tensor
 
-from extracted_rules.discovery.names import NEARLY
+from extracted_rules.discovery.names import NEARLY, Spread
 from extracted_rules.discovery.regression import ridge
 from extracted_rules.errors import UserError
 
@@ -55,6 +55,27 @@ def _pursue(among: Tensor, shared: Tensor, reads: int) -> tuple[Tensor, Tensor]:
         weights = ridge(inner, shared.gather(1, chosen)[..., None], NEARLY)[..., 0]
         left = shared - dense(chosen, weights, len(among)).T @ among
     return chosen, weights
+
+
+def learn(directions: Tensor, wanted: Tensor, spread: Spread, reads: int, rounds: int) -> Tensor:
+    """A learned dictionary [d, names] to read ``wanted`` [d, targets] by: the directions by which a
+    few reads tell most, whatever they mean; a control of names.
+
+    The method of optimal directions (Engan, Aase and Husoy 1999), begun with ``directions``: reads
+    are pursued, then the directions are those that explain the targets best by these reads. All
+    targets count alike.
+    """
+    variance = (wanted * (spread.activations @ wanted)).sum(0)
+    wanted = wanted * torch.where(variance > 0, variance, torch.inf).rsqrt()
+    found = spread.scaled(directions)
+    for _ in range(rounds):
+        shared = found.T @ spread.activations @ wanted
+        weights = dense(*pursue(spread.among(found), shared, reads), found.shape[1])
+        used = weights.abs().sum(1) > 0
+        better = found.clone()
+        better[:, used] = ridge(weights[used] @ weights[used].T, weights[used] @ wanted.T, NEARLY).T
+        found = spread.scaled(better)
+    return found
 
 
 def dense(chosen: Tensor, strengths: Tensor, names: int) -> Tensor:

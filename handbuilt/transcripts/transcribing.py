@@ -20,7 +20,7 @@ from extracted_rules.discovery.names import (
     truth,
 )
 from extracted_rules.discovery.regression import Regression
-from extracted_rules.discovery.sparse import check_reads, kept, pursue
+from extracted_rules.discovery.sparse import check_reads, kept, learn, pursue
 from extracted_rules.files import KeptTensors
 from extracted_rules.othello.game import random_games, replay
 from handbuilt.analysis.streams import READ_GAMES
@@ -48,7 +48,9 @@ METHOD = 1
 #: So many units of names in an octave are tried.
 UNITS = 4
 #: What a model can be transcribed in: names, and controls of as many directions.
-KINDS = ("names", "random", "principal")
+KINDS = ("names", "random", "principal", "learned")
+#: How directions are learned: by so many reads a neuron, in so many rounds.
+LEARNED = 4, 10
 #: No name counts as told worse than this correlation.
 LEAST_TOLD = 0.05
 #: Less of the truth's variance than this, told by names at their best place, is nothing.
@@ -197,20 +199,29 @@ def _read(
                 "nothing"
             )
         return names, pooled.fitted()[:, pooled.varies]
-    random = kind == "random"
-    readouts = pooled.random(number, sums.seed) if random else pooled.principal(number)
+    readouts = pooled.principal(number) if kind == "principal" else pooled.random(number, sums.seed)
+    if kind == "learned":
+        layers = range(1, model.shape.n_layers) if model.shape.n_layers > 1 else range(1)
+        wanted = torch.cat([_wanted(model, layer)[0] for layer in layers], 1)
+        readouts = learn(readouts, wanted, pooled, *LEARNED)
     return tuple(f"{kind} {n + 1}" for n in range(number)), readouts
+
+
+def _wanted(model: OthelloGPT, layer: int) -> tuple[Tensor, Tensor]:
+    """([d_model, neurons], [neurons]): what goes into neurons, of the normalised stream."""
+    weights, part = weights_of(model), f"blocks.{layer}.mlp"
+    place = places(model.shape.n_layers)[before_mlp(layer)]
+    return folded(weights, place, weights[f"{part}.W_in"], weights[f"{part}.b_in"])
 
 
 def _neurons(
     model: OthelloGPT, sums: Sums, readouts: Tensor, reads: int, read_densely: Collection[int]
 ) -> tuple[Neurons, ...]:
     """By layer: of what goes into each neuron, the reads that tell most."""
-    weights, found = weights_of(model), []
+    found = []
     for layer in range(model.shape.n_layers):
-        number, part = before_mlp(layer), f"blocks.{layer}.mlp"
-        own = weights[f"{part}.W_in"], weights[f"{part}.b_in"]
-        wanted, bias = folded(weights, places(model.shape.n_layers)[number], *own)
+        number = before_mlp(layer)
+        wanted, bias = _wanted(model, layer)
         if layer in read_densely:
             nothing = torch.zeros(len(bias), 0)
             chosen, strengths = nothing.long(), nothing.double()
@@ -290,11 +301,10 @@ def _told(sums: Sums, readouts: Tensor, varies: Tensor) -> Tensor:
 def shares_kept(transcript: Transcript, model: OthelloGPT, sums: Sums) -> list[float]:
     """By layer, of the variance of what goes into its neurons, what their reads keep; over games
     that they were not found on."""
-    weights, shares = weights_of(model), []
+    shares = []
     for layer, neurons in enumerate(transcript.neurons):
-        number, part = before_mlp(layer), f"blocks.{layer}.mlp"
-        place = places(model.shape.n_layers)[number]
-        wanted, _ = folded(weights, place, weights[f"{part}.W_in"], weights[f"{part}.b_in"])
+        number = before_mlp(layer)
+        wanted, _ = _wanted(model, layer)
         if layer in transcript.about.dense:
             read_by = transcript.readouts @ transcript.decoder(number) @ wanted
         else:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from sklearn.linear_model import orthogonal_mp_gram
 from torch import Tensor
 
-from extracted_rules.discovery.sparse import ReadsError, check_reads, dense, kept, pursue
+from extracted_rules.discovery.names import Spread
+from extracted_rules.discovery.sparse import ReadsError, check_reads, dense, kept, learn, pursue
 
 NAMES, TARGETS = 7, 5
 
@@ -89,3 +90,34 @@ def test_reads_that_there_cannot_be(reads: int, says: str) -> None:
         check_reads(reads, NAMES)
     with pytest.raises(ReadsError, match=says):
         pursue(*problem(1, mixed=True), reads)
+
+
+def test_a_dictionary_is_learned() -> None:
+    """What was put in is found again, up to its sign; of what has no structure, little is."""
+    drawn = torch.Generator().manual_seed(1)
+
+    def noise(*sizes: int) -> Tensor:
+        return torch.randn(*sizes, generator=drawn, dtype=torch.float64)
+
+    size, atoms, targets = 24, 12, 400
+    mixing = noise(size, size)
+    spread = Spread(
+        mixing @ mixing.T / size, noise(size, 0), noise(0), torch.ones(size, dtype=torch.bool)
+    )
+    planted = spread.scaled(noise(size, atoms))
+    which = torch.rand(targets, atoms, generator=drawn).argsort(1)[:, :2]
+    wanted = planted @ dense(which, noise(targets, 2), atoms)
+    start = spread.scaled(noise(size, atoms))
+
+    def share(directions: Tensor, of: Tensor) -> float:
+        chosen, strengths = pursue(
+            spread.among(directions), directions.T @ spread.activations @ of, 2
+        )
+        return kept(spread.activations, of, directions @ dense(chosen, strengths, atoms))
+
+    found = learn(start, wanted, spread, 2, 40)
+    cosines = (planted.T @ spread.activations @ found).abs().amax(1)
+    assert (cosines > 0.99).double().mean() > 0.7
+    assert share(found, wanted) > share(start, wanted) + 0.3
+    formless = noise(size, targets)
+    assert share(learn(start, formless, spread, 2, 40), formless) < share(found, wanted) - 0.2
