@@ -163,6 +163,21 @@ def neurons_command(
     show(neurons.mirrors_table(reading), "mirrors")
 
 
+@command("mistakes", study)
+def mistakes_command(
+    model: Gpt,
+    setup: Setup,
+    games: Annotated[int, typer.Option(help="Random games.", min=2)] = 400,
+) -> None:
+    """Wrong facts or wrong rules? Mistakes of a model in names, and the neurons that mend them."""
+    from comparison.studies import mistakes
+
+    loaded, seed = setup.gpt(model, "it has no neurons"), setup.seed
+    with bars() as bar:
+        show(mistakes.corrected(loaded, games, seed, bar), "facts")
+        show(mistakes.neurons(mistakes.Last.of(loaded, games, seed, bar), seed), "neurons")
+
+
 @command("speed", study)
 def speed_command(
     examples: Annotated[int, typer.Option(help="Random games of the check.", min=1)] = EXAMPLES,

@@ -27,7 +27,7 @@ from handbuilt.analysis.streams import BEHIND, mover_frame, residuals
 from handbuilt.compiler import ZERO
 from handbuilt.network.shape import CheckpointError
 from handbuilt.network.transformer import OthelloGPT
-from handbuilt.transcripts.program import OTHERS, Told
+from handbuilt.transcripts.program import Told, names_of
 
 PROBE_GAMES = 2000
 #: Fewer do for the directions in which discs are written: they need not decide which disc it is.
@@ -162,13 +162,7 @@ def named_probes(model: OthelloGPT) -> Probes:
     """What the names of a transcript's network say, behind every layer; nothing is fitted. Raises
     CheckpointError."""
     told, layout, geometry = Told.of(model), model.layout, model.geometry
-    names = [
-        f"{family.name} {member}"
-        for family in layout.directions.families.values()
-        for member in family.members
-        if family.name not in (ZERO.name, OTHERS)
-    ]
-    column = {name: n for n, name in enumerate(names)}
+    column = {name: n for n, name in enumerate(names_of(model))}
     layers, d_model, squares = model.shape.n_layers, model.shape.d_model, geometry.n_squares
     read = torch.zeros(layers, d_model + 1, squares, 3)
     for layer in range(layers):

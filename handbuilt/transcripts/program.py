@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from extracted_rules.discovery.names import kind_of, square_of
-from handbuilt.compiler import compile
+from handbuilt.compiler import ZERO, compile
 from handbuilt.network.shape import CheckpointError
 from handbuilt.network.transformer import OthelloGPT
 from handbuilt.programs.records import Array, Directions, Head, Link, Neurons, Program, Term
@@ -80,6 +80,18 @@ class Told(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             return msgspec.json.decode(model.metadata["told"], type=cls)
         except (KeyError, msgspec.DecodeError):
             raise CheckpointError("this model does not say what its names mean") from None
+
+
+def names_of(model: OthelloGPT) -> tuple[str, ...]:
+    """What the network of a transcript has directions for, in their order. Raises CheckpointError
+    for any other model."""
+    Told.of(model)
+    return tuple(
+        f"{family.name} {member}"
+        for family in model.layout.directions.families.values()
+        for member in family.members
+        if family.name not in (ZERO.name, OTHERS)
+    )
 
 
 def kinds_of(names: Sequence[str]) -> dict[str, list[int]]:
