@@ -178,6 +178,24 @@ def mistakes_command(
         show(mistakes.neurons(mistakes.Last.of(loaded, games, seed, bar), seed), "neurons")
 
 
+@command("heads", study)
+def heads_command(
+    model: Gpt,
+    setup: Setup,
+    games: Annotated[int, typer.Option(help="Random games, as many for means.", min=2)] = 128,
+) -> None:
+    """Do heads look where the ply tells them to? And, of a model in names, what do they carry?"""
+    from comparison.studies import heads
+
+    loaded, seed = setup.gpt(model, "it has no heads"), setup.seed
+    with bars() as bar:
+        means = heads.mean_patterns(loaded, games, seed, bar)
+        given = {"mean pattern": means, "kernel of lag": heads.kernels(means)}
+        show(heads.patterns_table(loaded, given, games, seed, bar), "patterns")
+        if loaded.has_names and not loaded.is_handbuilt:
+            show(heads.carried_table(loaded, games, seed, bar), "carried")
+
+
 @command("speed", study)
 def speed_command(
     examples: Annotated[int, typer.Option(help="Random games of the check.", min=1)] = EXAMPLES,

@@ -69,7 +69,7 @@ def likeness(
             add_scores(alike.own, scores[name], valid)
             equal = (scores[name].predicted == scores[first].predicted).all(-1)
             alike.sets.add((equal & valid).sum(-1), valid.sum(-1))
-            alike.kl.add((_kl(said[first], said[name]) * valid).sum(-1), valid.sum(-1))
+            alike.kl.add((divergence(said[first], said[name]) * valid).sum(-1), valid.sum(-1))
             legal = legal_tokens(played, said[name].shape[1])
             many = legal.sum(-1) >= LEAST_RANKED
             noise = torch.rand(legal.shape, generator=drawn).to(legal.device)
@@ -90,7 +90,7 @@ def _spearman(ours: Tensor, theirs: Tensor, among: Tensor) -> Tensor:
     return 1 - 6 * apart / (number * (number.square() - 1)).clamp(min=1)
 
 
-def _kl(logits: Tensor, others: Tensor) -> Tensor:
-    """float64 [B, T]: of logits [B, T, tokens], of which token 0 is no move."""
+def divergence(logits: Tensor, others: Tensor) -> Tensor:
+    """float64 [B, T]: KL, in nats, of logits [B, T, tokens], of which token 0 is no move."""
     ours, theirs = (x[..., 1:].double().softmax(-1).clamp(min=FLOOR) for x in (logits, others))
     return (ours * (ours / theirs).log()).sum(-1)

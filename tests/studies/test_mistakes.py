@@ -8,23 +8,10 @@ import torch
 from comparison.scoring.bench import no_bars
 from comparison.studies.mistakes import DOUBTED, Facts, Last, neurons
 from extracted_rules.discovery.names import kind_of, truth
-from handbuilt import OthelloGPT, Shape, build
+from handbuilt import OthelloGPT, build
 from handbuilt.analysis.streams import moves_of, random_replays
-from handbuilt.transcripts.program import names_of, network
-from handbuilt.transcripts.transcribing import collect, transcribe
+from handbuilt.transcripts.program import names_of
 from tests.command_line import run
-
-
-@pytest.fixture(scope="module")
-def named() -> OthelloGPT:
-    """The network of random weights, in names; it errs nearly everywhere."""
-    torch.manual_seed(1)
-    made = OthelloGPT(Shape(n_layers=2, d_model=128, n_heads=4, d_head=16, d_mlp=96).on(4))
-    with torch.no_grad():
-        for name, parameter in made.named_parameters():
-            if not name.endswith((".w", ".b")):
-                parameter.normal_(std=0.2)
-    return network(transcribe(made, "soft", collect(made, 64, 1), 6), made)
 
 
 @pytest.fixture(scope="module")
