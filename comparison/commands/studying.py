@@ -23,6 +23,7 @@ from comparison.training import reference
 from comparison.training.settings import TrainingError
 from comparison.training.states import LOG, Progress, curves, read_log
 from extracted_rules.drawing.curves import Curve
+from extracted_rules.errors import UserError
 from handbuilt.transcripts import transcribing
 from handbuilt.transcripts.transcript import read
 
@@ -194,6 +195,37 @@ def heads_command(
         show(heads.patterns_table(loaded, given, games, seed, bar), "patterns")
         if loaded.has_names and not loaded.is_handbuilt:
             show(heads.carried_table(loaded, games, seed, bar), "carried")
+
+
+@command("description", study)
+def description_command(
+    model: Gpt,
+    network: Annotated[str, typer.Argument(help="The network of its transcript.")],
+    setup: Setup,
+    out: Annotated[Path, folder(help="Folder for the picture.")] = Path("out/description"),
+    bits: Annotated[str, typer.Option(help="Bits a number, by commas.")] = "2,3,4,5,6,8",
+    kept: Annotated[str, typer.Option(help="Neurons kept a layer, by commas.")] = (
+        "64,128,256,512,1024,2048"
+    ),
+    games: Annotated[int, typer.Option(help="Random games, as many for means.", min=2)] = 64,
+) -> None:
+    """With how few bits and neurons does the network of a transcript stay like its model?"""
+    from comparison.studies import description
+
+    numbers = whole_numbers(bits, "names no numbers of bits")
+    some = whole_numbers(kept, "names no numbers of neurons")
+    if min(numbers) < 2 or min(some) < 1:
+        raise UserError("a number has at least 2 bits, and a layer at least 1 neuron")
+    loaded, of = setup.gpt(model, "it has no neurons"), setup.gpt(network, "it has no neurons")
+    make_folder(out)
+    with bars() as bar:
+        by_bits = description.by_bits(loaded, of, numbers, games, setup.seed, bar)
+        by_neurons = description.by_neurons(loaded, of, some, games, setup.seed, bar)
+    about = f"({games} random games, seed {setup.seed})"
+    show(description.bits_table(f"{network} in few bits {about}", by_bits), "bits")
+    show(description.neurons_table(f"{network} with few neurons {about}", by_neurons), "neurons")
+    description.draw(by_bits, by_neurons, out / "description.png")
+    wrote(out / "description.png")
 
 
 @command("speed", study)

@@ -71,6 +71,10 @@ class Asked:
     ] = distilling.Settings.hold
     measuring: Annotated[int, typer.Option(help="Other random games to measure on.", min=2)] = 200
 
+    beside: Annotated[
+        str, typer.Option(help="Other models whose likeness is measured, too, by commas.")
+    ] = ""
+
     @property
     def tau_games(self) -> int:
         return min(TAU_GAMES, self.measuring)
@@ -98,9 +102,11 @@ def transcribe_command(
     record, work = out.with_suffix(".transcript.safetensors"), out.with_name(f"{out.name}.work")
     check_writable(record)
     make_folder(work)
+    beside = [name for name in asked.beside.split(",") if name]
+    others = setup.gpts(*beside, purpose="it is not of this kind")
     with bars() as bar:
         made = _made(loaded, model, begun, asked, setup.seed, work, bar)
-        tables = _measured(loaded, model, made, asked, setup.seed, bar)
+        tables = _measured(loaded, model, made, others, asked, setup.seed, bar)
     for name, table in tables.items():
         show(table, name)
     last = list(made.transcripts)[-1]
@@ -171,7 +177,13 @@ def _counting(step: Callable[[int], None]) -> Callable[[distilling.Step], None]:
 
 
 def _measured(
-    loaded: OthelloGPT, model: str, made: Made, asked: Asked, seed: int, bar: Bars
+    loaded: OthelloGPT,
+    model: str,
+    made: Made,
+    others: dict[str, OthelloGPT],
+    asked: Asked,
+    seed: int,
+    bar: Bars,
 ) -> dict[str, Table]:
     """What neurons' inputs are made of, how alike answers are, and what names mean."""
     how = asked.reads, asked.dense_layers
@@ -184,6 +196,7 @@ def _measured(
     every = {asked.kind: as_read, **controls}
     models = {model: loaded, **made.networks}
     models |= {f"{kind}, {AS_READ}": network(of, loaded) for kind, of in controls.items()}
+    models |= others
     taus = {
         n: threshold(n, m, seed, loaded.device, bar, asked.tau_games) for n, m in models.items()
     }

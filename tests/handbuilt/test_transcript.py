@@ -331,6 +331,7 @@ def test_the_command_writes_a_network_and_its_transcript(
     path, out = tmp_path / "model.safetensors", tmp_path / "out.safetensors"
     model.save(path)
     few = ("--games", "64", "--measuring", "32", "--reads", "4", "--distil", "2")
+    few += ("--beside", str(path))
     asked = ("transcribe", str(path), "--out", str(out))
     assert run(*asked, *few, monkeypatch=monkeypatch) == 0
     shown = capsys.readouterr().out
