@@ -207,7 +207,7 @@ def description_command(
     kept: Annotated[str, typer.Option(help="Neurons kept a layer, by commas.")] = (
         "64,128,256,512,1024,2048"
     ),
-    games: Annotated[int, typer.Option(help="Random games, as many for means.", min=2)] = 64,
+    games: Annotated[int, typer.Option(help="Random games, as many for means.", min=2)] = 128,
 ) -> None:
     """With how few bits and neurons does the network of a transcript stay like its model?"""
     from comparison.studies import description
