@@ -46,7 +46,8 @@ def replace_command(
     seed, known = setup.seed, catalogue.read(path)
     loaded = setup.gpt(model, "it has no parts to replace")
     replacement.check_fits(known, loaded.fingerprint())
-    written = read(transcript) if transcript else companions.transcript(loaded)
+    if written := read(transcript) if transcript else companions.transcript(loaded):
+        written.check(loaded)
     # Another model, catalogue, transcript or seed is measured elsewhere.
     of = written.fingerprint() if written else ""
     depends_on = replacement.digest(path.read_bytes(), known.header.fingerprint, of, fitting, seed)

@@ -38,7 +38,7 @@ PROPERTIES: dict[str, Property] = {
 }
 #: Random games, and as many that are hunted.
 EXAMPLES = 200
-#: Of the random games this share, those with the smallest margins, are near misses.
+#: Of the random games this share, those with the largest margins, are near misses.
 NEAR_MISS_SHARE = 0.15
 
 #: Called with the steps done and all steps.

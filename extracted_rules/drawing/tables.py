@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from rich import table as rich_table
-from rich.box import SIMPLE_HEAD
-from rich.markup import escape
+if TYPE_CHECKING:
+    from rich.table import Table as RichTable
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,13 @@ class Table:
     def headings(self) -> tuple[str, ...]:
         return (*self.words, *self.numbers)
 
-    def __rich__(self) -> rich_table.Table:
+    def __rich__(self) -> "RichTable":
         """For the terminal."""
-        drawn = rich_table.Table(
+        from rich.box import SIMPLE_HEAD  # it moves Python's random numbers on
+        from rich.markup import escape
+        from rich.table import Table as RichTable
+
+        drawn = RichTable(
             title=escape(self.title),
             title_justify="left",
             box=SIMPLE_HEAD,

@@ -107,6 +107,16 @@ class Slots:
                 return family
         return None
 
+    def families_at(self, place: int) -> list[Family]:
+        """That one, and those that use its place for a while. Raises LayoutError."""
+        owner = self.family_at(place)
+        shared = (
+            family
+            for family in self.families.values()
+            if family.over and family.start <= place < family.places.stop
+        )
+        return [*([owner] if owner else []), *shared]
+
     def name(self, place: int) -> str:
         """The full name of a place, such as ``"belief.D3"``; ``"unused"`` where it is free."""
         family = self.family_at(place)
@@ -181,9 +191,11 @@ class Layout:
             raise LayoutError(f"nothing is called {place!r}")
         lines = []
         for slots, number in found:
-            family = slots.family_at(number)
-            sentence = family.sentence_of(number) if family else "free"
-            lines += [f"{slots.what} {number}: {slots.name(number)}", f"  {sentence}"]
+            for family in slots.families_at(number):
+                name, sentence = family.name_of(number), family.sentence_of(number)
+                lines += [f"{slots.what} {number}: {name}", f"  {sentence}"]
+            if not slots.families_at(number):
+                lines += [f"{slots.what} {number}: unused", "  free"]
         return lines
 
     def _by_number(self, place: str) -> list[tuple[Slots, int]]:

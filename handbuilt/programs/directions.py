@@ -18,7 +18,11 @@ def directions(t: Tables) -> tuple[Directions, ...]:
         Directions(
             "message", squares, "what others are told about {}: its flip, and ends of brackets"
         ),
-        Directions("clipped", squares, "the belief about {}, sharpened and clipped to -1..1"),
+        Directions(
+            "clipped",
+            squares,
+            "the belief about {}, sharpened and clipped to -1..1; in the end, after the move",
+        ),
         Directions("first", firsts, "the game began with {}"),
         Directions(
             "opening",

@@ -12,7 +12,7 @@ from handbuilt.programs.tables import GATE, Tables, speaking
 from handbuilt.strengths import LINE_VOICES, SOURCES, Strengths
 
 #: Added to the count that a linear neuron reads, so that it never falls silent.
-COUNT_HEADROOM = 64.0
+COUNT_HEADROOM = 2.0**6
 LEGAL = "{} is a line for the next mover: a blank end, a run of mine, an end of theirs"
 
 

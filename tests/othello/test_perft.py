@@ -16,7 +16,7 @@ PERFT = {
     6: (4, 12, 56, 244, 1364, 7604, 47740, 308716),
     8: (4, 12, 56, 244, 1396, 8200, 55092, 390216),
 }
-SLOW = {6: (9, 2_115_128), 8: (9, 3_005_320)}
+DEEPER = {6: (9, 2_115_128), 8: (9, 3_005_320)}
 #: All games of 4 x 4 squares by their number of moves.
 GAMES_OF_FOUR = {6: 4, 7: 8, 8: 20, 9: 308, 10: 808, 11: 5332, 12: 53580}
 
@@ -29,10 +29,9 @@ def test_sequences_are_as_many_as_known(board: int, depth: int, sequences: int) 
     assert count_sequences(depth, board) == sequences
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("board", [6, 8])
 def test_longer_sequences_are_as_many_as_known(board: int) -> None:
-    depth, sequences = SLOW[board]
+    depth, sequences = DEEPER[board]
     assert count_sequences(depth, board) == sequences
 
 

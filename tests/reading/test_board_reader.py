@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 import comparison
+import extracted_rules
 from comparison.errors.layers import discs_decoded
 from comparison.explaining.explainer import Explainer
 from comparison.findings.boards import decoded
@@ -22,10 +23,12 @@ from comparison.reading.board_reader import (
     NamedReader,
     ProbedReader,
     board_reader,
+    decoded_before,
 )
 from comparison.reading.boards import board_accuracy
 from comparison.reading.probes import Probes, disc_directions, fit_probes
 from extracted_rules.benches.positions import Bench
+from extracted_rules.conditions import Boards, there
 from extracted_rules.othello.game import Replay, random_games, replay
 from extracted_rules.othello.geometry import Geometry
 from handbuilt import OthelloGPT, Shape, build
@@ -157,6 +160,23 @@ def test_everybody_reads_the_same_board(which: str, request: pytest.FixtureReque
     assert int(of_errors[last].sum()) == int(wrong[last][goes_on].sum())
 
 
+def test_a_board_before_a_part_is_the_same_board(probed: ProbedReader) -> None:
+    """Where the side that moves next is decoded as it is, and a disc is not quite undecided."""
+    played, read = replayed(GAMES), probed.read(GAMES)
+    truth, where = Boards.of(played, MOVES), there(played, MOVES)
+    side = played.movers[:, 1 : MOVES + 1]
+    with torch.inference_mode():
+        _, kept = probed.model.run_with_cache(GAMES[:, :MOVES].long(), ["blocks.1.hook_resid_post"])
+    stream = kept["blocks.1.hook_resid_post"][where]
+    board, _, _ = decoded_before(probed.probes, 1, stream, truth)
+    signs = read.signs[1][where]
+    colours = board.now * side[where][:, None]
+    same_side = (read.mover[1] == side)[where]
+    compared = (signs != 0) & same_side[:, None] & (colours != 0)
+    assert compared.sum() > 1000
+    assert torch.equal(colours[compared], signs[compared])
+
+
 def reads_directly(path: Path) -> list[str]:
     """Where a module looks up what boards are decoded from: directions by name, probes' weights."""
     names, found = ("['belief']", "['message']", "['clipped']"), []
@@ -169,8 +189,10 @@ def reads_directly(path: Path) -> list[str]:
 
 
 def test_nobody_else_decodes_boards() -> None:
-    folder = Path(comparison.__file__).parent
-    elsewhere = [path for path in folder.rglob("*.py") if path.parent.name != "reading"]
+    packages = (comparison, extracted_rules)  # programs name directions, too: to say what is read
+    folders = [Path(str(package.__file__)).parent for package in packages]
+    every = (path for folder in folders for path in folder.rglob("*.py"))
+    elsewhere = [path for path in every if path.parent.name != "reading"]
     found = {name for path in elsewhere for name in reads_directly(path)}
     # Probes have a digest, which decodes nothing.
     assert found == {"exhibits: self.probes.states", "exhibits: self.probes.flips"}
