@@ -12,7 +12,7 @@ from comparison.replacing.ablation import ablate, cases
 from comparison.training.models import program_of
 from extracted_rules.files import whole_file
 from handbuilt.calibration import CalibrationError, FitSettings, Progress, calibrate, starting_point
-from handbuilt.strengths import AXES, FITTED, dump
+from handbuilt.strengths import AXES, FITTED, dump, strengths_of
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,14 @@ def calibrate_command(
     strengths: Annotated[
         Path | None, writable(help=f"Where to write the strengths, if not to {FITTED} in --out.")
     ] = None,
+    begin: Annotated[
+        Path | None, typer.Option(help="A fit's folder or strengths to begin with, not `logic`'s.")
+    ] = None,
     resume: Annotated[bool, typer.Option(help="Go on from the folder's state.")] = False,
 ) -> None:
     """Fit the strengths of `calibrated` on random games; `adopt` makes them the project's own."""
     plan, where = fit.plan(setup.seed), setup.where
-    start = starting_point(setup.side)
+    start = strengths_of(begin, "logic", setup.side) if begin else starting_point(setup.side)
     make_folder(out)
     with progress_bars() as progress:
         task = progress.add_task("calibrating", total=plan.steps)
@@ -60,7 +63,8 @@ def calibrate_command(
     numbers = plan.free_scalars(start.axes)
     comment = (
         f"Strengths of the recipe `calibrated`: {numbers:,} numbers fitted on "
-        f"{plan.steps * plan.batch:,} random games.\n{plan} on {where.type}"
+        f"{plan.steps * plan.batch:,} random games{f', begun with {begin}' if begin else ''}.\n"
+        f"{plan} on {where.type}"
     )
     place = strengths or out / FITTED
     with whole_file(place) as partial:

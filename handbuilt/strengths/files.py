@@ -128,11 +128,11 @@ def holds_strengths(path: Path) -> bool:
         return False
 
 
-def strengths_of(path: Path, recipe: str) -> Strengths:
-    """The strengths of a fit's folder or of a file, for the board and the layers of a recipe's
-    own. Raises StrengthsError."""
+def strengths_of(path: Path, recipe: str, board: int = STANDARD) -> Strengths:
+    """The strengths of a fit's folder or of a file, for a board and the layers of a recipe's own.
+    Raises StrengthsError."""
     path = path / FITTED if path.is_dir() else path
-    axes = load_strengths(recipe).axes
+    axes = load_strengths(recipe, board).axes
     return _fitting(read_strengths(path, axes), axes, str(path))
 
 

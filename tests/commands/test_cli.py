@@ -18,6 +18,7 @@ from comparison.training.models import load_models
 from extracted_rules import catalogue
 from handbuilt import OthelloGPT, Shape, build
 from handbuilt.network.checkpoints import FORMATS, export
+from handbuilt.strengths import FOLDER
 from tests.command_line import run
 from tests.discovery.test_catalogue import HEADER
 
@@ -263,6 +264,11 @@ def test_recorded_games_can_be_measured(
             "cannot write pyproject.toml: File exists",
         ),
         (["calibrate", "--out", "x", "--strengths", "/nowhere/x"], "/nowhere is no folder"),
+        (["calibrate", "--out", "x", "--begin", "missing"], "missing holds no strengths"),
+        (
+            ["calibrate", "--out", "x", "--begin", str(FOLDER / "calibrated.toml"), "--board", "6"],
+            "not for 8 and 6 x 6",
+        ),
         (["rules", "."], "cannot read .: Is a directory"),
         (["circuits", "missing"], "cannot read missing: No such file"),
         (["replace", "logic", "."], "cannot read .: Is a directory"),
