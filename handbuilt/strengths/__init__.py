@@ -1,5 +1,6 @@
 """The numbers of the recipes: what they are, their files, and how `logic` is spread out."""
 
+from handbuilt.strengths.carrying import carry_over
 from handbuilt.strengths.definition import (
     AXES,
     LINE_VOICES,
@@ -11,12 +12,12 @@ from handbuilt.strengths.definition import (
     VOICES,
     Axes,
     Strengths,
+    StrengthsError,
     axes_of,
 )
 from handbuilt.strengths.files import (
     FITTED,
     FOLDER,
-    StrengthsError,
     dump,
     holds_strengths,
     load_strengths,
@@ -42,6 +43,7 @@ __all__ = [
     "Strengths",
     "StrengthsError",
     "axes_of",
+    "carry_over",
     "dump",
     "holds_strengths",
     "keep_threshold",
