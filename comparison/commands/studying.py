@@ -15,8 +15,14 @@ from comparison.training import reference
 from comparison.training.settings import TrainingError
 from comparison.training.states import LOG, Progress, curves, read_log
 from extracted_rules.drawing.curves import Curve
+from extracted_rules.errors import UserError
 from handbuilt.transcripts import transcribing
-from handbuilt.transcripts.transcript import TranscriptError, read
+from handbuilt.transcripts.transcript import read
+
+
+class NumbersError(UserError):
+    """What should be numbers and is none; the message is one sentence."""
+
 
 study = typer.Typer(
     cls=HelpfulGroup,
@@ -53,6 +59,40 @@ def scalars_command(
 
     make_folder(out)
     show(scalars.report(out, steps, games, seed), "scalars")
+
+
+@command("sizes", study)
+def sizes_command(
+    out: Annotated[Path, folder(help="Folder for the picture and what was measured.")] = Path(
+        "out/sizes"
+    ),
+    boards: Annotated[str, typer.Option(help="Squares a side, by commas.")] = "4,6,8",
+    layers: Annotated[str, typer.Option(help="Numbers of layers, by commas.")] = "4,6,8,12,16",
+    games: Annotated[int, typer.Option(help="Random games a board to measure on.", min=2)] = 1000,
+    part: Annotated[
+        int, typer.Option(help="Of all games of 4 x 4, run through one in so many.", min=1)
+    ] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of the random games.")] = 1,
+) -> None:
+    """How does the error of the rules fall with layers, on every board?"""
+    from comparison.studies import sizes
+
+    asked = sizes.Asked(games, seed, part)
+    sides, depths = _numbers(boards, "boards"), _numbers(layers, "layers")
+    make_folder(out)
+    with bars() as bar:
+        tables = sizes.report(sides, depths, asked, out, bar)
+    for name, table in tables.items():
+        show(table, name)
+    wrote(out / "depth.png")
+
+
+def _numbers(given: str, what: str) -> list[int]:
+    """Raises NumbersError."""
+    try:
+        return [int(number) for number in given.split(",")]
+    except ValueError:
+        raise NumbersError(f"{given!r} names no numbers of {what}") from None
 
 
 @command("curve", study)
@@ -114,10 +154,7 @@ def transcript_command(
     """How much comes back through how many reads of names, and of random directions?"""
     from comparison.studies import transcripts
 
-    try:
-        numbers = [int(number) for number in reads.split(",")]
-    except ValueError:
-        raise TranscriptError(f"{reads!r} names no numbers of reads") from None
+    numbers = _numbers(reads, "reads")
     loaded, seed = setup.gpt(model, "it has no neurons to transcribe"), setup.seed
     for number in (*numbers, single):
         transcribing.check(loaded, number, transcripts.DENSE)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from comparison.scoring.bench import Model, Progress, board_of, predict
 from comparison.scoring.measures import Scores, score
-from extracted_rules.benches.positions import batches, legal_tokens, pass_states
+from extracted_rules.benches.positions import batches, legal_tokens
 from extracted_rules.drawing.tables import Table
 from extracted_rules.othello.all_games import all_games, seen_first
 from extracted_rules.othello.game import Replay, replay
@@ -20,6 +20,20 @@ from extracted_rules.othello.notation import format_transcript
 
 #: Of the wrong positions, the shortest ones are named, so many of each kind.
 SHOWN = 3
+
+
+def kinds(played: Replay, positions: int) -> dict[str, Tensor]:
+    """bool [B, positions] by kind: where there is a move to predict."""
+    here = played.legal[:, 1 : positions + 1].any(-1)
+    due = played.passes[:, 1 : positions + 1]
+    behind = due.cumsum(-1) - due.long()
+    return {
+        "all": here,
+        "pass-free": here & ~due & (behind == 0),
+        "at a first pass": here & due & (behind == 0),
+        "behind one pass": here & (behind == 1),
+        "behind several": here & (behind > 1),
+    }
 
 
 @dataclass
@@ -69,8 +83,8 @@ class Wrong:
 
 @dataclass
 class Census:
-    """Counts of a model by kind of position ("all" and PASS_STATES) and by moves seen; the shortest
-    wrong positions of each kind. ``part``: one game in so many was run through."""
+    """Counts of a model by kind of position and by moves seen; the shortest wrong positions of each
+    kind. ``part``: one game in so many was run through."""
 
     model: str
     tau: float
@@ -138,14 +152,15 @@ def _add(found: Census, logits: Tensor, played: Replay, new: Tensor) -> None:
         window = float(least[here].min()), float(most[here].max())
         return Count(int(here.sum()), wrong, sets, *window)
 
-    here = scores.valid & new
-    found.kinds.setdefault("all", Count()).add(count(here))
-    moves = torch.arange(1, logits.shape[1] + 1, device=here.device)
-    for seen in moves.tolist():
-        found.seen.setdefault(seen, Count()).add(count(here & (moves == seen)))
-    for kind, mask in pass_states(played, logits.shape[1]).items():
-        found.kinds.setdefault(kind, Count()).add(count(mask & new))
-        errs = mask & new & (scores.wrong | scores.set_wrong)
+    moves = torch.arange(1, logits.shape[1] + 1, device=new.device)
+    for kind, mask in kinds(played, logits.shape[1]).items():
+        here = mask & new
+        found.kinds.setdefault(kind, Count()).add(count(here))
+        if kind == "all":
+            for seen in moves.tolist():
+                found.seen.setdefault(seen, Count()).add(count(here & (moves == seen)))
+            continue
+        errs = here & (scores.wrong | scores.set_wrong)
         shortest = sorted(errs.nonzero().tolist(), key=lambda at: at[1])[:SHOWN]
         named = [_name(scores, legal, played, *at) for at in shortest]
         known = found.wrong.setdefault(kind, [])

@@ -33,7 +33,7 @@ def all_games(board: int = SMALL) -> Tensor:
         mine, theirs, _ = turn.after(torch.ones((), dtype=torch.int64) << square)
         tokens = tokens[game]
         tokens[:, ply] = geometry.token_of_square[square].to(torch.uint8)
-    return torch.cat([*ended, tokens]).unique(dim=0)
+    return torch.unique(torch.cat([*ended, tokens]), dim=0)  # type: ignore[no-any-return]
 
 
 def seen_first(games: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from handbuilt.strengths.definition import (
     axes_of,
 )
 from handbuilt.strengths.files import (
+    ARGUED,
     FITTED,
     FOLDER,
     dump,
@@ -29,6 +30,7 @@ from handbuilt.strengths.files import (
 from handbuilt.strengths.thresholds import keep_threshold, kept_threshold, read_thresholds
 
 __all__ = [
+    "ARGUED",
     "AXES",
     "FITTED",
     "FOLDER",

@@ -87,9 +87,7 @@ def _pairs_carried(own: Geometry, to: Geometry) -> Tensor:
                 at = [_moved(own, to, square, down, right) for square in pair]
                 number = int(own.pair_class[at[0], at[1]])
                 if number:  # nobody moves in the centre
-                    off = sum(
-                        _off(own, to, a, b) for a, b in zip(at, pair, strict=True)
-                    )
+                    off = sum(_off(own, to, a, b) for a, b in zip(at, pair, strict=True))
                     places.append((off, number - 1))
         best = min(off for off, _ in places)
         for off, number in places:

@@ -23,6 +23,8 @@ from handbuilt.strengths.logic import spread_out
 from handbuilt.strengths.pooled import from_catalogue
 
 FOLDER = Path(__file__).parent
+#: Numbers in logic.toml, chosen by hand.
+ARGUED = len(tomllib.loads((FOLDER / "logic.toml").read_text(encoding="utf-8")))
 #: The file of fitted strengths in a fit's folder.
 FITTED = "strengths.toml"
 #: The recipe whose numbers come from a catalogue.
