@@ -61,6 +61,22 @@ def test_build_writes_a_model_that_evaluates(
     assert "the move closes C4-F4" in capsys.readouterr().out
 
 
+def test_all_games_of_four_squares_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "found.json"
+    arguments = ("evaluate", "uniform-empty", "--board", "4", "--all", "--json", str(out))
+    assert run(*arguments, monkeypatch=monkeypatch) == 0
+    shown = capsys.readouterr().out
+    assert "uniform-empty on all games of 4 x 4: 60,060" in shown
+    assert "The shortest wrong ones" in shown
+    found = json.loads(out.read_text())
+    count = found["kinds"]["all"]
+    assert (found["games"], count["positions"]) == (60_060, 131_340)
+    assert 0 < count["illegal"] <= count["wrong_sets"] <= count["positions"]
+    assert found["kinds"]["pass-free"]["positions"] == 79_216
+
+
 @pytest.mark.parametrize("form", FORMATS)
 def test_export_writes_what_other_commands_read(
     form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -303,6 +319,7 @@ def test_models_play_on_one_board(
     for arguments in (
         ("compare", "8.safetensors", "4.safetensors"),
         ("evaluate", "4.safetensors", "--board", "8"),
+        ("evaluate", "4.safetensors", "--board", "8", "--all"),
     ):
         assert run(*arguments, monkeypatch=monkeypatch) == 2
         (line,) = capsys.readouterr().err.splitlines()
@@ -312,6 +329,7 @@ def test_models_play_on_one_board(
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
+        (["evaluate", "8.safetensors", "--all"], "alone; 8 x 8 has too many"),
         (["evaluate", "4.safetensors", "--file", "8.txt"], "'f5' is not a square of the 4 x 4"),
         (["evaluate", "8.safetensors", "--file", "4.txt"], "D4 is never played on the 8 x 8 board"),
         (["check", "4.safetensors", "--file", "8.txt"], "'f5' is not a square of the 4 x 4 board"),

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from handbuilt.strengths import FOLDER
+from extracted_rules import Geometry
+from handbuilt.plan import Plan
+from handbuilt.strengths import FOLDER, Axes, read_strengths
 from tests.command_line import run
 
 
@@ -14,3 +16,11 @@ def test_a_fit_writes_into_its_own_folder(tmp_path: Path, monkeypatch: pytest.Mo
     assert run(*fit, monkeypatch=monkeypatch) == 0
     assert "numbers fitted on 2 random games" in (tmp_path / "strengths.toml").read_text()
     assert {path: path.read_bytes() for path in FOLDER.glob("*.toml")} == before
+
+
+def test_any_size_can_be_fitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    size = ("--board", "4", "--layers", "6", "--device", "cpu")
+    fit = ("calibrate", "--out", str(tmp_path), "--steps", "1", "--batch", "2", *size)
+    assert run(*fit, monkeypatch=monkeypatch) == 0
+    asked = Axes(Geometry(4), Plan(6))
+    assert read_strengths(tmp_path / "strengths.toml", asked).axes == asked

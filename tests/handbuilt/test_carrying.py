@@ -1,5 +1,7 @@
 """Fitted numbers on other boards and in other layers: one rule, and back again."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -67,8 +69,6 @@ def test_pairs_keep_their_step_and_their_borders() -> None:
             along = (ra == rb and ra in ends) or (ca == cb and ca in ends)
             rows.append([float(max(abs(ra - rb), abs(ca - cb))), float(along)])
         return torch.tensor(rows, dtype=torch.float64).T
-
-    from dataclasses import replace
 
     made = replace(load_strengths("calibrated"), near=table(own))
     torch.testing.assert_close(carry_over(made, axes(4, 8)).near, table(small))

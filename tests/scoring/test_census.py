@@ -40,11 +40,8 @@ class Told:
 def test_who_knows_the_rules_errs_nowhere() -> None:
     found = take_census("told", Told(), 0.01)
     count = found.kinds["all"]
-    assert (found.games, count.positions, count.illegal, count.wrong_sets) == (60_060,) + (
-        POSITIONS,
-        0,
-        0,
-    )
+    assert (found.games, count.positions) == (60_060, POSITIONS)
+    assert (count.illegal, count.wrong_sets) == (0, 0)
     assert count.unlikeliest > 0.1 > 0.001 > count.likeliest
     parts = [c.positions for kind, c in found.kinds.items() if kind != "all"]
     assert sum(parts) == POSITIONS == sum(c.positions for c in found.seen.values())
