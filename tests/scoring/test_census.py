@@ -89,10 +89,11 @@ def _small(recipe: str, layers: int) -> OthelloGPT:
     return build(strengths, shape=needed(write(strengths)))
 
 
+@pytest.mark.parametrize("part", [10, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("recipe", "layers"), [("logic", 12), ("calibrated", 16)])
-def test_rules_never_err_before_a_pass(recipe: str, layers: int) -> None:
-    """A tenth of all games; the study of sizes runs them all."""
-    count = census(recipe, layers, 10).kinds["pass-free"]
+def test_networks_never_err_before_a_pass(recipe: str, layers: int, part: int) -> None:
+    """A tenth of all games; all of them among the slow tests."""
+    count = census(recipe, layers, part).kinds["pass-free"]
     assert count.positions > 10_000
     assert count.illegal == 0
     # There are thresholds with which every set is right.
