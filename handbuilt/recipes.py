@@ -47,9 +47,9 @@ def build(
 
     board: squares a side; strengths and programs know their own. layers, shape: the paper's, unless
     others are asked for; a shape for another board takes that board's context and vocabulary.
-    Raises UnknownRecipeError, BoardError, PlanError for too few layers, StrengthsError for a recipe
-    that has no numbers for this board and these layers, and TooSmallError for a shape that the
-    rules do not fit.
+    Numbers that were fitted for one size are carried over to others. Raises UnknownRecipeError,
+    BoardError, PlanError for too few layers, and TooSmallError for a shape that the rules do not
+    fit.
     """
     if shape is not None:
         if layers not in (None, shape.n_layers):

@@ -40,6 +40,9 @@ def calibrate_command(
     out: Annotated[Path, typer.Option(help="Folder for the fit's state, log and strengths.")],
     fit: Fit,
     setup: Setup,
+    layers: Annotated[
+        int | None, typer.Option(help="Layers of the model; 8 unless others are asked for.")
+    ] = None,
     strengths: Annotated[
         Path | None, writable(help=f"Where to write the strengths, if not to {FITTED} in --out.")
     ] = None,
@@ -50,7 +53,11 @@ def calibrate_command(
 ) -> None:
     """Fit the strengths of `calibrated` on random games; `adopt` makes them the project's own."""
     plan, where = fit.plan(setup.seed), setup.where
-    start = strengths_of(begin, "logic", setup.side) if begin else starting_point(setup.side)
+    start = (
+        strengths_of(begin, "logic", setup.side, layers)
+        if begin
+        else starting_point(setup.side, layers)
+    )
     make_folder(out)
     with progress_bars() as progress:
         task = progress.add_task("calibrating", total=plan.steps)

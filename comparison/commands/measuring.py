@@ -1,6 +1,7 @@
 """``handbuilt evaluate | compare | probe``: any model on games."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -23,11 +24,14 @@ from comparison.reading.board_reader import ProbedReader, board_reader
 from comparison.reading.boards import BOARD_GAMES, BoardAccuracy, board_accuracy
 from comparison.reading.probes import PROBE_GAMES, fit_probes
 from comparison.scoring.bench import Bars, Result, board_of, evaluate
+from comparison.scoring.census import take_census
 from comparison.scoring.error_sets import write_who_errs
 from comparison.training.companions import probes, threshold
 from comparison.training.models import REFERENCE
 from extracted_rules.files import write_json
+from extracted_rules.othello.all_games import all_games
 from extracted_rules.othello.game import random_games
+from extracted_rules.othello.geometry import BoardError
 from handbuilt.network.precision import Operands, products_of
 from handbuilt.network.transformer import OthelloGPT
 
@@ -66,11 +70,18 @@ def evaluate_command(
         typer.Option(metavar="TYPE", help=f"Round operands of products: {', '.join(Operands)}."),
     ] = Operands.FLOAT32,
     json: Json = None,
+    every: Annotated[
+        bool,
+        typer.Option("--all", help="On every game there is, each position once: 4 x 4 alone."),
+    ] = False,
 ) -> None:
-    """Measure one model, with 95 % intervals and by stratum."""
+    """Measure one model, with 95 % intervals and by stratum; or count where it errs in all games
+    of 4 x 4."""
     from comparison.reporting.report import group_table, models_table
 
     loaded = bench.load(model)[model]
+    if every:
+        return _count_all(model, loaded, bench, operands, json)
     games, source = bench.played(board_of(loaded))
     with bars() as bar, products_of(operands):
         result = measure(model, loaded, games, source, bench.seed, bar, keep_errors=False)
@@ -80,6 +91,22 @@ def evaluate_command(
     show(group_table(result, "legal moves", "By number of legal moves"))
     if json:
         write_json({**result.as_dict(), "operands": operands}, json)
+
+
+def _count_all(
+    name: str, model: nn.Module, bench: Bench, operands: Operands, json: Path | None
+) -> None:
+    """A census in place of a sample. Raises BoardError for another board than 4 x 4."""
+    if bench.file is not None:
+        raise BoardError("all games are run through, or those of a file, not both")
+    number = len(all_games(board_of(model)))
+    with bars() as bar, products_of(operands):
+        tau = threshold(name, model, bench.seed, bench.where, bar)
+        found = take_census(name, model, tau, bar(name, number), device=bench.where)
+    for key, table in found.tables().items():
+        show(table, key)
+    if json:
+        write_json({**asdict(found), "operands": operands}, json)
 
 
 @command("compare", games=300)

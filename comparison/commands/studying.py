@@ -64,6 +64,35 @@ def scalars_command(
     show(scalars.report(out, steps, games, seed), "scalars")
 
 
+@command("sizes", study)
+def sizes_command(
+    out: Annotated[Path, folder(help="Folder for the picture and what was measured.")] = Path(
+        "out/sizes"
+    ),
+    boards: Annotated[str, typer.Option(help="Squares a side, by commas.")] = "4,6,8",
+    layers: Annotated[str, typer.Option(help="Numbers of layers, by commas.")] = "4,6,8,12,16",
+    games: Annotated[int, typer.Option(help="Random games a board to measure on.", min=2)] = 1000,
+    part: Annotated[
+        int, typer.Option(help="Of all games of 4 x 4, run through one in so many.", min=1)
+    ] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of the random games.")] = 1,
+) -> None:
+    """How does the error of the rules fall with layers, on every board?"""
+    from comparison.studies import sizes
+
+    asked = sizes.Asked(games, seed, part)
+    sides, depths = (
+        whole_numbers(text, f"names no numbers of {what}")
+        for text, what in ((boards, "boards"), (layers, "layers"))
+    )
+    make_folder(out)
+    with bars() as bar:
+        tables = sizes.report(sides, depths, asked, out, bar)
+    for name, table in tables.items():
+        show(table, name)
+    wrote(out / "depth.png")
+
+
 @command("curve", study)
 def curve_command(
     logs: Annotated[

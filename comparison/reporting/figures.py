@@ -1,6 +1,8 @@
 """Figures of what was measured: rates with intervals, overlaps of error sets, boards by layer."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
 from math import inf
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from torch import Tensor
 from comparison.scoring.bench import Result
 from comparison.scoring.error_sets import Overlap
 from comparison.scoring.records import KINDS
+from extracted_rules.benches.intervals import Estimate
 from extracted_rules.drawing.boards import draw_board, draw_disc, draw_squares, middle
 from extracted_rules.drawing.curves import Curve
 from extracted_rules.drawing.pictures import (
@@ -226,4 +229,48 @@ def training_curve(curves: Sequence[Curve], path: Path) -> None:
         axes.grid(alpha=0.25, which="both")
     if curves:
         legend_below(figure, drawn[0])
+    save(figure, path)
+
+
+@dataclass(frozen=True)
+class Depth:
+    """Rules of one size: top-1 illegal rates, one a panel."""
+
+    recipe: str
+    board: str
+    layers: int
+    rates: Sequence[Estimate]
+
+
+def error_by_depth(found: Sequence[Depth], titles: Sequence[str], path: Path) -> None:
+    """Top-1 illegal rate by layers, one panel a title, a colour a board and a dash a recipe.
+
+    A rate of zero, which has no place on a logarithmic axis, is a hollow triangle at the most that
+    it may be.
+    """
+    figure, drawn = panels(1, len(titles), (5.2 * len(titles), 4.6), sharey=True)
+    boards = list(dict.fromkeys(d.board for d in found))
+    recipes = list(dict.fromkeys(d.recipe for d in found))
+    for number, (axes, title) in enumerate(zip(drawn[0], titles, strict=True)):
+        for recipe, board in product(recipes, boards):
+            line = [d for d in found if (d.recipe, d.board) == (recipe, board)]
+            style = {"color": MODEL_COLOURS[boards.index(board)], "lw": 1.4}
+            some = [(d.layers, d.rates[number]) for d in line if d.rates[number].value]
+            none = [(d.layers, d.rates[number]) for d in line if not d.rates[number].value]
+            dash = ("--", "-")[recipes.index(recipe) % 2]
+            axes.plot(
+                [layers for layers, _ in some], [100 * rate.value for _, rate in some],
+                marker="o", ms=4, ls=dash, label=f"{recipe}, {board}", **style,
+            )  # fmt: skip
+            for layers, rate in some:
+                axes.plot([layers] * 2, [100 * rate.low, 100 * rate.high], **style | {"lw": 0.8})
+            for layers, rate in none:
+                axes.plot(layers, 100 * rate.high, "v", ms=6, mfc="white", **style)
+        axes.axhline(0.01, color="0.4", lw=0.8, ls=":")
+        axes.set(yscale="log", xlabel="layers", title=title)
+        axes.set_xticks(sorted({d.layers for d in found}))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.grid(alpha=0.25)
+    drawn[0][0].set_ylabel("top-1 illegal %")
+    legend_below(figure, drawn[0])
     save(figure, path)

@@ -15,7 +15,8 @@ from extracted_rules.errors import UserError
 from extracted_rules.othello.game import random_games, replay
 from extracted_rules.othello.geometry import STANDARD, Geometry
 
-#: Games of a forward pass; activations of 32 games of Othello-GPT fit a CPU's cache hierarchy.
+#: Games of a forward pass on the usual board, as many more on smaller ones as games are shorter;
+#: activations of 32 games of Othello-GPT fit a CPU's cache hierarchy.
 FORWARD_GAMES = 32
 #: tau is chosen on this many games of the purpose "threshold", disjoint from every bench.
 THRESHOLD_GAMES = 1000
@@ -96,11 +97,10 @@ def board_of(model: Model) -> int:
 
 def predict(model: Model, tokens: Tensor) -> Tensor:
     """Logits [B, context, tokens] of games [B, plies], a few at a time."""
-    moves = tokens[:, : Geometry(board_of(model)).context].long()
-    parts = [
-        model(moves[start : start + FORWARD_GAMES]) for start in range(0, len(moves), FORWARD_GAMES)
-    ]
-    return torch.cat(parts)
+    context = Geometry(board_of(model)).context
+    moves = tokens[:, :context].long()
+    games = FORWARD_GAMES * Geometry(STANDARD).context // context
+    return torch.cat([model(moves[first : first + games]) for first in range(0, len(moves), games)])
 
 
 @torch.inference_mode()

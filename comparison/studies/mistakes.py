@@ -207,7 +207,9 @@ class Last:
         return (self.told[some] * self.reads[neurons] * way).argmax(1)
 
     def share(self, hits: Tensor, some: Tensor) -> str:
-        """In per cent, with the game as the unit."""
+        """In per cent, with the game as the unit; nothing where there are no positions."""
+        if not len(hits):
+            return ""
         game, size = self.game[some], int(self.game.max()) + 1
         both = torch.zeros(2, size, dtype=torch.float64, device=hits.device)
         both[0].index_add_(0, game, hits.double())

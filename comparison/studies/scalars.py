@@ -4,7 +4,6 @@ The same fit several times, with the strengths tied along fewer and fewer axes; 
 compiled and measured on the bench. A study of about half an hour; killed, it goes on.
 """
 
-import tomllib
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,7 +18,7 @@ from extracted_rules.files import KeptData, whole_file
 from extracted_rules.othello.game import random_games
 from handbuilt.calibration import FitSettings, calibrate, starting_point
 from handbuilt.recipes import build
-from handbuilt.strengths import FOLDER, Strengths, load_strengths
+from handbuilt.strengths import ARGUED, Strengths, load_strengths
 
 #: What is tied: from one number for all layers, lengths and pairs to one for each.
 TIED: tuple[tuple[str, ...], ...] = (
@@ -28,8 +27,6 @@ TIED: tuple[tuple[str, ...], ...] = (
     ("depth", "lag"),
     (),
 )
-#: Numbers in logic.toml, chosen by hand.
-ARGUED = len(tomllib.loads((FOLDER / "logic.toml").read_text(encoding="utf-8")))
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The numbers of the recipes: what they are, their files, and how `logic` is spread out."""
 
+from handbuilt.strengths.carrying import carry_over
 from handbuilt.strengths.definition import (
     AXES,
     LINE_VOICES,
@@ -11,12 +12,13 @@ from handbuilt.strengths.definition import (
     VOICES,
     Axes,
     Strengths,
+    StrengthsError,
     axes_of,
 )
 from handbuilt.strengths.files import (
+    ARGUED,
     FITTED,
     FOLDER,
-    StrengthsError,
     dump,
     holds_strengths,
     load_strengths,
@@ -28,6 +30,7 @@ from handbuilt.strengths.files import (
 from handbuilt.strengths.thresholds import keep_threshold, kept_threshold, read_thresholds
 
 __all__ = [
+    "ARGUED",
     "AXES",
     "FITTED",
     "FOLDER",
@@ -42,6 +45,7 @@ __all__ = [
     "Strengths",
     "StrengthsError",
     "axes_of",
+    "carry_over",
     "dump",
     "holds_strengths",
     "keep_threshold",

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 import torch
 from torch import Tensor
 
+from extracted_rules.errors import UserError
 from extracted_rules.othello.geometry import Geometry
 from handbuilt.plan import Plan
 
@@ -51,6 +52,10 @@ FIXED: dict[str, tuple[str, ...]] = {
     "part": PARTS,
 }
 AXES = ("layer", "reading layer", "lag", "length", "depth", "pair", *FIXED)
+
+
+class StrengthsError(UserError):
+    """Strengths that are incomplete, misshapen or of another size; the message is one sentence."""
 
 
 @dataclass(frozen=True)

@@ -14,23 +14,21 @@ from textwrap import wrap
 import torch
 
 from extracted_rules import catalogue
-from extracted_rules.errors import UserError
 from extracted_rules.files import whole_file
 from extracted_rules.othello.geometry import STANDARD, BoardError, Geometry
 from handbuilt.plan import Plan
-from handbuilt.strengths.definition import NAMES, Axes, Strengths, axes_of
+from handbuilt.strengths.carrying import carry_over
+from handbuilt.strengths.definition import NAMES, Axes, Strengths, StrengthsError, axes_of
 from handbuilt.strengths.logic import spread_out
 from handbuilt.strengths.pooled import from_catalogue
 
 FOLDER = Path(__file__).parent
+#: Numbers in logic.toml, chosen by hand.
+ARGUED = len(tomllib.loads((FOLDER / "logic.toml").read_text(encoding="utf-8")))
 #: The file of fitted strengths in a fit's folder.
 FITTED = "strengths.toml"
 #: The recipe whose numbers come from a catalogue.
 POOLED = "pooled"
-
-
-class StrengthsError(UserError):
-    """Strengths that are incomplete or misshapen; the message is one sentence."""
 
 
 def parse(tables: dict[str, object]) -> Strengths:
@@ -92,15 +90,15 @@ def _numbers(value: object, indent: int = 0) -> str:
 def load_strengths(recipe: str, board: int = STANDARD, layers: int | None = None) -> Strengths:
     """The strengths of a recipe that has a file here, float64, or of `pooled`.
 
-    Those of a short file hold for any board and number of layers, all others for those that they
-    were found or fitted for. Raises StrengthsError, BoardError, PlanError, or CatalogueError for
-    `pooled`.
+    Those of a short file hold for any board and number of layers, all others are carried over from
+    those that they were found or fitted for. Raises StrengthsError, BoardError, PlanError, or
+    CatalogueError for `pooled`.
     """
     axes = Axes(Geometry(board), Plan() if layers is None else Plan(layers))
     if recipe == POOLED:
         found = catalogue.read(catalogue.REFERENCE)
-        return _fitting(from_catalogue(found, load_strengths("logic")), axes, recipe)
-    return _fitting(read_strengths(FOLDER / f"{recipe}.toml", axes), axes, recipe)
+        return carry_over(from_catalogue(found, load_strengths("logic")), axes)
+    return carry_over(read_strengths(FOLDER / f"{recipe}.toml", axes), axes)
 
 
 def read_strengths(path: Path, axes: Axes) -> Strengths:
@@ -128,12 +126,21 @@ def holds_strengths(path: Path) -> bool:
         return False
 
 
-def strengths_of(path: Path, recipe: str, board: int = STANDARD) -> Strengths:
-    """The strengths of a fit's folder or of a file, for a board and the layers of a recipe's own.
+def strengths_of(
+    path: Path, recipe: str, board: int = STANDARD, layers: int | None = None
+) -> Strengths:
+    """The strengths of a fit's folder or of a file, for a board and a recipe's layers, or as many.
     Raises StrengthsError."""
     path = path / FITTED if path.is_dir() else path
-    axes = load_strengths(recipe, board).axes
-    return _fitting(read_strengths(path, axes), axes, str(path))
+    asked = load_strengths(recipe, board, layers).axes
+    strengths = read_strengths(path, asked)
+    found = strengths.axes
+    if found != asked:
+        raise StrengthsError(
+            f"the numbers of {path} are for {found.plan.layers} layers and a board of "
+            f"{found.geometry}, not for {asked.plan.layers} and {asked.geometry}"
+        )
+    return strengths
 
 
 def put_strengths(path: Path, recipe: str) -> tuple[str, str]:
@@ -146,15 +153,3 @@ def put_strengths(path: Path, recipe: str) -> tuple[str, str]:
         partial.write_text(texts[0], encoding="utf-8")
     now, before = (text.split("\n", 1)[0].lstrip("# ") for text in texts)
     return now, before
-
-
-def _fitting(strengths: Strengths, asked: Axes, recipe: str) -> Strengths:
-    """The same strengths. Raises StrengthsError where they are for another board or plan."""
-    found = strengths.axes
-    if found != asked:
-        raise StrengthsError(
-            f"the numbers of {recipe} are for {found.plan.layers} layers and a board of "
-            f"{found.geometry}, not for {asked.plan.layers} and {asked.geometry}; those of logic "
-            "are for any"
-        )
-    return strengths

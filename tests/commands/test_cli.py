@@ -62,6 +62,22 @@ def test_build_writes_a_model_that_evaluates(
     assert "the move closes C4-F4" in capsys.readouterr().out
 
 
+def test_all_games_of_four_squares_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "found.json"
+    arguments = ("evaluate", "uniform-empty", "--board", "4", "--all", "--json", str(out))
+    assert run(*arguments, monkeypatch=monkeypatch) == 0
+    shown = capsys.readouterr().out
+    assert "uniform-empty on all games of 4 x 4: 60,060" in shown
+    assert "The shortest wrong ones" in shown
+    found = json.loads(out.read_text())
+    count = found["kinds"]["all"]
+    assert (found["games"], count["positions"]) == (60_060, 131_340)
+    assert 0 < count["illegal"] <= count["wrong_sets"] <= count["positions"]
+    assert found["kinds"]["pass-free"]["positions"] == 79_216
+
+
 @pytest.mark.parametrize("form", FORMATS)
 def test_export_writes_what_other_commands_read(
     form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -221,14 +237,17 @@ def test_recorded_games_can_be_measured(
         (["train", "--out", "x", "--board", "7"], "has 4, 6 or 8 squares a side, not 7"),
         (["build", "--layers", "2", "--out", "x"], "need 4 layers at least"),
         (["build", "--board", "3", "--out", "x"], "squares a side, not 3"),
-        (["build", "--recipe", "calibrated", "--board", "6", "--out", "x"], "not for 8 and 6 x 6"),
-        (["build", "--recipe", "pooled", "--layers", "12", "--out", "x"], "not for 12 and 8 x"),
-        (["ablate", "--board", "4"], "those of logic are for any"),
-        (["explain", "logic", "f5", "--board", "4"], "'f5' is not a square of the 4 x 4 board"),
+        (["evaluate", "bigram", "--all"], "on a board of 4 x 4 alone; 8 x 8 has too many"),
+        (["evaluate", "logic", "--board", "6", "--all"], "alone; 6 x 6 has too many"),
+        (["evaluate", "bigram", "--board", "5", "--all"], "4, 6 or 8 squares a side, not 5"),
         (
-            ["study", "passes", "--board", "4", "--games", "2", "--out", "."],
-            "the numbers of calibrated are for 8 layers and a board of 8 x 8, not for 8 and 4 x 4",
+            ["evaluate", "bigram", "--board", "4", "--all", "--file", "games.txt"],
+            "all games are run through, or those of a file, not both",
         ),
+        (["study", "sizes", "--boards", "4,5", "--out", "."], "squares a side, not 5"),
+        (["study", "sizes", "--layers", "3", "--out", "."], "need 4 layers at least, not 3"),
+        (["study", "sizes", "--layers", "4,", "--out", "."], "'4,' names no numbers of layers"),
+        (["explain", "logic", "f5", "--board", "4"], "'f5' is not a square of the 4 x 4 board"),
         (["evaluate", "pyproject.toml"], "no file of weights: it is text"),
         (["compare", "bigram", "--out", "pyproject.toml"], "cannot write pyproject.toml: File"),
         (["check", "bigram", "--out", "pyproject.toml"], "cannot write pyproject.toml: File"),
@@ -306,6 +325,7 @@ def test_models_play_on_one_board(
     for arguments in (
         ("compare", "8.safetensors", "4.safetensors"),
         ("evaluate", "4.safetensors", "--board", "8"),
+        ("evaluate", "4.safetensors", "--board", "8", "--all"),
     ):
         assert run(*arguments, monkeypatch=monkeypatch) == 2
         (line,) = capsys.readouterr().err.splitlines()
@@ -315,6 +335,7 @@ def test_models_play_on_one_board(
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
+        (["evaluate", "8.safetensors", "--all"], "alone; 8 x 8 has too many"),
         (["evaluate", "4.safetensors", "--file", "8.txt"], "'f5' is not a square of the 4 x 4"),
         (["evaluate", "8.safetensors", "--file", "4.txt"], "D4 is never played on the 8 x 8 board"),
         (["check", "4.safetensors", "--file", "8.txt"], "'f5' is not a square of the 4 x 4 board"),

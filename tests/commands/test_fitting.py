@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from handbuilt.strengths import FOLDER, load_strengths, strengths_of
+from extracted_rules import Geometry
+from handbuilt.plan import Plan
+from handbuilt.strengths import FOLDER, Axes, load_strengths, read_strengths, strengths_of
 from tests.command_line import run
 
 
@@ -26,3 +28,11 @@ def test_a_fit_begins_where_another_ended(tmp_path: Path, monkeypatch: pytest.Mo
     torch.testing.assert_close(ended.run, shipped.run, atol=1e-4, rtol=1e-4)
     assert run(*fit, "--resume", "--rate", "1e-6", monkeypatch=monkeypatch) == 2
     assert run(*begun, "--resume", monkeypatch=monkeypatch) == 0
+
+
+def test_any_size_can_be_fitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    size = ("--board", "4", "--layers", "6", "--device", "cpu")
+    fit = ("calibrate", "--out", str(tmp_path), "--steps", "1", "--batch", "2", *size)
+    assert run(*fit, monkeypatch=monkeypatch) == 0
+    asked = Axes(Geometry(4), Plan(6))
+    assert read_strengths(tmp_path / "strengths.toml", asked).axes == asked

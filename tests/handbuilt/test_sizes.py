@@ -15,11 +15,14 @@ from handbuilt.strengths import Strengths, dump, parse
 SIZES = [(4, 4), (4, 7), (6, 4), (6, 8), (6, 12), (8, 5)]
 
 
-@pytest.mark.parametrize("looks", [False, True])
+@pytest.mark.parametrize("rules", ["logic", "starting point", "calibrated"])
 @pytest.mark.parametrize(("board", "layers"), SIZES)
-def test_weights_agree_with_the_rules(board: int, layers: int, looks: bool) -> None:
+def test_weights_agree_with_the_rules(board: int, layers: int, rules: str) -> None:
     """Layer by layer, for `logic` and for rules that also look for passes."""
-    s = starting_point(board, layers) if looks else load_strengths("logic", board, layers)
+    if rules == "starting point":
+        s = starting_point(board, layers)
+    else:
+        s = load_strengths(rules, board, layers)
     games = next(random_games(24, 5, board=board, purpose="test"))
     tokens = games[:, : s.geometry.context].long()
     model, trace = build(s, shape=_roomy(s)), Interpreter(s)(tokens)
@@ -28,13 +31,13 @@ def test_weights_agree_with_the_rules(board: int, layers: int, looks: bool) -> N
     with torch.inference_mode():
         logits, cache = model.run_with_cache(tokens)
     here = model.layout.directions
-    for layer, rules in enumerate(trace.layers):
+    for layer, now in enumerate(trace.layers):
         behind = cache[f"blocks.{layer}.hook_resid_post"][certain].double()
         for name in ("message", "clipped"):
-            wanted = getattr(rules, name)[certain]
+            wanted = getattr(now, name)[certain]
             torch.testing.assert_close(behind[..., here[name]], wanted, atol=1e-2, rtol=1e-3)
         torch.testing.assert_close(
-            behind[..., here["side"]][..., 0], rules.side[certain], atol=1e-2, rtol=1e-3
+            behind[..., here["side"]][..., 0], now.side[certain], atol=1e-2, rtol=1e-3
         )
     torch.testing.assert_close(
         logits[certain].double() / 30, trace.logits[certain] / 30, atol=1e-2, rtol=1e-3

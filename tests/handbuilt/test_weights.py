@@ -192,8 +192,7 @@ def test_a_rule_can_be_left_out() -> None:
         ({"layers": 3}, "need 4 layers at least, not 3"),
         ({"shape": Shape(d_model=300)}, "need d_model 507 .not 300."),
         ({"shape": Shape(d_mlp=1000, n_heads=7)}, "n_heads 8 .not 7., d_mlp 1811 .not 1000."),
-        ({"recipe": "calibrated", "board": 6}, "for 8 layers and a board of 8 x 8"),
-        ({"recipe": "calibrated", "layers": 9}, "not for 9 and 8 x 8"),
+        ({"recipe": "calibrated", "layers": 3}, "need 4 layers at least, not 3"),
     ],
 )
 def test_what_does_not_fit_is_said_in_one_sentence(asked: dict[str, Any], says: str) -> None:

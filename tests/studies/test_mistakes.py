@@ -49,8 +49,10 @@ def test_neurons_add_up_to_a_difference_of_logits(last: Last) -> None:
 
 
 def test_a_neuron_that_alone_says_which_move_is_found(last: Last) -> None:
-    writes = torch.zeros_like(last.writes)
-    writes[5] = 50 * last.writes[5] / last.writes[5].norm()
+    writes, unembed = torch.zeros_like(last.writes), last.model.unembed.W_U[:, 1:]
+    often = last.legal.sum(0)
+    towards = unembed[:, often.argmax()] - unembed[:, often.argmin()]
+    writes[last.off.std(0).argmax()] = 1000 * towards / towards.norm()
     own = Last(**{**last.__dict__, "writes": writes})
     table = neurons(own, 1)
     read = {row[0]: row[1:] for row in table.rows}
