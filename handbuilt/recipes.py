@@ -39,7 +39,7 @@ def program(
 def build(
     recipe: str | Strengths | Program = "logic",
     *,
-    board: int = STANDARD,
+    board: int | None = None,
     layers: int | None = None,
     shape: Shape | None = None,
 ) -> OthelloGPT:
@@ -55,7 +55,10 @@ def build(
         if layers not in (None, shape.n_layers):
             raise PlanError(f"{layers} layers are asked for, and a shape of {shape.n_layers}")
         layers = shape.n_layers
-    rules = recipe if isinstance(recipe, Program) else program(recipe, board=board, layers=layers)
+    side = board or STANDARD
+    rules = recipe if isinstance(recipe, Program) else program(recipe, board=side, layers=layers)
+    if board not in (None, rules.geometry.size):
+        raise PlanError(f"a board of {board} is asked for, and rules for {rules.geometry}")
     if shape is not None:
         shape = replace(shape, n_layers=rules.layers).on(rules.geometry.size)
     model = compile(rules, shape)

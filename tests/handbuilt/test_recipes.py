@@ -11,13 +11,13 @@ from extracted_rules.families import FAMILIES, family
 from extracted_rules.othello.game import random_games, replay
 from extracted_rules.othello.game_files import load_games
 from extracted_rules.othello.geometry import Geometry
-from handbuilt import OthelloGPT, build
+from handbuilt import OthelloGPT, build, program
 from handbuilt.interpreter import Facts, Interpreter, Layer, Trace
 from handbuilt.interpreter.brackets import bracket_lengths, bracket_weights, line_evidence
 from handbuilt.interpreter.passes import STEP, lines_elsewhere
 from handbuilt.interpreter.plies import lateness
 from handbuilt.network.layout import Layout
-from handbuilt.plan import Plan
+from handbuilt.plan import Plan, PlanError
 from handbuilt.programs.claims import HEADROOM
 from handbuilt.programs.first_guess import most_near
 from handbuilt.programs.tables import GATE
@@ -383,3 +383,8 @@ def test_a_saved_model_is_the_same_model(logic: OthelloGPT, games: Tensor, tmp_p
 def test_unknown_recipes_are_refused() -> None:
     with pytest.raises(UnknownRecipeError, match="logic"):
         build("magic")
+
+
+def test_rules_are_for_their_own_board() -> None:
+    with pytest.raises(PlanError, match="a board of 8 is asked for, and rules for 6 x 6"):
+        build(program("logic", board=6), board=8)
