@@ -31,7 +31,7 @@ def make_command(
     board: Board = None,
     layers: Annotated[int | None, typer.Option(help="Layers of the model; 8 by default.")] = None,
     width: Annotated[
-        int | None, typer.Option(help="d_model of a superposed model; 3 for 4 names by default.")
+        int | None, typer.Option(help="d_model of a superposed model; 7 for 8 names by default.")
     ] = None,
     seed: Seed = 0,
     sealed: Annotated[

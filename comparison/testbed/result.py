@@ -70,6 +70,8 @@ def read_result(path: Path, key: Key, shape: Shape) -> Found:
     try:
         fields = _fields(path)
         arrays = {name: _array(fields.pop(name), name) for name in ARRAYS if name in fields}
+        if unknown := sorted(fields.keys() - Said.__dataclass_fields__.keys()):
+            raise ResultError(f"{path} has a field {ascii(unknown[0])[:80]}, which no score is for")
         said = msgspec.convert(fields, type=Said)
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise ResultError(f"{path} is no result: {error}") from None
@@ -92,9 +94,6 @@ def _fields(path: Path) -> dict[str, Any]:
     for name, text in metadata.items():
         kept = name in ("format", "model", "place", "role", "moves", "square")
         plain[name] = text if kept else msgspec.json.decode(text.encode())
-    unknown = sorted(tensors.keys() - set(ARRAYS))
-    if unknown:
-        raise ResultError(f"{path} has a tensor {ascii(unknown[0])[:80]}, which no score is for")
     return {**plain, **tensors}
 
 
@@ -143,7 +142,7 @@ def _check(said: Said, arrays: dict[str, Tensor], key: Key, shape: Shape) -> Non
                 parse_part(claim.kind, part, key.geometry)
         except ConditionError as error:
             raise ResultError(f"neuron {claim.layer}.n{claim.neuron}: {error}") from None
-    _check_edges(said, key)
+    _check_edges(said, shape)
 
 
 def _check_games(arrays: dict[str, Tensor], key: Key, shape: Shape) -> None:
@@ -158,10 +157,27 @@ def _check_games(arrays: dict[str, Tensor], key: Key, shape: Shape) -> None:
         raise ResultError(f"games: {error}") from None
 
 
-def _check_edges(said: Said, key: Key) -> None:
-    nodes = {node for edge in key.truth.edges for node in edge}
+def _check_edges(said: Said, shape: Shape) -> None:
+    possible = set(all_edges(shape))
     for writer, reader, score in said.edges:
-        if not {writer, reader} <= nodes:
+        if (writer, reader) not in possible:
             raise ResultError(f"no edge leads from {ascii(writer)[:80]} to {ascii(reader)[:80]}")
         if not abs(score) < float("inf"):
             raise ResultError("the score of an edge is no number")
+
+
+def all_edges(shape: Shape) -> list[tuple[str, str]]:
+    """Every pair of nodes of which the second reads after the first has written: embeddings, heads
+    and MLPs by their names in a key, and the logits."""
+    steps = [["embed", "pos_embed"]]
+    for layer in range(shape.n_layers):
+        steps.append([f"blocks.{layer}.attn.{head}" for head in range(shape.n_heads)])
+        steps.append([f"blocks.{layer}.mlp"])
+    steps.append(["logits"])
+    return [
+        (writer, reader)
+        for number, readers in enumerate(steps)
+        for earlier in steps[:number]
+        for writer in earlier
+        for reader in readers
+    ]

@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+from comparison.testbed.circuits import score_edges, score_parts
 from comparison.testbed.directions import score_directions
+from comparison.testbed.features import score_features
+from comparison.testbed.interventions import score_interventions
 from comparison.testbed.neurons import score_neurons
 from comparison.testbed.result import read_result
 from comparison.testbed.scores import Score
@@ -37,6 +40,13 @@ def score(path: Path, key: Key, model: OthelloGPT, seed: int = 1) -> list[Score]
     scores: list[Score] = []
     if "directions" in found.arrays:
         scores += score_directions(found, key, seed)
+        scores += score_interventions(found, key, model, seed)
+    if "activations" in found.arrays:
+        scores += score_features(found, key, model, seed)
     if found.said.claims:
         scores += score_neurons(found, key, model, seed)
+    if found.said.edges:
+        scores += score_edges(found, key, model, seed)
+    if {"heads", "neurons"} & found.arrays.keys():
+        scores += score_parts(found, key, model, seed)
     return scores

@@ -14,7 +14,7 @@ mean.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -138,45 +138,70 @@ def drawn(begin: Disguise, seed: int, rescaled: float = RESCALED) -> Disguise:
     )
 
 
-def gains_for(norms: Tensor, width: int) -> Tensor:
-    """float64 [places]: LayerNorm's usual scale in a stream of ``width`` with ballast.
+def gains_for(held: Tensor) -> Tensor:
+    """float64 [places]: LayerNorm's mean scale in streams [places, positions, width], of which
+    ``held`` is all but the ballast."""
+    centred = held - held.mean(-1, keepdim=True)
+    squares = 2 * TAME_BALLAST**2 + centred.square().sum(-1)
+    return (squares / held.shape[-1]).sqrt().mean(1)
 
-    norms: float64 [places, positions], of what the stream holds beside the ballast.
-    """
-    return ((2 * TAME_BALLAST**2 + norms.square()) / width).sqrt().mean(1)
+
+def tame(model: OthelloGPT, ballast: Tensor) -> dict[str, Tensor]:
+    """A compiled model's weights by name, float64, with another ballast and not yet with the gains
+    that it asks for."""
+    old = {name: tensor.double().cpu() for name, tensor in model.state_dict().items()}
+    for end, sign in (("plus", 1), ("minus", -1)):
+        old["pos_embed.W_pos"][:, model.layout.directions[f"ballast.{end}"]] = sign * ballast
+    old["unembed.W_U"][model.layout.directions["ballast.plus"]] *= BALLAST / ballast
+    return old
+
+
+def half(old: Mapping[str, Tensor], disguise: Disguise, place: int) -> dict[str, Tensor]:
+    """The weights of what reads at a place, in disguise: attention, an MLP, or the unembedding.
+    old: what :func:`tame` gives."""
+    layer, write = place // 2, disguise.encode
+
+    def read(name: str) -> Tensor:
+        return disguise.gains[place] * disguise.decode[place] @ old[name]
+
+    if place == len(disguise.gains) - 1:
+        return {"unembed.W_U": read("unembed.W_U"), "unembed.b_U": old["unembed.b_U"]}
+    if place % 2:
+        mlp, order = f"blocks.{layer}.mlp.", disguise.neurons[layer]
+        scale = disguise.sharpness[layer] / SHARPNESS
+        return {
+            f"{mlp}W_in": read(f"{mlp}W_in")[:, order] * scale,
+            f"{mlp}b_in": old[f"{mlp}b_in"][order] * scale,
+            f"{mlp}W_out": old[f"{mlp}W_out"][order] @ write / scale[:, None],
+            f"{mlp}b_out": old[f"{mlp}b_out"] @ write,
+        }
+    attn, order = f"blocks.{layer}.attn.", disguise.heads[layer]
+    query, value = disguise.query[layer], disguise.value[layer]
+    new = {
+        f"{attn}W_O": value.transpose(1, 2) @ old[f"{attn}W_O"][order] @ write,
+        f"{attn}b_O": old[f"{attn}b_O"] @ write,
+    }
+    key = torch.linalg.inv(query).transpose(1, 2)
+    for letter, basis in zip("QKV", (query, key, value), strict=True):
+        new[f"{attn}W_{letter}"] = read(f"{attn}W_{letter}")[order] @ basis
+        new[f"{attn}b_{letter}"] = (old[f"{attn}b_{letter}"][order, None] @ basis)[:, 0]
+    return new
+
+
+def disguised_weights(model: OthelloGPT, disguise: Disguise) -> dict[str, Tensor]:
+    """A hand-built model's weights, tamed and in disguise, by name and in float64: those of a model
+    whose LayerNorms have no gains."""
+    old = tame(model, disguise.ballast)
+    new = {name: old[name] @ disguise.encode for name in ("embed.W_E", "pos_embed.W_pos")}
+    for place in range(len(disguise.gains)):
+        new |= half(old, disguise, place)
+    return new
 
 
 def disguised(model: OthelloGPT, disguise: Disguise) -> OthelloGPT:
     """A hand-built model, tamed and in disguise; it carries no names. float32."""
-    old = {name: tensor.double().cpu() for name, tensor in model.state_dict().items()}
-    plus, minus = (model.layout.directions[f"ballast.{end}"] for end in ("plus", "minus"))
-    old["pos_embed.W_pos"][:, plus] = disguise.ballast
-    old["pos_embed.W_pos"][:, minus] = -disguise.ballast
-    old["unembed.W_U"][plus] *= BALLAST / disguise.ballast
-    write, new = disguise.encode, {}
-
-    def read(place: int, weights: Tensor) -> Tensor:
-        return disguise.gains[place] * disguise.decode[place] @ weights
-
-    new["embed.W_E"] = old["embed.W_E"] @ write
-    new["pos_embed.W_pos"] = old["pos_embed.W_pos"] @ write
-    new["unembed.W_U"], new["unembed.b_U"] = read(-1, old["unembed.W_U"]), old["unembed.b_U"]
-    for layer in range(model.shape.n_layers):
-        attn, mlp = f"blocks.{layer}.attn.", f"blocks.{layer}.mlp."
-        heads, neurons = disguise.heads[layer], disguise.neurons[layer]
-        query, value = disguise.query[layer], disguise.value[layer]
-        key = torch.linalg.inv(query).transpose(1, 2)
-        for letter, basis in zip("QKV", (query, key, value), strict=True):
-            new[f"{attn}W_{letter}"] = read(2 * layer, old[f"{attn}W_{letter}"][heads]) @ basis
-            new[f"{attn}b_{letter}"] = (old[f"{attn}b_{letter}"][heads, None] @ basis)[:, 0]
-        new[f"{attn}W_O"] = value.transpose(1, 2) @ old[f"{attn}W_O"][heads] @ write
-        new[f"{attn}b_O"] = old[f"{attn}b_O"] @ write
-        scale = disguise.sharpness[layer] / SHARPNESS
-        new[f"{mlp}W_in"] = read(2 * layer + 1, old[f"{mlp}W_in"][:, neurons]) * scale
-        new[f"{mlp}b_in"] = old[f"{mlp}b_in"][neurons] * scale
-        new[f"{mlp}W_out"] = old[f"{mlp}W_out"][neurons] @ write / scale[:, None]
-        new[f"{mlp}b_out"] = old[f"{mlp}b_out"] @ write
-    return _of_folded(new, Shape(**{**vars(model.shape), "d_model": write.shape[1]}))
+    shape = replace(model.shape, d_model=disguise.encode.shape[1])
+    return _of_folded(disguised_weights(model, disguise), shape)
 
 
 def _of_folded(weights: dict[str, Tensor], shape: Shape) -> OthelloGPT:

@@ -112,14 +112,15 @@ class Key:
 
     def place(self, name: str) -> int:
         """The row of an activation's name in ``read`` and ``alive``. Raises KeyFileError."""
-        same = name
-        head, _, last = name.rpartition(".")
-        if last == "hook_resid_post" and name not in self.truth.places:
-            same = f"blocks.{int(head.split('.')[1]) + 1}.hook_resid_pre" if head else name
-        if same not in self.truth.places:
-            known = ", ".join(self.truth.places[:3])
-            raise KeyFileError(f"{name!r} is no place of the stream; there are {known} ...")
-        return self.truth.places.index(same)
+        places = self.truth.places
+        after = {  # behind a layer is before the next one
+            f"blocks.{layer}.hook_resid_post": f"blocks.{layer + 1}.hook_resid_pre"
+            for layer in range(len(places) // 2 - 1)
+        }
+        same = after.get(name, name)
+        if same not in places:
+            raise KeyFileError(f"{name!r} is no place of the stream, as {places[0]} is")
+        return places.index(same)
 
     @cached_property
     def geometry(self) -> Geometry:

@@ -31,20 +31,21 @@ DIFFICULTIES = ("plain", "disguised", "superposed")
 #: Files and folders of a test bed.
 META, MODEL, KEY = "meta.json", "model.safetensors", "key"
 HUB, INTERPBENCH = "huggingface", "interpbench"
-#: Superposed names get this many dimensions each, rounded up to a multiple of ROUND.
-CROWDED, ROUND = 0.75, 8
+#: Superposed names get this many dimensions each, rounded up to a multiple of ROUND. With fewer,
+#: accuracy falls steeply (docs/testbed.md has the curve).
+CROWDED, ROUND = 0.875, 8
 #: Widths of a model on a small board are multiples of this.
 ROOM = 64
 
 
-class TestbedError(UserError):
+class BedError(UserError):
     """A test bed that cannot be made; the message is one sentence."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What is to be made. width: d_model of a superposed one; by default three dimensions for four
-    names."""
+    """What is to be made. width: d_model of a superposed one; by default seven dimensions for
+    eight names."""
 
     recipe: str = "calibrated"
     board: int = STANDARD
@@ -63,18 +64,18 @@ class Made:
 
 
 def make(asked: Asked) -> Made:
-    """Raises TestbedError and PackingError, and what :func:`handbuilt.build` raises."""
+    """Raises BedError and PackingError, and what :func:`handbuilt.build` raises."""
     if asked.difficulty not in DIFFICULTIES:
         known = ", ".join(DIFFICULTIES)
-        raise TestbedError(f"no difficulty is called {asked.difficulty!r}; there are {known}")
+        raise BedError(f"no difficulty is called {asked.difficulty!r}; there are {known}")
     if asked.width is not None and asked.difficulty != "superposed":
-        raise TestbedError(f"a {asked.difficulty} model keeps its width; only superposed has one")
+        raise BedError(f"a {asked.difficulty} model keeps its width; only superposed has one")
     rules = program(asked.recipe, board=asked.board, layers=asked.layers)
     compiled = build(rules, shape=_shape(rules))
     compiled.metadata["recipe"] = asked.recipe
     held = signals(compiled, asked.seed)
     if asked.difficulty == "superposed":
-        disguise = packed(compiled, held, asked.width or usual_width(compiled))
+        disguise = packed(compiled, held, asked.width or usual_width(compiled), asked.seed)
     else:
         disguise = tamed(compiled, held)
     if asked.difficulty != "plain":
@@ -163,11 +164,11 @@ def lens_config(model: OthelloGPT) -> Mapping[str, Any]:
 
 
 def read_about(folder: Path) -> dict[str, Any]:
-    """What a test bed says of itself. Raises TestbedError."""
+    """What a test bed says of itself. Raises BedError."""
     try:
         about = msgspec.json.decode((folder / META).read_bytes(), type=dict[str, Any])
     except (OSError, msgspec.DecodeError):
-        raise TestbedError(f"{folder} is no test bed: it has no readable {META}") from None
+        raise BedError(f"{folder} is no test bed: it has no readable {META}") from None
     if about.get("format") != FORMAT or about.get("version") != VERSION:
-        raise TestbedError(f"{folder} is no test bed of version {VERSION}")
+        raise BedError(f"{folder} is no test bed of version {VERSION}")
     return about
