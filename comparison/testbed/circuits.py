@@ -18,6 +18,7 @@ from handbuilt.testbed.key import Key
 HOLDS = 0.95
 #: Games on which the rest of the model is replaced, and the share of the parts in use that is kept.
 GAMES, KEPT = 20, (0.5, 1.0)
+PARTS = "heads", "neurons"
 Parts = Mapping[str, Tensor]
 
 
@@ -54,12 +55,12 @@ def score_edges(found: Found, key: Key, model: OthelloGPT, seed: int) -> list[Sc
 def score_parts(found: Found, key: Key, model: OthelloGPT, seed: int) -> list[Score]:
     """A ranking of heads and neurons: for one prediction against its exact contributions, else by
     how faithful the model is when the best ones alone are kept."""
-    given = {name: found.arrays[name] for name in ("heads", "neurons") if name in found.arrays}
+    given: Parts = {n: found.arrays[n] for n in PARTS if n in found.arrays}
     generator = torch.Generator().manual_seed(seed)
     chance = {n: torch.rand(scores.shape, generator=generator) for n, scores in given.items()}
     if found.said.moves:
         exact = contributions(key, model, found.said.moves, found.said.square)
-        true = {name: exact[name].abs() for name in given}
+        true: Parts = {name: exact[name].abs() for name in given}
         labels = _circuit(_flat(true))
         return beside("parts", lambda of: _ranked(labels, _flat(of)), given, true, chance)
     kept = Kept(key, model, seed)
@@ -94,8 +95,9 @@ def contributions(key: Key, model: OthelloGPT, moves: str, square: str) -> dict[
     if not 1 <= count <= model.shape.n_ctx:
         raise ResultError(f"a prediction follows 1 to {model.shape.n_ctx} moves, not {count}")
     attribution = Attribution(model, relative=False)
-    weights = [block.mlp.b_in for block in model.blocks]
-    attribution.idle = torch.stack(weights).detach().double() * key.tensors["linear"]
+    weights = model.state_dict()
+    biases = [weights[f"blocks.{n}.mlp.b_in"].double() for n in range(model.shape.n_layers)]
+    attribution.idle = torch.stack(biases) * key.tensors["linear"]
     cache = attribution.run(tokens)
     parts = attribution.parts(cache, count - 1)
     return {"heads": parts.heads[..., column], "neurons": parts.neurons[..., column]}
@@ -130,13 +132,13 @@ class Kept:
         return float(mass[self.legal.any(-1)].mean())
 
     def _loudness(self) -> dict[str, Tensor]:
-        heads, neurons = [], []
-        for layer, block in enumerate(self.model.blocks):
-            z = self.cache[self.names["heads"][layer]]
-            wrote = torch.einsum("gthd,hdm->gthm", z, block.attn.W_O.detach())
+        heads, neurons, weights = [], [], self.model.state_dict()
+        for layer in range(self.model.shape.n_layers):
+            z, post = (self.cache[self.names[kind][layer]] for kind in PARTS)
+            wrote = torch.einsum("gthd,hdm->gthm", z, weights[f"blocks.{layer}.attn.W_O"])
             heads.append(wrote.flatten(0, 1).std(0).norm(dim=-1))
-            post = self.cache[self.names["neurons"][layer]].flatten(0, 1)
-            neurons.append(post.std(0) * block.mlp.W_out.detach().norm(dim=-1))
+            size = weights[f"blocks.{layer}.mlp.W_out"].norm(dim=-1)
+            neurons.append(post.flatten(0, 1).std(0) * size)
         return {"heads": torch.stack(heads), "neurons": torch.stack(neurons)}
 
     def figures(self, ranking: Parts) -> Figures:

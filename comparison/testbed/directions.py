@@ -60,4 +60,5 @@ def match(given: Tensor, true: Tensor) -> Figures:
 
 
 def _unit(vectors: Tensor) -> Tensor:
-    return vectors / vectors.norm(dim=1, keepdim=True).clamp(min=1e-12)
+    units: Tensor = vectors / vectors.norm(dim=1, keepdim=True).clamp(min=1e-12)
+    return units

@@ -79,7 +79,8 @@ def orthogonal(size: int, generator: np.random.Generator) -> Tensor:
 def with_ones(size: int) -> Tensor:
     """float64 [size, size]: orthonormal rows, the first along all ones."""
     ones = torch.ones(size, 1, dtype=torch.float64)
-    return torch.linalg.qr(ones, mode="complete").Q.T
+    basis: Tensor = torch.linalg.qr(ones, mode="complete").Q.T
+    return basis
 
 
 def turn(size: int, generator: np.random.Generator) -> Tensor:

@@ -35,7 +35,7 @@ HUB, INTERPBENCH = "huggingface", "interpbench"
 #: accuracy falls steeply (docs/testbed.md has the curve).
 CROWDED, ROUND = 0.875, 8
 #: Widths of a model on a small board are multiples of this.
-ROOM = 64
+ROOM = 32
 
 
 class BedError(UserError):

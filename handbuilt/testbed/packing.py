@@ -7,6 +7,7 @@ regression), so what is squeezed out first is what varies little or repeats some
 """
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -121,7 +122,7 @@ def _refit(model: OthelloGPT, disguise: Disguise, held: Tensor, names: Tensor, s
             strict=False,
         )
         if place < len(held) - 1:
-            block = packed_model.blocks[place // 2]
+            block: Any = packed_model.blocks[place // 2]
             norm, part = (block.ln2, block.mlp) if place % 2 else (block.ln1, block.attn)
             stream = stream + part(norm(stream, _as_is), _as_is)
 
@@ -155,7 +156,8 @@ def _vectors(spread: Tensor, wanted: Tensor, room: int) -> Tensor:
     """
     root, back = _root(spread)
     left, _, _ = torch.linalg.svd(root @ _root(wanted)[0])
-    return torch.linalg.qr(back @ left[:, :room]).Q
+    vectors: Tensor = torch.linalg.qr(back @ left[:, :room]).Q
+    return vectors
 
 
 def _root(matrix: Tensor) -> tuple[Tensor, Tensor]:
