@@ -18,6 +18,7 @@ ROOMS = (
     "errors",
     "properties",
     "findings",
+    "testbed",
     "reporting",
     "training",
     "shortcuts",

@@ -16,6 +16,7 @@ from comparison.commands import (
     reporting,
     reproducing,
     studying,
+    testbed,
     training,
     transcribing,
 )
@@ -38,6 +39,7 @@ GROUPS = (
     adopting,
     fitting,
     studying,
+    testbed,
     reproducing,
 )
 

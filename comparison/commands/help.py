@@ -18,6 +18,7 @@ PANELS = {
         *("describe", "probe", "extract", "rules", "circuits", "replace", "transcribe", "ablate"),
     ),
     "Make models": ("build", "export", "calibrate", "train", "adopt"),
+    "Test interpretability tools": ("testbed",),
     "Get the project's figures again": ("reproduce", "study"),
 }
 #: Of commands that are named nowhere above, as those of a group are.

@@ -70,12 +70,13 @@ class Parts:
 class Attribution:
     """A model, run in float64, whose logits are taken apart. It keeps a copy of the model.
 
-    relative: whether logits are less their mean over the moves. idle: float64 [layers, d_mlp], what
+    relative: whether logits are less their mean over the moves, by default those of a model
+    that is not known to be hand-built. idle: float64 [layers, d_mlp], what
     linear neurons show when they carry nothing: their bias, so large that they never fall silent.
     """
 
-    def __init__(self, model: OthelloGPT) -> None:
-        self.relative = not model.is_handbuilt
+    def __init__(self, model: OthelloGPT, *, relative: bool | None = None) -> None:
+        self.relative = not model.is_handbuilt if relative is None else relative
         self.model = OthelloGPT(model.shape, model.metadata).double().to(model.device).eval()
         self.model.load_state_dict(model.state_dict())
         self.weights = weights = self.model.state_dict()

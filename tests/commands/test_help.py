@@ -11,10 +11,10 @@ from comparison.commands.help import PANELS, WELCOME, panels_of
 from tests.command_line import run
 
 APP: Any = typer.main.get_command(cli.app)
-STUDIES = APP.commands["study"].commands
+GROUPS = ("study", "testbed")
 COMMANDS = {
     **{(name,): command for name, command in APP.commands.items()},
-    **{("study", name): command for name, command in STUDIES.items()},
+    **{(g, name): command for g in GROUPS for name, command in APP.commands[g].commands.items()},
 }
 
 

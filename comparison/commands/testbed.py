@@ -1,0 +1,66 @@
+"""``handbuilt testbed make | score``: models with known truth, and what a tool found in them."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from comparison.commands.help import HelpfulGroup
+from comparison.commands.options import Board, Json, Seed, folder
+from comparison.commands.shared import app, command, show, wrote
+from comparison.testbed import scoring
+from comparison.testbed.scores import table
+from extracted_rules.files import write_json
+from extracted_rules.othello.geometry import STANDARD
+from handbuilt.recipes import RECIPES
+from handbuilt.testbed.making import DIFFICULTIES, Asked, make, write
+
+group = typer.Typer(
+    cls=HelpfulGroup, help="Models with known truth, and scores of what a tool finds in them."
+)
+app.add_typer(group, name="testbed")
+
+
+@command("make", group)
+def make_command(
+    out: Annotated[Path, folder(help="The folder to write.")],
+    recipe: Annotated[str, typer.Option(help=f"One of: {', '.join(RECIPES)}.")] = "calibrated",
+    difficulty: Annotated[
+        str, typer.Option(help=f"One of: {', '.join(DIFFICULTIES)}.")
+    ] = "disguised",
+    board: Board = None,
+    layers: Annotated[int | None, typer.Option(help="Layers of the model; 8 by default.")] = None,
+    width: Annotated[
+        int | None, typer.Option(help="d_model of a superposed model; 7 for 8 names by default.")
+    ] = None,
+    seed: Seed = 0,
+    sealed: Annotated[
+        bool, typer.Option(help="Put the key beside the folder, and leave only its hash there.")
+    ] = False,
+) -> None:
+    """Write a hand-built model in disguise, and the key that says what is where.
+
+    The folder holds it as safetensors, as a Hugging Face folder, and in InterpBench's layout, whose
+    ll_model.pth is a TransformerLens state dict.
+    """
+    asked = Asked(recipe, STANDARD if board is None else board, layers, difficulty, seed, width)
+    write(make(asked), out, sealed=sealed)
+    wrote(f"{out}{' and its key beside it' if sealed else ''}")
+
+
+@command("score", group)
+def score_command(
+    key: Annotated[Path, typer.Argument(help="A test bed's folder, or that of a sealed key.")],
+    result: Annotated[Path, typer.Argument(help="What a tool found: safetensors or JSON.")],
+    model: Annotated[
+        Path | None, typer.Option(help="The model's file, where the key lies elsewhere.")
+    ] = None,
+    seed: Seed = 1,
+    json: Json = None,
+) -> None:
+    """Score what a tool found against the key, beside the key's own score and that of chance."""
+    scores = scoring.score(result, *scoring.load(key, model), seed)
+    show(table(scores))
+    if json is not None:
+        write_json(scores, json)
+        wrote(json)

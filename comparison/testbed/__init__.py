@@ -1,0 +1,1 @@
+"""What a tool found in a model with known truth, scored against its key."""
