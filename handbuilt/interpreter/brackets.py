@@ -19,6 +19,7 @@ def _depth(distance: int, length: int) -> int:
 
 
 @cache
+@torch.inference_mode(False)  # whoever asks first, fits can use them
 def bracket_matrices(board: Geometry) -> tuple[Tensor, Tensor]:
     """float64 [brackets, squares] twice: 1 where a square lies on the run, 1 where it is an end."""
     sizes = (2, len(board.brackets), board.n_squares)
@@ -30,12 +31,14 @@ def bracket_matrices(board: Geometry) -> tuple[Tensor, Tensor]:
 
 
 @cache
+@torch.inference_mode(False)
 def bracket_lengths(board: Geometry) -> Tensor:
     """int64 [brackets]: length of each bracket's run, minus 1."""
     return torch.tensor([len(bracket.run) - 1 for bracket in board.brackets])
 
 
 @cache
+@torch.inference_mode(False)
 def _bracket_places(board: Geometry, depths: int) -> Tensor:
     """int64 [brackets, squares]: where ``bracket_weights`` finds the weight of each square."""
     table = torch.zeros(len(board.brackets), board.n_squares, dtype=torch.int64)
@@ -56,6 +59,7 @@ def bracket_weights(board: Geometry, run: Tensor, end: Tensor) -> Tensor:
 
 
 @cache
+@torch.inference_mode(False)
 def _ray_places(lengths: int, depths: int) -> Tensor:
     """int64 [lengths, distances]: where ``ray_weights`` finds the weight at each distance."""
     table = torch.zeros(lengths, lengths + 1, dtype=torch.int64)

@@ -13,6 +13,7 @@ from handbuilt.strengths import Strengths
 
 
 @cache
+@torch.inference_mode(False)
 def start_board(board: Geometry) -> Tensor:
     """float64 [squares]: the start position in black's frame."""
     squares = torch.zeros(board.n_squares, dtype=torch.float64)
@@ -22,6 +23,7 @@ def start_board(board: Geometry) -> Tensor:
 
 
 @cache
+@torch.inference_mode(False)
 def _first_moves(board: Geometry) -> Replay:
     tokens = torch.tensor([[board.token_of(square)] for square in board.first_moves])
     return replay(tokens, board=board.size)

@@ -246,7 +246,7 @@ def test_recorded_games_can_be_measured(
         ),
         (["study", "sizes", "--boards", "4,5", "--out", "."], "squares a side, not 5"),
         (["study", "sizes", "--layers", "3", "--out", "."], "need 4 layers at least, not 3"),
-        (["study", "sizes", "--layers", "4,", "--out", "."], "'4,' names no numbers of layers"),
+        (["study", "sizes", "--layers", "4,x", "--out", "."], "'4,x' names no numbers of layers"),
         (["explain", "logic", "f5", "--board", "4"], "'f5' is not a square of the 4 x 4 board"),
         (["evaluate", "pyproject.toml"], "no file of weights: it is text"),
         (["compare", "bigram", "--out", "pyproject.toml"], "cannot write pyproject.toml: File"),

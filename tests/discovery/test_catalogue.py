@@ -2,7 +2,7 @@
 
 import gzip
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 
 import pytest
 from hypothesis import given, settings
@@ -142,17 +142,18 @@ def neuron(number: int, **changes: object) -> Neuron:
     return replace(plain, **changes)
 
 
-def test_a_full_catalogue_loads_within_a_second(tmp_path: Path) -> None:
+def test_a_full_catalogue_loads_about_as_fast_as_it_is_written(tmp_path: Path) -> None:
     found = tuple(
         replace(neuron(number), layer=layer, control=Score(0, 0, 0, 0), r2=0.5, figures={"tree": 1})
         for layer in range(8)
         for number in range(2048)
     )
+    times = [process_time()]
     catalogue.write(Catalogue(HEADER, found), tmp_path / "rules.jsonl")
-    began = perf_counter()
+    times.append(process_time())
     assert len(catalogue.read(tmp_path / "rules.jsonl").findings) == len(found)
-    # A busy machine gets some time more.
-    assert perf_counter() - began < 3
+    times.append(process_time())
+    assert times[2] - times[1] < 10 * (times[1] - times[0])
 
 
 def test_rules_are_selected_by_what_they_say() -> None:
