@@ -70,7 +70,6 @@ class Asked:
         float, typer.Option(help="Weight of what names tell, beside the divergence.", min=0)
     ] = distilling.Settings.hold
     measuring: Annotated[int, typer.Option(help="Other random games to measure on.", min=2)] = 200
-
     beside: Annotated[
         str, typer.Option(help="Other models whose likeness is measured, too, by commas.")
     ] = ""

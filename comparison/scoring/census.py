@@ -12,7 +12,7 @@ from torch import Tensor
 
 from comparison.scoring.bench import Model, Progress, board_of, predict
 from comparison.scoring.measures import Scores, score
-from extracted_rules.benches.positions import batches, legal_tokens
+from extracted_rules.benches.positions import batches, legal_tokens, passes_so_far
 from extracted_rules.drawing.tables import Table
 from extracted_rules.othello.all_games import all_games, seen_first
 from extracted_rules.othello.game import Replay, replay
@@ -25,8 +25,7 @@ SHOWN = 3
 def kinds(played: Replay, positions: int) -> dict[str, Tensor]:
     """bool [B, positions] by kind: where there is a move to predict."""
     here = played.legal[:, 1 : positions + 1].any(-1)
-    due = played.passes[:, 1 : positions + 1]
-    behind = due.cumsum(-1) - due.long()
+    due, behind = played.passes[:, 1 : positions + 1], passes_so_far(played, positions)
     return {
         "all": here,
         "pass-free": here & ~due & (behind == 0),

@@ -17,7 +17,7 @@ from extracted_rules.discovery.names import PLY, Spread, kind_of, square_of
 from extracted_rules.discovery.regression import Regression
 from extracted_rules.drawing.tables import Table
 from extracted_rules.othello.game import stream_seed
-from handbuilt.analysis.streams import moves_of, random_replays
+from handbuilt.analysis.streams import mean_activations, moves_of, random_replays
 from handbuilt.network.transformer import Hook, HookPoint, OthelloGPT
 from handbuilt.transcripts.program import names_of
 
@@ -29,18 +29,10 @@ LEAST = 1e-12
 ROUNDS = 100
 
 
-@torch.no_grad()
 def mean_patterns(model: OthelloGPT, games: int, seed: int, bar: Bars) -> Tensor:
     """float32 [layers, heads, T, T], over games."""
-    layers = range(model.shape.n_layers)
-    names = [f"blocks.{layer}.attn.hook_pattern" for layer in layers]
-    total, number, step = torch.zeros(()), 0, bar("means", games)
-    for played in random_replays(model, games, seed, MEANS):
-        _, kept = model.run_with_cache(moves_of(played), names)
-        total = total + torch.stack([kept[name].sum(0) for name in names])
-        number += len(played.tokens)
-        step(len(played.tokens))
-    return total / number
+    names = [f"blocks.{layer}.attn.hook_pattern" for layer in range(model.shape.n_layers)]
+    return mean_activations(model, names, games, seed, MEANS, bar("means", games))
 
 
 def kernels(patterns: Tensor) -> Tensor:

@@ -17,7 +17,13 @@ from extracted_rules.benches.intervals import Estimate, Ratio, interval
 from extracted_rules.drawing.pictures import MODEL_COLOURS, legend_below, panels, save
 from extracted_rules.drawing.tables import Table
 from extracted_rules.othello.game import Replay
-from handbuilt.analysis.streams import finish, random_replays, streams_of, through
+from handbuilt.analysis.streams import (
+    finish,
+    mean_activations,
+    random_replays,
+    streams_of,
+    through,
+)
 from handbuilt.network.transformer import OthelloGPT
 from handbuilt.transcripts.program import network
 from handbuilt.transcripts.transcribing import KINDS, Sums, transcribe
@@ -46,8 +52,10 @@ def alone(model: OthelloGPT, of: dict[str, Transcript], games: int, seed: int, b
     back when a transcript's neurons read the model's own stream in its place. A dense layer is read
     in the directions' way, too."""
     stand_ins = {name: Transcribed.of(transcript, model) for name, transcript in of.items()}
-    means = _means(model, games, seed)
     layers, step = range(model.shape.n_layers), bar("one at a time", games)
+    means = mean_activations(
+        model, [f"blocks.{layer}.hook_mlp_out" for layer in layers], games, seed, MEANS
+    )
     sums: list[list[Tensor]] = []
     for played in random_replays(model, games, seed, PURPOSE):
         streams = streams_of(model, played)
@@ -70,18 +78,6 @@ def alone(model: OthelloGPT, of: dict[str, Transcript], games: int, seed: int, b
         table.append([str(layer), *(interval(back, 100, 0) for back in backs)])
     title = f"MLPs one at a time: share of the cross-entropy that comes back ({games} random games)"
     return Table(title, ("layer",), tuple(f"{name}, %" for name in of), table)
-
-
-def _means(model: OthelloGPT, games: int, seed: int) -> Tensor:
-    """float32 [layers, T, d_model]: what MLPs write, by ply."""
-    names = [f"blocks.{layer}.hook_mlp_out" for layer in range(model.shape.n_layers)]
-    total, number = torch.zeros(()), 0
-    for played in random_replays(model, games, seed, MEANS):
-        moves = played.tokens[:, : model.geometry.context].long()
-        _, cache = model.run_with_cache(moves, names)
-        total = total + torch.stack([cache[name].sum(0) for name in names])
-        number += len(moves)
-    return total / number
 
 
 def _excess(logits: Tensor, played: Replay) -> Tensor:

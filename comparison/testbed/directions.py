@@ -3,6 +3,7 @@
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from comparison.testbed.result import Found
 from comparison.testbed.scores import Figures, Score, beside
@@ -43,7 +44,7 @@ def match(given: Tensor, true: Tensor) -> Figures:
     the share of names that some direction is of. split: names of which several directions say
     something while none is theirs; merged: directions that say something of several names.
     """
-    cosines = (_unit(given) @ _unit(true).T).abs()
+    cosines = (normalize(given) @ normalize(true).T).abs()
     rows, columns = linear_sum_assignment(cosines.numpy(), maximize=True)
     best, best_name = cosines.max(1).values, cosines.max(0).values
     precision, recall = (float((x >= MATCH).float().mean()) for x in (best, best_name))
@@ -57,8 +58,3 @@ def match(given: Tensor, true: Tensor) -> Figures:
         "split names": float(several.float().mean()),
         "merged directions": float((says.sum(1) > 1).float().mean()),
     }
-
-
-def _unit(vectors: Tensor) -> Tensor:
-    units: Tensor = vectors / vectors.norm(dim=1, keepdim=True).clamp(min=1e-12)
-    return units

@@ -90,11 +90,17 @@ def legal_tokens(replay: Replay, positions: int) -> Tensor:
     return replay.legal[:, 1 : positions + 1, list(replay.geometry.playable)]
 
 
+def passes_so_far(replay: Replay, positions: int) -> Tensor:
+    """int64 [B, positions]: one that is due now not counted."""
+    passes = replay.passes[:, 1 : positions + 1]
+    return passes.cumsum(-1) - passes.long()
+
+
 def pass_states(replay: Replay, positions: int) -> dict[str, Tensor]:
     """bool [B, positions] by PASS_STATES: where there is a move to predict."""
     passes = replay.passes[:, 1 : positions + 1]
     here = replay.legal[:, 1 : positions + 1].any(-1)
-    before = passes.cumsum(-1) - passes.long()
+    before = passes_so_far(replay, positions)
     masks = (here & ~passes & (before == 0), here & passes, here & ~passes & (before > 0))
     return dict(zip(PASS_STATES, masks, strict=True))
 
@@ -106,13 +112,12 @@ def strata(replay: Replay, positions: int) -> Iterator[tuple[str, str, Tensor]]:
     not counted); "stage" (of the game, by plies); "legal moves"; "ply" (of the move to predict,
     counted from 1).
     """
-    passes = replay.passes[:, 1 : positions + 1]
     number = replay.legal[:, 1 : positions + 1].sum(-1)
     here = number > 0
     yield "all", "all", here
     for name, mask in pass_states(replay, positions).items():
         yield "pass", name, mask
-    before = passes.cumsum(-1) - passes.long()
+    before = passes_so_far(replay, positions)
     yield "passes so far", "0", here & (before == 0)
     yield "passes so far", "1", here & (before == 1)
     yield "passes so far", "2+", here & (before > 1)

@@ -13,7 +13,7 @@ between them; each of the 518 brackets is two patterns.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, TypeVar
 
 import torch
@@ -71,6 +71,11 @@ def _table(make: Callable[[Any], Table]) -> "cached_property[Table]":
     """A cached_property whose tensors may be trained with, though it be asked for first in
     inference mode."""
     return cached_property(torch.inference_mode(mode=False)(make))
+
+
+def made_once(make: Callable[..., Table]) -> Callable[..., Table]:
+    """The same for a function of a board: what it gives is kept."""
+    return cache(torch.inference_mode(mode=False)(make))
 
 
 @dataclass(frozen=True)

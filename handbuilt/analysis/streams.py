@@ -102,3 +102,22 @@ def finish(model: OthelloGPT, stream: Tensor, first: int) -> Tensor:
         stream, _ = through(model, layer, stream)
     logits: Tensor = model.unembed(model.ln_final(stream, lambda _, value: value))
     return logits
+
+
+@torch.no_grad()
+def mean_activations(
+    model: OthelloGPT,
+    names: Sequence[str],
+    games: int,
+    seed: int,
+    purpose: str,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Tensor:
+    """float32 [names, ...]: activations of the same size, their means over random games."""
+    total, number = torch.zeros(()), 0
+    for played in random_replays(model, games, seed, purpose):
+        _, kept = model.run_with_cache(moves_of(played), names)
+        total = total + torch.stack([kept[name].sum(0) for name in names])
+        number += len(played.tokens)
+        progress(len(played.tokens))
+    return total / number

@@ -1,12 +1,11 @@
 """Brackets as matrices: which squares each one hears, how loudly, and what they add up to."""
 
 from collections.abc import Sequence
-from functools import cache
 
 import torch
 from torch import Tensor
 
-from extracted_rules.othello.geometry import Geometry
+from extracted_rules.othello.geometry import Geometry, made_once
 
 #: A line between two blanks is no line: this much is taken from it, and given to lines between two
 #: discs, which speak about occupied squares only and are never read.
@@ -18,8 +17,7 @@ def _depth(distance: int, length: int) -> int:
     return min(distance, length - 1 - distance)
 
 
-@cache
-@torch.inference_mode(False)  # whoever asks first, fits can use them
+@made_once
 def bracket_matrices(board: Geometry) -> tuple[Tensor, Tensor]:
     """float64 [brackets, squares] twice: 1 where a square lies on the run, 1 where it is an end."""
     sizes = (2, len(board.brackets), board.n_squares)
@@ -30,15 +28,13 @@ def bracket_matrices(board: Geometry) -> tuple[Tensor, Tensor]:
     return runs, ends
 
 
-@cache
-@torch.inference_mode(False)
+@made_once
 def bracket_lengths(board: Geometry) -> Tensor:
     """int64 [brackets]: length of each bracket's run, minus 1."""
     return torch.tensor([len(bracket.run) - 1 for bracket in board.brackets])
 
 
-@cache
-@torch.inference_mode(False)
+@made_once
 def _bracket_places(board: Geometry, depths: int) -> Tensor:
     """int64 [brackets, squares]: where ``bracket_weights`` finds the weight of each square."""
     table = torch.zeros(len(board.brackets), board.n_squares, dtype=torch.int64)
@@ -58,8 +54,7 @@ def bracket_weights(board: Geometry, run: Tensor, end: Tensor) -> Tensor:
     return flat[_bracket_places(board, run.shape[1])]
 
 
-@cache
-@torch.inference_mode(False)
+@made_once
 def _ray_places(lengths: int, depths: int) -> Tensor:
     """int64 [lengths, distances]: where ``ray_weights`` finds the weight at each distance."""
     table = torch.zeros(lengths, lengths + 1, dtype=torch.int64)

@@ -1,19 +1,16 @@
 """What is known by heart: the start, the board after the first move, and the replies to it."""
 
-from functools import cache
-
 import torch
 from torch import Tensor
 
 from extracted_rules.othello.game import Replay, replay
-from extracted_rules.othello.geometry import Geometry
+from extracted_rules.othello.geometry import Geometry, made_once
 from handbuilt.interpreter.facts import Facts
 from handbuilt.interpreter.plies import parity
 from handbuilt.strengths import Strengths
 
 
-@cache
-@torch.inference_mode(False)
+@made_once
 def start_board(board: Geometry) -> Tensor:
     """float64 [squares]: the start position in black's frame."""
     squares = torch.zeros(board.n_squares, dtype=torch.float64)
@@ -22,8 +19,7 @@ def start_board(board: Geometry) -> Tensor:
     return squares
 
 
-@cache
-@torch.inference_mode(False)
+@made_once
 def _first_moves(board: Geometry) -> Replay:
     tokens = torch.tensor([[board.token_of(square)] for square in board.first_moves])
     return replay(tokens, board=board.size)

@@ -100,22 +100,13 @@ class Slots:
 
     def family_at(self, place: int) -> Family | None:
         """The family that owns a place for good, or None where it is free."""
-        if not 0 <= place < self.size:
-            raise LayoutError(f"{self.what} {place} does not exist; there are {self.size}")
-        for family in self.families.values():
-            if not family.over and family.start <= place < family.places.stop:
-                return family
-        return None
+        return next((family for family in self.families_at(place) if not family.over), None)
 
     def families_at(self, place: int) -> list[Family]:
         """That one, and those that use its place for a while. Raises LayoutError."""
-        owner = self.family_at(place)
-        shared = (
-            family
-            for family in self.families.values()
-            if family.over and family.start <= place < family.places.stop
-        )
-        return [*([owner] if owner else []), *shared]
+        if not 0 <= place < self.size:
+            raise LayoutError(f"{self.what} {place} does not exist; there are {self.size}")
+        return [f for f in self.families.values() if f.start <= place < f.places.stop]
 
     def name(self, place: int) -> str:
         """The full name of a place, such as ``"belief.D3"``; ``"unused"`` where it is free."""
@@ -191,11 +182,9 @@ class Layout:
             raise LayoutError(f"nothing is called {place!r}")
         lines = []
         for slots, number in found:
-            for family in slots.families_at(number):
-                name, sentence = family.name_of(number), family.sentence_of(number)
+            known = [(f.name_of(number), f.sentence_of(number)) for f in slots.families_at(number)]
+            for name, sentence in known or [("unused", "free")]:
                 lines += [f"{slots.what} {number}: {name}", f"  {sentence}"]
-            if not slots.families_at(number):
-                lines += [f"{slots.what} {number}: unused", "  free"]
         return lines
 
     def _by_number(self, place: str) -> list[tuple[Slots, int]]:

@@ -99,8 +99,8 @@ def _shape(rules: Program) -> Shape | None:
 def usual_width(compiled: OthelloGPT) -> int:
     """d_model of a superposed model, unless another is asked for."""
     slots = compiled.layout.directions
-    needed = CROWDED * (slots.used - slots["zero"].stop) + RESERVED
-    return ROUND * int(-(-needed // ROUND))
+    width = CROWDED * (slots.used - slots["zero"].stop) + RESERVED
+    return ROUND * int(-(-width // ROUND))
 
 
 def write(made: Made, folder: Path, *, sealed: bool = False) -> None:

@@ -57,18 +57,6 @@ def four(model: OthelloGPT, sums: Sums) -> Transcript:
 
 
 @pytest.fixture(scope="module")
-def soft() -> OthelloGPT:
-    """Random weights: nothing in it is sharp, and its streams know what was played."""
-    torch.manual_seed(1)
-    made = OthelloGPT(Shape(n_layers=2, d_model=128, n_heads=4, d_head=16, d_mlp=96).on(4))
-    with torch.no_grad():
-        for name, parameter in made.named_parameters():
-            if not name.endswith((".w", ".b")):
-                parameter.normal_(std=0.2)
-    return made.eval()
-
-
-@pytest.fixture(scope="module")
 def of_soft(soft: OthelloGPT) -> Transcript:
     return transcribe(soft, "soft", collect(soft, GAMES, 1), reads=6)
 
