@@ -69,6 +69,10 @@ class Asked:
     hold: Annotated[
         float, typer.Option(help="Weight of what names tell, beside the divergence.", min=0)
     ] = distilling.Settings.hold
+    alone: Annotated[
+        float,
+        typer.Option(help="Weight of each MLP alone in the model, beside the divergence.", min=0),
+    ] = distilling.Settings.alone
     measuring: Annotated[int, typer.Option(help="Other random games to measure on.", min=2)] = 200
     beside: Annotated[
         str, typer.Option(help="Other models whose likeness is measured, too, by commas.")
@@ -147,7 +151,9 @@ def _made(
     if begun:
         made[BEGUN] = begun
     if asked.distil:
-        settings = distilling.Settings(steps=asked.distil, hold=asked.hold, seed=seed)
+        settings = distilling.Settings(
+            steps=asked.distil, hold=asked.hold, alone=asked.alone, seed=seed
+        )
         half = choose_precision(loaded.device)[0] == "bfloat16"
         step = _counting(bar(DISTILLED, asked.distil))
         state = work / "fit.safetensors"

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 
 import torch
 from msgspec import structs
@@ -29,9 +28,8 @@ from extracted_rules.discovery.predicting import (
 from extracted_rules.discovery.regression import Regression
 from extracted_rules.othello.game import Replay
 from handbuilt.analysis.streams import moves_of, random_replays
-from handbuilt.compiler import ZERO
-from handbuilt.network.transformer import MLP, Block, OthelloGPT
-from handbuilt.transcripts.program import network
+from handbuilt.network.transformer import MLP, OthelloGPT
+from handbuilt.transcripts.standing_in import Transcribed
 from handbuilt.transcripts.transcript import Transcript, with_others_names
 
 PURPOSE = "replacement-fit"
@@ -122,41 +120,6 @@ class AttentionRules:
 
     kernels: KernelReading
     written: dict[str, Linear]
-
-
-@dataclass(frozen=True)
-class Transcribed:
-    """The network of a transcript in the place of its model's parts. basis: float32 [d_model,
-    directions], the network's directions in the model's stream."""
-
-    network: OthelloGPT
-    basis: Tensor
-
-    @classmethod
-    def of(cls, transcript: Transcript, model: OthelloGPT) -> "Transcribed":
-        """Raises TranscriptError for a transcript of another model."""
-        return cls(network(transcript, model), transcript.basis.float().to(model.device))
-
-    @cached_property
-    def _back(self) -> Tensor:
-        back: Tensor = torch.linalg.pinv(self.basis)
-        return back
-
-    def output(self, part: str, layer: int, stream: Tensor) -> Tensor:
-        """float32 [B, T, d_model]: what a part adds to the model's stream before it."""
-        block = self.network.get_submodule(f"blocks.{layer}")
-        assert isinstance(block, Block)
-        own = torch.nn.functional.pad(stream @ self.basis, (len(ZERO.members), 0))
-        if part == "attention":
-            out = block.attn(block.ln1(own, _as_is), _as_is)
-        else:
-            out = block.mlp(block.ln2(own, _as_is), _as_is)
-        found: Tensor = out[..., len(ZERO.members) :] @ self._back
-        return found
-
-
-def _as_is(_: str, value: Tensor) -> Tensor:
-    return value
 
 
 @dataclass(frozen=True)

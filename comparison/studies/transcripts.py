@@ -9,7 +9,6 @@ import torch
 from matplotlib.ticker import LogLocator
 from torch import Tensor
 
-from comparison.replacing.fitted import Transcribed
 from comparison.scoring.bench import Bars
 from comparison.scoring.measures import score
 from comparison.studies.likeness import Likeness, likeness
@@ -26,6 +25,7 @@ from handbuilt.analysis.streams import (
 )
 from handbuilt.network.transformer import OthelloGPT
 from handbuilt.transcripts.program import network
+from handbuilt.transcripts.standing_in import Transcribed
 from handbuilt.transcripts.transcribing import KINDS, Sums, transcribe
 from handbuilt.transcripts.transcript import Transcript
 

@@ -8,7 +8,8 @@ than the model's own readouts do. A distilled transcript can be distilled furthe
 warm restart, Loshchilov and Hutter 2017, arXiv 1608.03983).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -21,8 +22,10 @@ from extracted_rules.conditions import there
 from extracted_rules.discovery.names import all_names, truth
 from extracted_rules.files import KeptTensors
 from extracted_rules.othello.game import random_games, replay, stream_seed
+from handbuilt.analysis.streams import finish
 from handbuilt.network.transformer import Attention, OthelloGPT
 from handbuilt.transcripts.program import network
+from handbuilt.transcripts.standing_in import Transcribed
 from handbuilt.transcripts.transcript import (
     Distilled,
     Neurons,
@@ -51,7 +54,8 @@ class Settings:
     ``slowly`` times that; both fall to nothing. rank: of the updates. hold: the weight of what
     names tell, in mean squares of standard deviations beside nats. drawn: the first steps, of all
     that a transcript is distilled by, in which all of that counts; later only what is missed by
-    more than in the model does.
+    more than in the model does. alone: the weight of the divergence of the model with one MLP
+    replaced by the transcript's, another at each step.
     """
 
     steps: int = 2500
@@ -61,16 +65,19 @@ class Settings:
     rank: int = 16
     hold: float = 0.5
     drawn: int = 1000
+    alone: float = 0.0
     seed: int = 1
 
 
 @dataclass(frozen=True)
 class Step:
-    """A line of the log: the divergence in nats, and how far names are from their truths."""
+    """A line of the log: the divergence in nats, how far names are from their truths, and the
+    divergence of the model with one MLP of the transcript's, where that counts."""
 
     step: int
     kl: float
     held: float
+    alone: float = 0.0
 
 
 class Student(nn.Module):
@@ -97,6 +104,7 @@ class Student(nn.Module):
             for side, factor in enumerate(start):
                 self._number(f"{name}.{side}", factor)
         self.to(model.device)
+        self.stands_in = Transcribed(self.network, transcript.basis.float().to(model.device))
 
     def _sizes(self, model: OthelloGPT) -> dict[str, tuple[int, int]]:
         """Of what is updated: everything dense."""
@@ -173,10 +181,15 @@ class Student(nn.Module):
         rest = reads.new_zeros(d_model - 1 - len(reads), reads.shape[1])
         return torch.cat([-reads.sum(0, keepdim=True), reads, rest])
 
-    def forward(self, tokens: Tensor, at: list[str]) -> tuple[Tensor, Tensor]:
-        """(logits; the names at some places, [places, B, T, names], in standard deviations)."""
-        run = functional_call(_Cached(self.network, at), _prefixed(self.weights()), (tokens,))
-        logits, cache = run
+    def forward(
+        self, tokens: Tensor, at: list[str], streams: Mapping[int, Tensor]
+    ) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
+        """(logits; the names at some places, [places, B, T, names], in standard deviations; by
+        layer, what MLPs add to the model's streams before them, as Transcribed.output does)."""
+        module = _Cached(self.stands_in, at)
+        logits, cache, outputs = functional_call(
+            module, _prefixed(self.weights()), (tokens, streams)
+        )
         norms = dict(zip(places(len(self.transcript.neurons)), self.transcript.norms, strict=True))
         told = []
         for place in at:
@@ -185,7 +198,7 @@ class Student(nn.Module):
                 (felt[..., 1 : 1 + self.names] - felt[..., :1])
                 * float(norms[place] / self.transcript.unit)
             )
-        return logits, torch.stack(told)
+        return logits, torch.stack(told), outputs
 
     def distilled(self, how: Distilled) -> Transcript:
         """The transcript with these numbers."""
@@ -213,14 +226,20 @@ def _bare(transcript: Transcript) -> Transcript:
 
 
 class _Cached(nn.Module):
-    """A network that also gives back what is read at some places."""
+    """A network that also gives back what is read at some places, and what its MLPs make of other
+    streams."""
 
-    def __init__(self, network: OthelloGPT, at: list[str]) -> None:
+    def __init__(self, stands_in: Transcribed, at: list[str]) -> None:
         super().__init__()
-        self.network, self.at = network, [f"{place}.hook_normalized" for place in at]
+        self.network, self.stands_in = stands_in.network, stands_in
+        self.at = [f"{place}.hook_normalized" for place in at]
 
-    def forward(self, tokens: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        return self.network.run_with_cache(tokens, self.at)
+    def forward(
+        self, tokens: Tensor, streams: Mapping[int, Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor], dict[int, Tensor]]:
+        logits, cache = self.network.run_with_cache(tokens, self.at)
+        outputs = {n: self.stands_in.output("mlp", n, x) for n, x in streams.items()}
+        return logits, cache, outputs
 
 
 def _prefixed(weights: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -266,10 +285,11 @@ def distil(
         for group in optimizer.param_groups:
             left = 1 - step / settings.steps
             group["lr"] = group["full"] * min(1.0, (step + 1) / WARM) * left
-        kl, missed = teach(student, tokens)
+        layer = step % model.shape.n_layers if settings.alone else None
+        kl, missed, alone = teach(student, tokens, layer)
         held = missed.mean()
         over = held if earlier + step < settings.drawn else (missed - teach.misses).relu().mean()
-        loss = kl + settings.hold * over
+        loss = kl + settings.hold * over + settings.alone * alone
         if not bool(loss.isfinite()):
             raise TranscriptError(f"the fit diverged at step {step + 1}; choose a smaller rate")
         optimizer.zero_grad()
@@ -278,7 +298,7 @@ def distil(
         step += 1
         if state and (step % SAVE_EVERY == 0 or step == settings.steps):
             _save(student, optimizer, kept, step)
-        report(Step(step, float(kl.detach()), float(held.detach())))
+        report(Step(step, *(float(of.detach()) for of in (kl, held, alone))))
     numbers = sum(parameter.numel() for parameter in student.numbers.values())
     steps = earlier + settings.steps
     return student.distilled(Distilled(steps, settings.batch, settings.seed, numbers))
@@ -288,7 +308,7 @@ class _Teacher:
     """What is asked of a student on some games."""
 
     def __init__(self, transcript: Transcript, model: OthelloGPT, half: bool) -> None:
-        self.model, self.half = model, half
+        self.model, self.half = deepcopy(model).requires_grad_(False), half
         every = all_names(model.geometry)
         names = transcript.about.names
         self.columns = [every.index(name) for name in names if name in set(every)]
@@ -298,24 +318,37 @@ class _Teacher:
         told = transcript.told[:, list(numbers)].float().to(model.device)
         self.told, self.misses = told[:2], told[2]
 
-    def __call__(self, student: Student, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(
+        self, student: Student, tokens: Tensor, layer: int | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """(the mean divergence; [places, names], mean squares by which names miss their truths, 0
-        where they have none)."""
+        where they have none; the mean divergence of the model with a layer's MLP of the student's,
+        0 without a layer)."""
         geometry = self.model.geometry
         played = replay(tokens, board=geometry.size)
         moves, where = tokens[:, : geometry.context].long(), there(played, geometry.context)
+        layers = [] if layer is None else [layer]
+        middles = [f"blocks.{n}.hook_resid_mid" for n in layers]
         with torch.autocast(tokens.device.type, torch.bfloat16, enabled=self.half):
             with torch.no_grad():
-                wanted = self.model(moves)[where][:, 1:].float().log_softmax(-1)
-            logits, told = student(moves, self.at)
-        said = logits[where][:, 1:].float().log_softmax(-1)
-        kl = (wanted.exp() * (wanted - said)).sum(-1).mean()
+                logits, cache = self.model.run_with_cache(moves, middles)
+                wanted = logits[where][:, 1:].float().log_softmax(-1)
+            streams = {n: cache[middle] for n, middle in zip(layers, middles, strict=True)}
+            logits, told, outputs = student(moves, self.at, streams)
+            replaced = [finish(self.model, streams[n] + outputs[n], n + 1) for n in layers]
+
+        def divergence(logits: Tensor) -> Tensor:
+            said = logits[where][:, 1:].float().log_softmax(-1)
+            return (wanted.exp() * (wanted - said)).sum(-1).mean()
+
+        kl = divergence(logits)
+        alone = divergence(replaced[0]) if replaced else torch.zeros_like(kl)
         if not self.columns:
-            return kl, torch.zeros_like(self.misses)
+            return kl, torch.zeros_like(self.misses), alone
         facts, _ = truth(played)
         false, more = self.told[:, :, None]
         meant = false + more * facts[:, self.columns].float()
-        return kl, (told[:, where].float() - meant).square().mean(1)
+        return kl, (told[:, where].float() - meant).square().mean(1), alone
 
 
 def _batches(model: OthelloGPT, settings: Settings, earlier: int, done: int) -> Iterator[Tensor]:

@@ -9,7 +9,6 @@ import torch
 
 from comparison.reading.board_reader import board_reader
 from comparison.reading.probes import named_probes
-from comparison.replacing.fitted import Transcribed
 from comparison.studies import meanings, neurons
 from comparison.studies.likeness import likeness
 from extracted_rules.discovery.names import kind_of, square_of
@@ -25,6 +24,7 @@ from handbuilt.programs.read_back import read_back
 from handbuilt.transcripts.distilling import Settings, Step, distil
 from handbuilt.transcripts.program import Told, network
 from handbuilt.transcripts.program import program as program_of
+from handbuilt.transcripts.standing_in import Transcribed
 from handbuilt.transcripts.transcribing import (
     CHECKING,
     Sums,
