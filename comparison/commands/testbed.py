@@ -6,13 +6,18 @@ from typing import Annotated
 import typer
 
 from comparison.commands.help import HelpfulGroup
-from comparison.commands.options import Board, Json, Seed, folder
-from comparison.commands.shared import app, command, show, wrote
+from comparison.commands.options import Board, Json, Seed, folder, whole_numbers
+from comparison.commands.shared import app, bars, command, show, wrote
+from comparison.studies.tools import Sizes, measured
+from comparison.studies.tools import table as table_of_tools
 from comparison.testbed import scoring
 from comparison.testbed.scores import table
+from comparison.tools.dictionaries import Settings
+from comparison.training.models import as_gpt, load_model
 from extracted_rules.files import write_json
 from extracted_rules.othello.geometry import STANDARD
 from handbuilt.recipes import RECIPES
+from handbuilt.testbed.key import Key
 from handbuilt.testbed.making import DIFFICULTIES, Asked, make, write
 
 group = typer.Typer(
@@ -46,6 +51,33 @@ def make_command(
     asked = Asked(recipe, STANDARD if board is None else board, layers, difficulty, seed, width)
     write(make(asked), out, sealed=sealed)
     wrote(f"{out}{' and its key beside it' if sealed else ''}")
+
+
+@command("tools", group)
+def tools_command(
+    bed: Annotated[str, typer.Argument(help="A test bed's folder with its key, or any model.")],
+    layers: Annotated[str, typer.Option(help="Layers to look at, by commas.")] = "3,5",
+    games: Annotated[
+        int, typer.Option(help="Games for probes, transcript and rules.", min=100)
+    ] = Sizes.games,
+    steps: Annotated[
+        int, typer.Option(help="Steps of training a dictionary.", min=1)
+    ] = Settings.steps,
+    seeds: Annotated[
+        int, typer.Option(help="How often all is done, with another seed.", min=1)
+    ] = 2,
+) -> None:
+    """Run probes, dictionaries, patching and this project's own tools on a model; score them."""
+    asked, place = whole_numbers(layers, "names no layers"), Path(bed)
+    key: Key | None = None
+    if place.is_dir():
+        key, model = scoring.load(place)
+    else:
+        model = as_gpt(bed, load_model(bed), "it has nothing to look into")
+    sizes = Sizes(Settings(steps=steps, games=10 * games), games)
+    with bars() as bar:
+        rows = measured(model, key, tuple(asked), sizes, range(1, 1 + seeds), bar)
+    show(table_of_tools(f"{place.name}: what tools find ({seeds} seeds)", rows), "tools")
 
 
 @command("score", group)

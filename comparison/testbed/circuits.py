@@ -52,18 +52,18 @@ def score_edges(found: Found, key: Key, model: OthelloGPT, seed: int) -> list[Sc
     return beside("edges", lambda of: _ranked(labels, of), given, labels.float(), chance)
 
 
-def score_parts(found: Found, key: Key, model: OthelloGPT, seed: int) -> list[Score]:
+def score_parts(found: Found, key: Key | None, model: OthelloGPT, seed: int) -> list[Score]:
     """A ranking of heads and neurons: for one prediction against its exact contributions, else by
     how faithful the model is when the best ones alone are kept."""
     given: Parts = {n: found.arrays[n] for n in PARTS if n in found.arrays}
     generator = torch.Generator().manual_seed(seed)
     chance = {n: torch.rand(scores.shape, generator=generator) for n, scores in given.items()}
-    if found.said.moves:
+    if key is not None and found.said.moves:
         exact = contributions(key, model, found.said.moves, found.said.square)
         true: Parts = {name: exact[name].abs() for name in given}
         labels = _circuit(_flat(true))
         return beside("parts", lambda of: _ranked(labels, _flat(of)), given, true, chance)
-    kept = Kept(key, model, seed)
+    kept = Kept(model, seed)
     true = {name: kept.loudness[name] for name in given}
     return beside("parts", kept.figures, given, true, chance)
 
@@ -111,8 +111,8 @@ class Kept:
     is left without any part. loudness: how much what a part writes varies.
     """
 
-    def __init__(self, key: Key, model: OthelloGPT, seed: int) -> None:
-        self.model, board = model, key.geometry
+    def __init__(self, model: OthelloGPT, seed: int) -> None:
+        self.model, board = model, model.geometry
         drawn = random_games(GAMES, seed, board=board.size, purpose="testbed-circuits")
         games = torch.cat(list(drawn))
         played, self.moves = replay(games, board=board.size), games[:, : board.context].long()

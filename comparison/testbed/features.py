@@ -21,36 +21,34 @@ PRECISE, OFTEN = 0.95, 10
 HELD = 0.5
 
 
-def score_features(found: Found, key: Key, model: OthelloGPT, seed: int) -> list[Score]:
+def score_features(found: Found, key: Key | None, model: OthelloGPT, seed: int) -> list[Score]:
     """Chance is as many random directions of the stream, less their mean, above 0."""
-    games, given = found.arrays["games"], found.arrays["activations"]
-    played = replay(games.to(torch.uint8), board=key.truth.board)
+    games, given, place = found.arrays["games"], found.arrays["activations"], found.said.place
+    played = replay(games.to(torch.uint8), board=model.geometry.size)
     going = played.movers[:, 1 : games.shape[1] + 1] != 0
     with torch.inference_mode():
-        place = key.truth.places[key.place(found.said.place)]
-        _, cache = model.run_with_cache(games, place)
-    stream = cache[place][going].float()
-    values = key.values(stream, place)[:, key.names_at(place)]
+        stream = model.run_with_cache(games, place)[1][place][going].float()
+    values = key.values(stream, place)[:, key.names_at(place)] if key else stream[:, :0]
     true = torch.cat([values, -values], 1).clamp(min=0)
     generator = torch.Generator().manual_seed(seed)
     by_chance = stream @ torch.randn(stream.shape[1], given.shape[2], generator=generator)
     chance = (by_chance - by_chance.mean(0)).clamp(min=0)
     truths = Truths(played, going, true)
-    return beside("features", truths.figures, given[going], true, chance)
+    return beside("features", truths.figures, given[going], true if key else None, chance)
 
 
 class Truths:
     """What there is to be found at positions of games: discs that are mine or theirs, and names.
 
     going: bool [G, P], positions at which the game goes on, N of them; names:
-    float [N, names], of either sign.
+    float [N, names], of either sign; none where there is no key.
     """
 
     def __init__(self, played: Replay, going: Tensor, names: Tensor) -> None:
         boards = mover_frame(played)[:, 1 : going.shape[1] + 1][going]
         discs = torch.cat([boards == 1, boards == -1], 1)
         self.discs = discs[:, _varies(discs)].float()
-        held = (names > HELD * names.amax(0)) & (names.amax(0) > 0)
+        held = names > HELD * names.clamp(min=0).amax(0)
         self.names = held[:, _varies(held)].float()
         #: The first half of the games tells which features are precise, the other half is read.
         self.first = (torch.arange(len(going)) < len(going) // 2)[:, None].expand_as(going)[going]
@@ -72,11 +70,11 @@ class Truths:
         truth = self.discs[~self.first]
         right = (read * truth).sum(1)
         f1 = 2 * right / (read.sum(1) + truth.sum(1)).clamp(min=1)
-        return {
+        of_boards = {
             "coverage of discs": float(coverage.mean()),
             "board reconstruction": float(f1.mean()),
-            "F1 with names": float(names.mean()),
         }
+        return of_boards | ({"F1 with names": float(names.mean())} if len(names) else {})
 
 
 def _varies(there: Tensor) -> Tensor:

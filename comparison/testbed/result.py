@@ -17,6 +17,7 @@ from extracted_rules.errors import UserError
 from extracted_rules.files import read_tensors
 from extracted_rules.othello.game import IllegalGameError, replay
 from handbuilt.network.shape import Shape
+from handbuilt.network.transformer import OthelloGPT
 from handbuilt.testbed.key import Key
 
 FORMAT, VERSION = "handbuilt-testbed-result", 1
@@ -63,6 +64,11 @@ class Found:
 
     said: Said
     arrays: dict[str, Tensor]
+
+
+def about(model: OthelloGPT, place: str = "", role: str = "write") -> Said:
+    """What a result about a model says at least."""
+    return Said(FORMAT, VERSION, model.fingerprint(), place, role)
 
 
 def read_result(path: Path, key: Key, shape: Shape) -> Found:

@@ -13,23 +13,29 @@ Figures = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Score:
-    """A figure of what was found; ceiling: the key's; floor: chance's."""
+    """A figure of what was found; ceiling: the key's, where there is one; floor: chance's."""
 
     group: str
     name: str
     value: float
-    ceiling: float
+    ceiling: float | None
     floor: float
 
 
-def beside(group: str, measure: Callable[[T], Figures], found: T, key: T, chance: T) -> list[Score]:
-    """What is found, the key and chance, all measured alike."""
-    values, ceilings, floors = (measure(of) for of in (found, key, chance))
-    return [Score(group, n, value, ceilings[n], floors[n]) for n, value in values.items()]
+def beside(
+    group: str, measure: Callable[[T], Figures], found: T, key: T | None, chance: T
+) -> list[Score]:
+    """What is found, the key if there is one and chance, all measured alike."""
+    values, floors = measure(found), measure(chance)
+    ceilings = {} if key is None else measure(key)
+    return [Score(group, n, value, ceilings.get(n), floors[n]) for n, value in values.items()]
 
 
 def table(scores: Iterable[Score]) -> Table:
-    rows = [(s.group, s.name, *(f"{x:.3f}" for x in (s.value, s.ceiling, s.floor))) for s in scores]
+    def shown(figure: float | None) -> str:
+        return "" if figure is None else f"{figure:.3f}"
+
+    rows = [(s.group, s.name, *map(shown, (s.value, s.ceiling, s.floor))) for s in scores]
     return Table(
         "scores", ("what", "measure"), ("found", "ceiling", "floor"), rows,
         says="ceiling: the key itself; floor: chance.",

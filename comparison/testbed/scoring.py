@@ -7,7 +7,7 @@ from comparison.testbed.directions import score_directions
 from comparison.testbed.features import score_features
 from comparison.testbed.interventions import score_interventions
 from comparison.testbed.neurons import score_neurons
-from comparison.testbed.result import read_result
+from comparison.testbed.result import Found, read_result
 from comparison.testbed.scores import Score
 from handbuilt.network.shape import CheckpointError
 from handbuilt.network.transformer import OthelloGPT
@@ -36,17 +36,24 @@ def load(folder: Path, model: Path | None = None) -> tuple[Key, OthelloGPT]:
 
 def score(path: Path, key: Key, model: OthelloGPT, seed: int = 1) -> list[Score]:
     """All scores of a result's file. Raises ResultError and KeyFileError."""
-    found = read_result(path, key, model.shape)
+    return score_found(read_result(path, key, model.shape), key, model, seed)
+
+
+def score_found(found: Found, key: Key | None, model: OthelloGPT, seed: int = 1) -> list[Score]:
+    """All scores of a result; without a key those that need none, and no ceiling. Raises
+    ResultError and KeyFileError."""
     scores: list[Score] = []
+    if "activations" in found.arrays:
+        scores += score_features(found, key, model, seed)
+    if {"heads", "neurons"} & found.arrays.keys() and not (key is None and found.said.moves):
+        scores += score_parts(found, key, model, seed)
+    if key is None:
+        return scores
     if "directions" in found.arrays:
         scores += score_directions(found, key, seed)
         scores += score_interventions(found, key, model, seed)
-    if "activations" in found.arrays:
-        scores += score_features(found, key, model, seed)
     if found.said.claims:
         scores += score_neurons(found, key, model, seed)
     if found.said.edges:
         scores += score_edges(found, key, model, seed)
-    if {"heads", "neurons"} & found.arrays.keys():
-        scores += score_parts(found, key, model, seed)
     return scores

@@ -1,0 +1,1 @@
+"""Tools of interpretability, run on a model: each gives a result that the test bed scores."""
