@@ -62,7 +62,7 @@ def _table(jobs: list[Job], runner: Runner) -> Table:
         before = results.read(job.name, runner.results)
         size = ", ".join(f"{number:,} {name}" for name, number in job.numbers().items())
         lacks = runner.lacks(job)
-        state = f"needs {lacks[0].name}" if lacks else runner.due(job) or "up to date"
+        state = f"needs {lacks[0]}" if lacks else runner.due(job) or "up to date"
         rows.append([job.name, job.says, state, size, f"{before.minutes:g}" if before else ""])
     return Table("Results", ("job", "what it is", "state"), ("size", "minutes"), rows)
 
@@ -80,7 +80,7 @@ def _run(jobs: list[Job], runner: Runner, again: bool, at_once: int = 1) -> None
 def _made(place: str, job: Job, runner: Runner, again: bool) -> bool:
     """Whether all went well with a job."""
     if lacks := runner.lacks(job):
-        say(f"{place}: left out, as {lacks[0]} is not here; --tournament says where it is")
+        say(f"{place}: left out, without {lacks[0]}")
     elif again or runner.due(job):
         say(f"{place}: {job.says}")
         try:

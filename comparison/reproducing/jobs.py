@@ -26,6 +26,7 @@ class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     models: tuple[str, ...] = ()
     sizes: dict[str, tuple[int, int]] = {}
     files: dict[str, str] = {}
+    needs: tuple[str, ...] = ()
     keeps: dict[str, str] = {}
     quick: str = ""
     name: str = ""

@@ -14,6 +14,7 @@ from datetime import timedelta
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
@@ -69,9 +70,13 @@ class Runner:
             for name, place in job.files.items()
         }
 
-    def lacks(self, job: Job) -> list[Path]:
-        """The files that it needs and that are not here."""
-        return [path for path in self.files(job).values() if not path.is_file()]
+    def lacks(self, job: Job) -> list[str]:
+        """What it needs and what is not here, and how to come by it."""
+        files = [path for path in self.files(job).values() if not path.is_file()]
+        libraries = [name for name in job.needs if find_spec(name) is None]
+        return [f"{path} (--tournament says where it is)" for path in files] + [
+            f"{name} (pip install '.[testbed]')" for name in libraries
+        ]
 
     def made_of(self, job: Job) -> MadeOf:
         """What a result of it would depend on. Raises UnknownModelError, CheckpointError."""

@@ -54,7 +54,8 @@ def hooked(model: OthelloGPT) -> Any:
         path = Path(folder) / "ll_model.pth"
         export(model, "transformer-lens", path)
         found.load_state_dict(torch.load(path, weights_only=True))
-    return found.requires_grad_(False)
+    found.requires_grad_(False)
+    return found
 
 
 def predictions(model: OthelloGPT, number: int, seed: int, others: int = 8) -> list[Question]:
