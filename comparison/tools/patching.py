@@ -146,7 +146,8 @@ def _linear(lens: Any, asked: Question, on_the_way: tuple[float, ...]) -> Found:
         seen: dict[str, Tensor] = {}
 
         def embed(_: Tensor, hook: Any, share: float = share) -> Tensor:
-            return (start + share * way).requires_grad_()
+            between: Tensor = start + share * way
+            return between.requires_grad_()
 
         def keep(value: Tensor, hook: Any, seen: dict[str, Tensor] = seen) -> None:
             seen[hook.name] = value

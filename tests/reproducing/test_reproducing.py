@@ -114,7 +114,7 @@ def test_jobs_that_fail_keep_no_other_from_running(
     assert sorted(ran) == ["compare bigram uniform-beside --board 4 --games 2 --seed 1", "fails"]
     shown = capsys.readouterr()
     assert "bad failed (exit code 3)" in shown.out
-    assert f"left out, as {sources.ROOT / 'nowhere.txt'} is not here" in shown.out
+    assert f"left out, without {sources.ROOT / 'nowhere.txt'} (--tournament" in shown.out
     assert shown.err == "handbuilt: bad failed\n"
 
 
