@@ -33,9 +33,9 @@ reproduce: $(INSTALLED)  ## the figures of README and docs that are out of date
 reproduce-quick: $(INSTALLED)  ## a fiftieth of each, to see that it runs
 	$(BIN)/handbuilt reproduce --quick
 
-test-interop: $(INSTALLED)  ## against TransformerLens, nnsight and huggingface_hub, which it installs
-	$(BIN)/pip install --quiet --disable-pip-version-check $(TORCH) --editable '.[interop]'
-	$(BIN)/pytest tests/network/test_interop.py
+test-interop: $(INSTALLED)  ## against TransformerLens, SAELens, nnsight and huggingface_hub, which it installs
+	$(BIN)/pip install --quiet --disable-pip-version-check $(TORCH) --editable '.[interop,testbed]'
+	$(BIN)/pytest tests/network/test_interop.py tests/testbed/test_tools.py
 
 report-test: $(INSTALLED)  ## the page in headless Chromium, which is installed where Debian's packages can be
 	command -v chromium || { [ "$$(id -u)" = 0 ] && apt-get install --yes --quiet chromium; } || true

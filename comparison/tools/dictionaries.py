@@ -31,7 +31,7 @@ class Settings:
     k: int = 32
     steps: int = 600
     batch: int = 1024
-    rate: float = 1e-3
+    rate: float = 4e-3
     games: int = 2000
     seed: int = 1
 
