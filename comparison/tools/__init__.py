@@ -1,1 +1,1 @@
-"""Tools of interpretability, run on a model; each writes a result for the test bed."""
+"""Tools of interpretability, run on a model: each gives a result that the test bed scores."""
