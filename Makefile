@@ -41,9 +41,9 @@ report-test: $(INSTALLED)  ## the page in headless Chromium, which is installed 
 	command -v chromium || { [ "$$(id -u)" = 0 ] && apt-get install --yes --quiet chromium; } || true
 	$(BIN)/pytest tests/reporting/page -rs
 
-docs: $(INSTALLED)  ## run docs/tour.ipynb and keep its outputs
-	$(BIN)/pip install --quiet --disable-pip-version-check $(TORCH) --editable '.[docs]'
-	$(BIN)/jupyter nbconvert --to notebook --execute --inplace docs/tour.ipynb
+docs: $(INSTALLED)  ## run the notebooks of docs/ and keep their outputs
+	$(BIN)/pip install --quiet --disable-pip-version-check $(TORCH) --editable '.[docs,testbed]'
+	$(BIN)/jupyter nbconvert --to notebook --execute --inplace docs/tour.ipynb docs/testbed.ipynb
 
 slow: $(INSTALLED)  ## studies too long for `make test`
 	$(BIN)/pytest -m slow
