@@ -49,7 +49,12 @@ def make_command(
     ll_model.pth is a TransformerLens state dict.
     """
     asked = Asked(recipe, STANDARD if board is None else board, layers, difficulty, seed, width)
-    write(make(asked), out, sealed=sealed)
+    with bars() as bar:
+        step = bar("made and written", 2)
+        made = make(asked)
+        step(1)
+        write(made, out, sealed=sealed)
+        step(1)
     wrote(f"{out}{' and its key beside it' if sealed else ''}")
 
 
