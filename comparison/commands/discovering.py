@@ -59,7 +59,7 @@ def extract_command(
     if sought.control:
         loaded = extraction.random_control(loaded, setup.seed)
         name = f"{name}, weights in random order"
-    _check_layer(sought.layer, loaded.shape.n_layers)
+    check_layer(sought.layer, loaded.shape.n_layers)
     layers = None if sought.layer is None else range(sought.layer, sought.layer + 1)
     given = Probes.load(probes, loaded) if probes else None
     if given is None and model == REFERENCE and not sought.control:
@@ -75,7 +75,7 @@ def extract_command(
     wrote(out)
 
 
-def _check_layer(layer: int | None, layers: int) -> None:
+def check_layer(layer: int | None, layers: int) -> None:
     """Raises LayoutError for a layer that is asked for and not there."""
     if layer is not None and not 0 <= layer < layers:
         raise LayoutError(f"layer {layer} does not exist; there are {layers}")
@@ -122,7 +122,7 @@ def rules_command(
 ) -> None:
     """List, filter, explain and draw the rules of a catalogue."""
     known = catalogue.read(path)
-    _check_layer(asked.layer, known.header.sizes[0])
+    check_layer(asked.layer, known.header.sizes[0])
     if neuron is not None:
         chosen = [known.neuron(neuron)]
         say(*catalogue.words(chosen[0], known.geometry))

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from comparison.commands.discovering import check_layer
 from comparison.commands.help import HelpfulGroup
 from comparison.commands.options import Board, Json, Seed, folder, whole_numbers
 from comparison.commands.shared import app, bars, command, show, wrote
@@ -79,6 +80,8 @@ def tools_command(
         key, model = scoring.load(place)
     else:
         model = as_gpt(bed, load_model(bed), "it has nothing to look into")
+    for layer in asked:
+        check_layer(layer, model.shape.n_layers)
     sizes = Sizes(Settings(steps=steps, games=10 * games), games)
     with bars() as bar:
         rows = measured(model, key, tuple(asked), sizes, range(1, 1 + seeds), bar)
