@@ -19,6 +19,7 @@ ROOMS = (
     "properties",
     "findings",
     "testbed",
+    "tools",
     "reporting",
     "training",
     "shortcuts",
