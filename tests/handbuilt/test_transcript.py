@@ -239,6 +239,19 @@ def test_distilling_brings_answers_nearer_and_goes_on_where_it_was(
         distil(of_soft, soft, replace(settings, rate=1e30))
 
 
+def test_each_mlp_can_count_alone(soft: OthelloGPT, of_soft: Transcript) -> None:
+    """Then the model with one of the transcript's MLPs is nearer to the model than after a fit that
+    asks for the whole alone."""
+    settings, after = Settings(steps=60, batch=16, rank=2), []
+    for weight in (0.0, 4.0):
+        found = distil(of_soft, soft, replace(settings, alone=weight))
+        heard: list[Step] = []
+        measured = replace(settings, steps=6 * soft.shape.n_layers, rate=0.0, alone=1.0)
+        distil(found, soft, measured, report=heard.append)
+        after.append(sum(step.alone for step in heard) / len(heard))
+    assert after[1] < 0.9 * after[0]
+
+
 def test_a_control_is_distilled_as_names_are(soft: OthelloGPT) -> None:
     """Random directions have no truths to be held to."""
     control = transcribe(soft, "soft", collect(soft, 64, 1), 6, (0,), "random")

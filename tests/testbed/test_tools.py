@@ -1,6 +1,7 @@
 """Tools find what was planted, and not what another key says; those of other libraries where they
 are installed (`make test-interop`)."""
 
+import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -65,7 +66,7 @@ def test_without_a_key_there_is_no_ceiling() -> None:
 def test_what_is_missing_is_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "sae_lens", None)
+    monkeypatch.setitem(sys.modules, "sae_lens", None)
     write(made(), tmp_path / "bed")
     asked = ("testbed", "tools", str(tmp_path / "bed"), "--games", "100", "--seeds", "1")
     assert run(*asked, monkeypatch=monkeypatch) == 2
