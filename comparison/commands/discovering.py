@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from comparison.commands.options import CataloguePath, Gpt, Setup, make_folder, picture, writable
+from comparison.commands.options import (
+    CataloguePath,
+    Gpt,
+    Setup,
+    check_layer,
+    make_folder,
+    picture,
+    writable,
+)
 from comparison.commands.shared import bars, command, say, show, wrote
 from comparison.reading.probes import PROBE_GAMES, Probes, fit_probes
 from comparison.replacing import extraction
@@ -18,7 +26,6 @@ from extracted_rules import catalogue
 from extracted_rules.catalogue import RULES, Neuron
 from extracted_rules.drawing.tables import Table
 from extracted_rules.othello.geometry import Geometry
-from handbuilt.network.layout import LayoutError
 from handbuilt.network.transformer import OthelloGPT
 
 #: Rules in a list, and those drawn in one picture, unless more are asked for.
@@ -73,12 +80,6 @@ def extract_command(
     shutil.rmtree(work)
     show(_overview(found), "neurons")
     wrote(out)
-
-
-def check_layer(layer: int | None, layers: int) -> None:
-    """Raises LayoutError for a layer that is asked for and not there."""
-    if layer is not None and not 0 <= layer < layers:
-        raise LayoutError(f"layer {layer} does not exist; there are {layers}")
 
 
 def _fitted_probes(model: OthelloGPT, work: Path, bar: Bars) -> Probes:

@@ -19,6 +19,7 @@ from extracted_rules.othello.game import random_games
 from extracted_rules.othello.game_files import load_games
 from extracted_rules.othello.geometry import STANDARD
 from extracted_rules.othello.transcripts import BadGame
+from handbuilt.network.layout import LayoutError
 from handbuilt.network.transformer import OthelloGPT
 
 
@@ -172,3 +173,9 @@ class Bench(Recorded):
             return self.recorded(self.file, board)
         games = random_games(self.games, self.seed, board=board, device=self.where)
         return list(games), f"random, seed {self.seed}"
+
+
+def check_layer(layer: int | None, layers: int) -> None:
+    """Raises LayoutError for a layer that is asked for and not there."""
+    if layer is not None and not 0 <= layer < layers:
+        raise LayoutError(f"layer {layer} does not exist; there are {layers}")

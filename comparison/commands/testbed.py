@@ -5,9 +5,8 @@ from typing import Annotated
 
 import typer
 
-from comparison.commands.discovering import check_layer
 from comparison.commands.help import HelpfulGroup
-from comparison.commands.options import Board, Json, Seed, folder, whole_numbers
+from comparison.commands.options import Board, Json, Seed, check_layer, folder, whole_numbers
 from comparison.commands.shared import app, bars, command, show, wrote
 from comparison.studies.tools import Sizes, measured
 from comparison.studies.tools import table as table_of_tools

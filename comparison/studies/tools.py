@@ -15,7 +15,7 @@ from handbuilt.testbed.key import Key
 
 #: What a row is of: tool, where it looked, what was scored and how.
 Row = tuple[str, str, str, str]
-BY_GRADIENT: Mapping[str, Callable[..., Found]] = {
+PATCHING: Mapping[str, Callable[..., Found]] = {
     "attribution patching": patching.attribution_patching,
     "integrated gradients": patching.integrated_gradients,
     "activation patching of heads": patching.activation_patching,
@@ -52,7 +52,7 @@ def found_by_tools(
     lens = patching.hooked(model)
     whole = patching.everything(model, sizes.predictions, seed)
     questions = patching.predictions(model, sizes.predictions, seed)
-    for name, tool in BY_GRADIENT.items():
+    for name, tool in PATCHING.items():
         yield name, "whole games", tool(lens, whole)
         for asked in questions:
             yield name, "one prediction", tool(lens, asked)

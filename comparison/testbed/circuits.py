@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from comparison.testbed.libraries import library
 from comparison.testbed.result import Found, ResultError, all_edges
 from comparison.testbed.scores import Figures, Score, beside
 from extracted_rules.errors import UserError
@@ -22,22 +23,16 @@ PARTS = "heads", "neurons"
 Parts = Mapping[str, Tensor]
 
 
-class MissingLibraryError(UserError):
-    """Something that a score needs is not installed; the message is one sentence."""
-
-
 def _ranked(labels: Tensor, scores: Tensor) -> Figures:
     """AUROC and average precision of scores [n] for labels bool [n]."""
-    try:
-        from sklearn.metrics import average_precision_score, roc_auc_score
-    except ImportError:
-        raise MissingLibraryError(
-            "circuits are scored by scikit-learn: pip install handbuilt-othello-gpt[testbed]"
-        ) from None
+    metrics = library("sklearn.metrics", "circuits are scored by scikit-learn")
     if len(set(labels.tolist())) < 2:
         raise ResultError("all parts count alike here, so no ranking can be scored")
     given = labels.numpy(), scores.double().numpy()
-    return {"AUROC": roc_auc_score(*given), "average precision": average_precision_score(*given)}
+    return {
+        "AUROC": metrics.roc_auc_score(*given),
+        "average precision": metrics.average_precision_score(*given),
+    }
 
 
 def score_edges(found: Found, key: Key, model: OthelloGPT, seed: int) -> list[Score]:

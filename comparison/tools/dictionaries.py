@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from comparison.testbed.circuits import MissingLibraryError
+from comparison.testbed.libraries import library
 from comparison.testbed.result import Found, about
 from comparison.tools.readouts import stream_at
 from extracted_rules.conditions import there
@@ -64,16 +64,8 @@ def _explained(wanted: Tensor, given: Tensor) -> float:
     return float(1 - rest / (wanted - wanted.mean((0, 1))).square().sum())
 
 
-def _saelens() -> Any:
-    try:
-        import sae_lens
-        import sae_lens.config
-        import sae_lens.training.sae_trainer
-    except ImportError:
-        raise MissingLibraryError(
-            "autoencoders are trained by SAELens: pip install handbuilt-othello-gpt[testbed]"
-        ) from None
-    return sae_lens
+def _saelens(part: str = "") -> Any:
+    return library(f"sae_lens{part}", "autoencoders are trained by SAELens")
 
 
 @torch.inference_mode()
@@ -100,8 +92,8 @@ def autoencoder(model: OthelloGPT, place: str, settings: Settings, shown: Tensor
     )
     sae = lens.TopKTrainingSAE(asked)
     batches = _batches(scaled(rows), settings)
-    trainer = lens.training.sae_trainer.SAETrainer(
-        lens.config.SAETrainerConfig(
+    trainer = _saelens(".training.sae_trainer").SAETrainer(
+        _saelens(".config").SAETrainerConfig(
             total_training_samples=settings.steps * settings.batch,
             train_batch_size_samples=settings.batch,
             lr=settings.rate,
@@ -131,7 +123,7 @@ def transcoder(model: OthelloGPT, layer: int, settings: Settings, shown: Tensor)
     source, target = f"{part}.ln2.hook_normalized", f"{part}.hook_mlp_out"
     read, written = activations(model, (source, target), settings)
     scale_in, scale_out = Scaled.of(read), Scaled.of(written)
-    width, topk = read.shape[1], lens.saes.topk_sae.TopK(settings.k)
+    width, topk = read.shape[1], _saelens(".saes.topk_sae").TopK(settings.k)
 
     class Sparse(lens.Transcoder):  # type: ignore[misc, name-defined]
         def get_activation_fn(self) -> Callable[[Tensor], Tensor]:

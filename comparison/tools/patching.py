@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from comparison.testbed.circuits import MissingLibraryError
+from comparison.testbed.libraries import library
 from comparison.testbed.result import Found, Said, about
 from extracted_rules.othello.game import random_games, replay, stream_seed
 from extracted_rules.othello.notation import format_transcript, squares_from_tokens
@@ -42,14 +42,11 @@ class Question:
 def hooked(model: OthelloGPT) -> Any:
     """A HookedTransformer with a model's weights, as a test bed's folder has them. Raises
     MissingLibraryError."""
-    try:
-        from transformer_lens import HookedTransformer, HookedTransformerConfig
-    except ImportError:
-        raise MissingLibraryError(
-            "patching goes through TransformerLens 3: pip install handbuilt-othello-gpt[testbed]"
-        ) from None
-    config = HookedTransformerConfig(**lens_config(model), device=str(model.device))
-    found = HookedTransformer(config).eval()
+    lens = library(
+        "transformer_lens", "patching goes through TransformerLens 3", "HookedTransformer"
+    )
+    config = lens.HookedTransformerConfig(**lens_config(model), device=str(model.device))
+    found = lens.HookedTransformer(config).eval()
     with TemporaryDirectory() as folder:
         path = Path(folder) / "ll_model.pth"
         export(model, "transformer-lens", path)
@@ -157,14 +154,7 @@ def _linear(lens: Any, asked: Question, on_the_way: tuple[float, ...]) -> Found:
         found = torch.autograd.grad(number, [seen[name] for name in names])
         for name, slope in zip(names, found, strict=True):
             slopes[name] += slope / len(on_the_way)
-    scores: dict[str, list[Tensor]] = {HEADS: [], NEURONS: []}
-    for name in names:
-        by_unit = (other[name] - clean[name]) * slopes[name]
-        if name.endswith(HEADS):
-            scores[HEADS].append(by_unit.sum((0, 1, 3)).abs())
-        else:
-            scores[NEURONS].append(by_unit.sum((0, 1)).abs())
-    return Found(
-        asked.said,
-        {"heads": torch.stack(scores[HEADS]), "neurons": torch.stack(scores[NEURONS])},
-    )
+    by_unit = {name: (other[name] - clean[name]) * slopes[name] for name in names}
+    heads = [by_unit[name].sum((0, 1, 3)).abs() for name in names if name.endswith(HEADS)]
+    neurons = [by_unit[name].sum((0, 1)).abs() for name in names if name.endswith(NEURONS)]
+    return Found(asked.said, {"heads": torch.stack(heads), "neurons": torch.stack(neurons)})

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from comparison.testbed.result import Found, about
 from extracted_rules.discovery.names import Spread
-from extracted_rules.othello.game import random_games
+from handbuilt.analysis.streams import moves_of, random_replays
 from handbuilt.network.transformer import OthelloGPT
 from handbuilt.transcripts.transcribing import Sums, collect, transcribe
 from handbuilt.transcripts.transcript import places
@@ -18,9 +18,7 @@ SHOWN = "tools-shown"
 
 def shown_games(model: OthelloGPT, games: int, seed: int) -> Tensor:
     """int64 [games, context]: of a purpose of their own."""
-    board = model.geometry
-    drawn = random_games(games, seed, board=board.size, purpose=SHOWN, device=model.device)
-    return torch.cat(list(drawn))[:, : board.context].long()
+    return torch.cat([moves_of(played) for played in random_replays(model, games, seed, SHOWN)])
 
 
 @torch.inference_mode()
