@@ -1,6 +1,8 @@
 """All findings, in the order in which they are shown."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import cache, partial
+from pathlib import Path
 
 import torch
 
@@ -15,6 +17,7 @@ from comparison.findings import (
 )
 from comparison.findings.definition import Finding, Found
 from comparison.findings.studied import FindingsError, Studied
+from extracted_rules.files import KeptData
 
 _ALL = (
     *attention.FINDINGS,
@@ -41,3 +44,23 @@ def named(names: Iterable[str]) -> list[Finding]:
 def ask(finding: Finding, studied: Studied) -> Found:
     """What a finding comes to in a model."""
     return finding.find(studied)
+
+
+def ask_all(
+    findings: Iterable[Finding],
+    prepare: Callable[[], Studied],
+    folder: Path,
+    progress: Callable[[int], None],
+) -> dict[str, Found]:
+    """What findings come to in a model, by name; those that the folder holds were asked before.
+    prepare: called once, where any was not. Raises KeptError and OSError."""
+    studied, found = cache(prepare), {}
+    for finding in findings:
+        kept = KeptData(folder / f"{finding.name}.msgpack", {}, Found)
+        found[finding.name] = kept.once(partial(_ask_prepared, finding, studied))
+        progress(1)
+    return found
+
+
+def _ask_prepared(finding: Finding, prepare: Callable[[], Studied]) -> Found:
+    return ask(finding, prepare())
