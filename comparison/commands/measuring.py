@@ -188,8 +188,9 @@ def _drawn_alone(
 ) -> list[Figure]:
     """Figures of one model: the boards decoded from it and, of a hand-built one, a worked
     example."""
-    from comparison.reporting import examples, figures
+    from comparison.reporting import examples
     from comparison.reporting.report import boards_table
+    from extracted_rules.drawing.positions import layer_by_ply
 
     drawn = []
     if boards := result.boards:
@@ -198,9 +199,7 @@ def _drawn_alone(
         )
         keep(boards_table(title, boards), f"{result.model}: boards")
         drawn.append((f"boards-{stem}.png", f"{title}, by layer and moves seen"))
-        figures.layer_by_ply(
-            boards.whole_boards(), drawn[-1][1], "share of boards", out / drawn[-1][0]
-        )
+        layer_by_ply(boards.whole_boards(), drawn[-1][1], "share of boards", out / drawn[-1][0])
     if isinstance(model, OthelloGPT) and model.is_handbuilt:
         worked, guess = f"worked-{stem}.png", f"first-guess-{stem}.png"
         if examples.draw_worked(games, model, out / worked):
@@ -231,8 +230,8 @@ def probe_command(
     ] = PROBE_GAMES,
 ) -> None:
     """Fit linear probes for the board on every layer; say how much of it they find."""
-    from comparison.reporting.figures import layer_by_ply
     from comparison.reporting.report import boards_table
+    from extracted_rules.drawing.positions import layer_by_ply
 
     picture = out.with_suffix(".png")
     if picture == out:

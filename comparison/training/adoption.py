@@ -14,13 +14,14 @@ from jinja2 import Environment, StrictUndefined
 
 from comparison.reading.boards import BoardAccuracy
 from comparison.reading.probes import Probes
-from comparison.reporting.figures import layer_by_ply, training_curve
+from comparison.reporting.figures import training_curve
 from comparison.reporting.report import boards_table, models_table, stages_table
 from comparison.scoring.bench import THRESHOLD_GAMES, Result
 from comparison.training.history import Past, Run, Told, hours
 from comparison.training.reference import PROBES, Manifest
 from comparison.training.settings import Settings, shown
 from comparison.training.states import LOG, finish_folder, write_log
+from extracted_rules.drawing.positions import layer_by_ply
 from extracted_rules.files import whole_folder
 from handbuilt.network.shards import write_shards
 
