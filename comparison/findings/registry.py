@@ -20,13 +20,20 @@ from comparison.findings.studied import FindingsError, Studied
 from extracted_rules.files import KeptData
 
 _ALL = (
-    *attention.FINDINGS,
-    *boards.FINDINGS,
-    *circuits.FINDINGS,
-    *patterns.FINDINGS,
-    *neurons.FINDINGS,
-    *logits.FINDINGS,
-    *interventions.FINDINGS,
+    attention.mine_and_theirs,
+    attention.hardly_depends,
+    boards.by_layer_and_ply,
+    boards.blank_squares,
+    circuits.previous_colour,
+    patterns.pattern_neurons,
+    neurons.flip_rules,
+    neurons.clock_neurons,
+    neurons.tree_neurons,
+    logits.suppress_and_promote,
+    logits.accessible_squares,
+    logits.last_mlp,
+    interventions.benchmark,
+    interventions.goes_on,
 )
 FINDINGS: dict[str, Finding] = {finding.name: finding for finding in _ALL}
 
