@@ -16,8 +16,6 @@ from comparison.training import companions
 from comparison.training.models import as_gpt, load_model, load_models
 from extracted_rules import catalogue
 from extracted_rules.othello.game import random_games
-from handbuilt.analysis.contributions import Attribution
-from handbuilt.analysis.names import part_names
 from handbuilt.network.transformer import OthelloGPT
 
 #: Random games of error sets, unless more are asked for.
@@ -68,9 +66,7 @@ def explainer_of(
         check_fits(known, model.fingerprint())
     read_by = Probes.load(probes, model) if probes else companions.probes(name, model, bars)
     tau = companions.threshold(name, model, seed, model.device, bars, TAU_GAMES)
-    return Explainer(
-        name, Attribution(model), part_names(model, known), board_reader(model, read_by), tau
-    )
+    return Explainer(name, model, board_reader(model, read_by), tau, known)
 
 
 @torch.inference_mode()

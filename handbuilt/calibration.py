@@ -251,14 +251,18 @@ class _Fit:
     def identity(self, plan: FitSettings) -> str:
         """What must be the same when a fit goes on: its plan, and where it began."""
         began = hashlib.sha256(dump(self.start, "").encode()).hexdigest()
-        return json.dumps({**asdict(plan), "start": began})
+        sizes = {"board": str(self.start.geometry), "layers": self.start.plan.layers}
+        return json.dumps({**asdict(plan), **sizes, "start": began})
 
     def load(self, path: Path, plan: FitSettings) -> int:
         try:
             tensors, metadata = read_tensors(path)
-            saved, step = metadata["plan"], int(metadata["step"])
-            if saved != self.identity(plan):
-                raise CalibrationError(f"{path} belongs to a fit with another plan: {saved}")
+            saved, now = (json.loads(of) for of in (metadata["plan"], self.identity(plan)))
+            step = int(metadata["step"])
+            # States of before do not name the board, which decides where a fit begins.
+            other = [name for name in now if saved.get(name, now[name]) != now[name]]
+            if other:
+                raise ValueError(f"it is of one with another {', '.join(other)}")
             for f in fields(Strengths):
                 leaf = getattr(self.strengths, f.name)
                 with torch.no_grad():
@@ -268,7 +272,7 @@ class _Fit:
                     for key in ("step", "exp_avg", "exp_avg_sq")
                 }
         except (OSError, KeyError, ValueError, RuntimeError) as error:
-            raise CalibrationError(f"{path} is no state of a fit: {error}") from None
+            raise CalibrationError(f"{path} is no state of this fit: {error}") from None
         return step
 
 

@@ -17,6 +17,7 @@ from comparison.scoring.bench import THRESHOLD_GAMES, choose_threshold, evaluate
 from comparison.training import reference
 from comparison.training.history import Past, Run, Told, in_place
 from comparison.training.models import REFERENCE
+from extracted_rules.othello.geometry import BoardError, Geometry
 from handbuilt import build
 from handbuilt.strengths import FOLDER, holds_strengths, keep_threshold, put_strengths, strengths_of
 
@@ -42,7 +43,7 @@ def adopt_command(
     if holds_strengths(made):
         _adopt_strengths(made, bench)
     else:
-        _adopt_run(Run.read(made, log, trained_by), bench, told, probe_games)
+        _adopt_run(Run.read(made, bench.board, log, trained_by), bench, told, probe_games)
 
 
 def _adopt_strengths(made: Path, bench: Bench) -> None:
@@ -51,6 +52,11 @@ def _adopt_strengths(made: Path, bench: Bench) -> None:
 
     check_writable(FOLDER / f"{CALIBRATED}.toml")
     strengths = strengths_of(made, CALIBRATED)
+    if bench.side != strengths.geometry.size:
+        raise BoardError(
+            f"{CALIBRATED} is kept for a board of {strengths.geometry}, not of "
+            f"{Geometry(bench.side)}"
+        )
     models = {"before": build(CALIBRATED), "now": build(strengths)}
     before, now = (model.to(bench.where).fingerprint() for model in models.values())
     games, source = bench.played(strengths.geometry.size)

@@ -2,7 +2,8 @@
 
 import sys
 
-from comparison.commands import (
+# The groups register their commands with the app.
+from comparison.commands import (  # noqa: F401
     adopting,
     building,
     checking,
@@ -22,26 +23,6 @@ from comparison.commands import (
 )
 from comparison.commands.shared import app
 from extracted_rules.errors import UserError
-
-#: The groups register their commands with the app.
-GROUPS = (
-    building,
-    measuring,
-    checking,
-    discovering,
-    replacing,
-    transcribing,
-    erring,
-    explaining,
-    finding,
-    reporting,
-    training,
-    adopting,
-    fitting,
-    studying,
-    testbed,
-    reproducing,
-)
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 import json as json_module
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -12,14 +12,14 @@ import typer
 
 from comparison.commands.options import Json, Setup, check_writable, folder, make_folder
 from comparison.commands.shared import bars, command, say, show, wrote
-from comparison.findings import FINDINGS, FindingsError, Found, Studied, ask, named
+from comparison.findings import FINDINGS, FindingsError, Found, Studied, ask_all, named
 from comparison.findings.definition import Finding
 from comparison.findings.interventions import of_cases
 from comparison.findings.studied import GAMES, check_games
 from comparison.scoring.bench import Bars
 from comparison.training.companions import probes, threshold
 from extracted_rules.benches.interventions import read_interventions
-from extracted_rules.files import KeptData, write_json
+from extracted_rules.files import write_json
 from handbuilt.network.transformer import OthelloGPT
 
 #: What is kept of a killed run is used again by the same version alone. Raised where a finding is
@@ -74,7 +74,7 @@ def findings_command(
         for name, model in loaded.items():
             works[name].mkdir(exist_ok=True)
             studied = partial(_studied, name, model, games, setup.seed, bar)
-            found[name] = _found(asked, studied, works[name], bar(name, len(asked)))
+            found[name] = ask_all(asked, studied, works[name], bar(name, len(asked)))
     title = (
         f"Published findings ({games} random games, seed {setup.seed}; in parentheses the control)"
     )
@@ -90,27 +90,6 @@ def _studied(name: str, model: OthelloGPT, games: int, seed: int, bar: Bars) -> 
     """A model with its threshold and, where it has no names, its probes."""
     tau = threshold(name, model, seed, model.device, bar)
     return Studied(model, tau, probes(name, model, bar), games, seed)
-
-
-def _found(
-    asked: Sequence[Finding],
-    prepare: Callable[[], Studied],
-    work: Path,
-    step: Callable[[int], None],
-) -> dict[str, Found]:
-    """What findings came to in a model, by name; those that ``work`` holds were asked before."""
-    paths = {finding.name: work / f"{finding.name}.msgpack" for finding in asked}
-    studied = prepare() if not all(path.exists() for path in paths.values()) else None
-    found = {}
-    for finding in asked:
-
-        def measure(finding: Finding = finding) -> Found:
-            assert studied is not None
-            return ask(finding, studied)
-
-        found[finding.name] = KeptData(paths[finding.name], {}, Found).once(measure)
-        step(1)
-    return found
 
 
 def _write(title: str, asked: list[Finding], found: dict[str, dict[str, Found]], out: Path) -> None:

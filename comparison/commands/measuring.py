@@ -23,9 +23,10 @@ from comparison.commands.shared import bars, command, keep, notes, say, show, ty
 from comparison.reading.board_reader import ProbedReader, board_reader
 from comparison.reading.boards import BOARD_GAMES, BoardAccuracy, board_accuracy
 from comparison.reading.probes import PROBE_GAMES, fit_probes
+from comparison.reporting.sections import Figure, write_report
 from comparison.scoring.bench import Bars, Result, board_of, evaluate
 from comparison.scoring.census import take_census
-from comparison.scoring.error_sets import write_who_errs
+from comparison.scoring.error_sets import Overlap, write_who_errs
 from comparison.training.companions import probes, threshold
 from comparison.training.models import REFERENCE
 from extracted_rules.files import write_json
@@ -34,9 +35,6 @@ from extracted_rules.othello.game import random_games
 from extracted_rules.othello.geometry import BoardError
 from handbuilt.network.precision import Operands, products_of
 from handbuilt.network.transformer import OthelloGPT
-
-#: A figure's file name and what it shows.
-Figure = tuple[str, str]
 
 
 def measure(
@@ -117,7 +115,6 @@ def compare_command(
 ) -> None:
     """Measure several models on the same games; write a table, a report, figures and error sets."""
     from comparison.reporting.report import all_overlaps, in_a_line, sections
-    from comparison.reporting.sections import write_report
 
     loaded = bench.load(*models)
     games, source = bench.played(board_of(loaded[models[0]]))
@@ -130,7 +127,7 @@ def compare_command(
     _show(results)
     notes.print("figures and the boards decoded from the models follow ...")
     overlaps = all_overlaps(results)
-    drawn = _drawn_together(results, loaded, games, out)
+    drawn = _drawn_together(results, overlaps, loaded, games, out)
     for result, stem in zip(results, file_stems(models), strict=True):
         model = loaded[result.model]
         result.boards = boards_of(result.model, model, games[0][:BOARD_GAMES])
@@ -161,25 +158,28 @@ def _show(results: Sequence[Result]) -> None:
 
 
 def _drawn_together(
-    results: Sequence[Result], loaded: dict[str, nn.Module], games: list[Tensor], out: Path
+    results: Sequence[Result],
+    overlaps: dict[tuple[str, str], list[Overlap]],
+    loaded: dict[str, nn.Module],
+    games: list[Tensor],
+    out: Path,
 ) -> list[Figure]:
     """Figures with all models in them."""
     from comparison.reporting import examples, figures
-    from comparison.reporting.report import all_overlaps
 
     figures.error_by_ply(results, out / "error_by_ply.png")
     chosen = examples.draw_example(games, loaded, results, out / "example.png")
     drawn = [
-        ("error_by_ply.png", "Top-1 illegal rate by the ply to predict, 95 % intervals"),
-        (
+        Figure("error_by_ply.png", "Top-1 illegal rate by the ply to predict, 95 % intervals"),
+        Figure(
             "example.png",
             f"{chosen}. Blue squares are predicted, dots are legal, a ring is the likeliest "
             "move, a cross where that is illegal",
         ),
     ]
-    if overlaps := all_overlaps(results):
-        drawn.append(("error_overlap.png", "Overlap of the models' error sets"))
-        figures.error_overlap([r.model for r in results], overlaps, out / drawn[-1][0])
+    if overlaps:
+        drawn.append(Figure("error_overlap.png", "Overlap of the models' error sets"))
+        figures.error_overlap([r.model for r in results], overlaps, out / drawn[-1].file)
     return drawn
 
 
@@ -188,8 +188,9 @@ def _drawn_alone(
 ) -> list[Figure]:
     """Figures of one model: the boards decoded from it and, of a hand-built one, a worked
     example."""
-    from comparison.reporting import examples, figures
+    from comparison.reporting import examples
     from comparison.reporting.report import boards_table
+    from extracted_rules.drawing.positions import layer_by_ply
 
     drawn = []
     if boards := result.boards:
@@ -197,16 +198,15 @@ def _drawn_alone(
             f"{result.model}: whole boards right, read from {boards.source} ({boards.games} games)"
         )
         keep(boards_table(title, boards), f"{result.model}: boards")
-        drawn.append((f"boards-{stem}.png", f"{title}, by layer and moves seen"))
-        figures.layer_by_ply(
-            boards.whole_boards(), drawn[-1][1], "share of boards", out / drawn[-1][0]
-        )
+        figure = Figure(f"boards-{stem}.png", f"{title}, by layer and moves seen")
+        layer_by_ply(boards.whole_boards(), figure.caption, "share of boards", out / figure.file)
+        drawn.append(figure)
     if isinstance(model, OthelloGPT) and model.is_handbuilt:
         worked, guess = f"worked-{stem}.png", f"first-guess-{stem}.png"
         if examples.draw_worked(games, model, out / worked):
-            drawn.append((worked, f"{result.model}: one board, layer by layer"))
+            drawn.append(Figure(worked, f"{result.model}: one board, layer by layer"))
         if examples.draw_first_guess(model, out / guess):
-            drawn.append((guess, f"{result.model}: what moves say of the discs around them"))
+            drawn.append(Figure(guess, f"{result.model}: what moves say of the discs around them"))
     return drawn
 
 
@@ -231,8 +231,8 @@ def probe_command(
     ] = PROBE_GAMES,
 ) -> None:
     """Fit linear probes for the board on every layer; say how much of it they find."""
-    from comparison.reporting.figures import layer_by_ply
     from comparison.reporting.report import boards_table
+    from extracted_rules.drawing.positions import layer_by_ply
 
     picture = out.with_suffix(".png")
     if picture == out:

@@ -83,6 +83,8 @@ Board = Annotated[
         "made for 8."
     ),
 ]
+#: Of what is made here, on a board that no file decides.
+Side = Annotated[int, typer.Option(help="Squares a side: 4, 6 or 8.")]
 Heads = Annotated[
     int | None,
     typer.Option(

@@ -12,6 +12,7 @@ from comparison.commands.options import (
     Bench,
     Gpt,
     Setup,
+    Side,
     folder,
     make_folder,
     picture,
@@ -26,6 +27,8 @@ from comparison.training.settings import TrainingError
 from comparison.training.states import LOG, Progress, curves, read_log
 from extracted_rules.drawing.curves import Curve
 from extracted_rules.errors import UserError
+from extracted_rules.othello.geometry import STANDARD, Geometry
+from handbuilt.plan import Plan
 from handbuilt.transcripts import transcribing
 from handbuilt.transcripts.standing_in import Transcribed
 from handbuilt.transcripts.transcript import read
@@ -59,12 +62,14 @@ def scalars_command(
     steps: Annotated[int, typer.Option(help="Steps of each fit.", min=1)] = 300,
     games: Annotated[int, typer.Option(help="Random games to measure on.", min=1)] = 500,
     seed: Annotated[int, typer.Option(help="Seed of those games.")] = 1,
+    board: Side = STANDARD,
 ) -> None:
     """How good are the rules with how many fitted numbers? About half an hour."""
     from comparison.studies import scalars
 
+    asked = scalars.Asked(steps, games, seed, Geometry(board).size)
     make_folder(out)
-    show(scalars.report(out, steps, games, seed), "scalars")
+    show(scalars.report(out, asked), "scalars")
 
 
 @command("sizes", study)
@@ -88,6 +93,10 @@ def sizes_command(
         whole_numbers(text, f"names no numbers of {what}")
         for text, what in ((boards, "boards"), (layers, "layers"))
     )
+    for side in sides:
+        Geometry(side)
+    for depth in depths:
+        Plan(depth)
     make_folder(out)
     with bars() as bar:
         tables = sizes.report(sides, depths, asked, out, bar)
@@ -301,7 +310,7 @@ def description_command(
     some = whole_numbers(kept, "names no numbers of neurons")
     if min(numbers) < 2 or min(some) < 1:
         raise UserError("a number has at least 2 bits, and a layer at least 1 neuron")
-    loaded, of = setup.gpt(model, "it has no neurons"), setup.gpt(network, "it has no neurons")
+    loaded, of = setup.gpts(model, network, purpose="it has no neurons").values()
     make_folder(out)
     with bars() as bar:
         by_bits = description.by_bits(loaded, of, numbers, games, setup.seed, bar)
@@ -316,8 +325,9 @@ def description_command(
 @command("speed", study)
 def speed_command(
     examples: Annotated[int, typer.Option(help="Random games of the check.", min=1)] = EXAMPLES,
+    board: Side = STANDARD,
 ) -> None:
     """How fast are the engine, a forward pass, an evaluation, a build? Needs the extra `test`."""
     from comparison.studies import speed
 
-    show(speed.report(examples), "speed")
+    show(speed.report(examples, board), "speed")

@@ -9,6 +9,7 @@ from typing import Annotated
 import torch
 import typer
 
+from comparison.commands.options import Side
 from comparison.commands.shared import command, notes, progress_bars
 from comparison.scoring.bench import resolve_device
 from comparison.training.history import describe_start
@@ -116,7 +117,7 @@ def train_command(
             "one on the validation games is the run's model."
         ),
     ] = "",
-    board: Annotated[int, typer.Option(help="Squares a side: 4, 6 or 8.")] = STANDARD,
+    board: Side = STANDARD,
 ) -> None:
     """Train an Othello-GPT on random legal games; --resume continues exactly.
 

@@ -102,11 +102,12 @@ def transcribe_command(
     transcribing.check(loaded, asked.reads, asked.dense_layers, asked.kind)
     if begun := read(asked.begin) if asked.begin else None:
         begun.check(loaded)
+    beside = [name for name in asked.beside.split(",") if name]
+    of_its_board = replace(setup, board=loaded.geometry.size)
+    others = of_its_board.gpts(*beside, purpose="it is not of this kind")
     record, work = out.with_suffix(".transcript.safetensors"), out.with_name(f"{out.name}.work")
     check_writable(record)
     make_folder(work)
-    beside = [name for name in asked.beside.split(",") if name]
-    others = setup.gpts(*beside, purpose="it is not of this kind")
     with bars() as bar:
         made = _made(loaded, model, begun, asked, setup.seed, work, bar)
         tables = _measured(loaded, model, made, others, asked, setup.seed, bar)

@@ -9,12 +9,14 @@ from comparison.explaining.explanation import Explanation, SquareReasons
 from comparison.explaining.partings import DecodedRun, Parting, parting
 from comparison.reading.board_reader import BoardReader
 from extracted_rules.benches.causes import Cause, cause_of, lines_of
+from extracted_rules.catalogue import Catalogue
 from extracted_rules.errors import UserError
 from extracted_rules.othello.game import Replay, replay
 from extracted_rules.othello.geometry import Geometry
 from extracted_rules.othello.position import Position
 from handbuilt.analysis.contributions import Attribution, Parts, strongest
-from handbuilt.analysis.names import PartNames
+from handbuilt.analysis.names import part_names
+from handbuilt.network.transformer import OthelloGPT
 
 #: Parts that are named for a square, unless more are asked for.
 NAMED = 6
@@ -28,20 +30,20 @@ class Explainer:
     """A model, with what takes it apart: made once, asked about many positions.
 
     reader: what reads its board, if anything does; tau: the probability above which it takes a move
-    for legal; names: what its parts are called.
+    for legal; catalogue: its rules, by which a trained model's parts are called.
     """
 
     def __init__(
         self,
         name: str,
-        attribution: Attribution,
-        names: PartNames,
+        model: OthelloGPT,
         reader: BoardReader | None,
         tau: float,
+        catalogue: Catalogue | None = None,
     ) -> None:
-        self.name, self.attribution, self.names = name, attribution, names
-        self.reader, self.tau = reader, tau
-        self.geometry = attribution.model.geometry
+        self.name, self.reader, self.tau = name, reader, tau
+        self.attribution, self.names = Attribution(model), part_names(model, catalogue)
+        self.geometry = model.geometry
 
     def after(self, transcript: str, square: str | None = None, named: int = NAMED) -> Explanation:
         """The answer after a game such as ``"f5d6c3"``; see :meth:`explain`. Raises NotationError,

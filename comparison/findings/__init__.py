@@ -4,7 +4,7 @@
 """
 
 from comparison.findings.definition import Found
-from comparison.findings.registry import FINDINGS, ask, named
+from comparison.findings.registry import FINDINGS, ask, ask_all, named
 from comparison.findings.studied import FindingsError, Studied
 
-__all__ = ["FINDINGS", "FindingsError", "Found", "Studied", "ask", "named"]
+__all__ = ["FINDINGS", "FindingsError", "Found", "Studied", "ask", "ask_all", "named"]

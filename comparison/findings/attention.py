@@ -5,7 +5,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from comparison.findings.definition import MAAR, Finding, Found, Grid, Line, Lines, Measure, Value
+from comparison.findings.definition import MAAR, Found, Grid, Line, Lines, Measure, Value, finding
 from comparison.findings.studied import Sample, Studied
 from extracted_rules.benches.intervals import Estimate, jackknife
 from extracted_rules.catalogue import Head
@@ -52,6 +52,14 @@ def evenly(context: int) -> Head:
     return roles.findings(0)[0]
 
 
+@finding(
+    "heads",
+    "Most heads look at moves of one side: attention to even lags less odd lags.",
+    MAAR,
+    Measure("mine, of heads", control="attention spread evenly", percent=True, digits=1),
+    Measure("theirs, of heads", control="attention spread evenly", percent=True, digits=1),
+    Measure("one or the other, of heads", "most", "attention spread evenly", True, 1),
+)
 def mine_and_theirs(studied: Studied) -> Found:
     """Attention to even lags less attention to odd lags, a head.
 
@@ -102,6 +110,13 @@ def spread(count: Tensor, total: Tensor, squares: Tensor) -> tuple[Tensor, Tenso
     return variance[..., seen].mean(-1), (mean * (1 - mean))[..., seen].mean(-1)
 
 
+@finding(
+    "attention",
+    "Attention hardly depends on the game.",
+    MAAR,
+    Measure("variance", "0.0007", "the most it could be", digits=5),
+    Measure("of the most there could be", percent=True, digits=1),
+)
 def hardly_depends(studied: Studied) -> Found:
     """The variance of attention across games at every pair of positions, averaged over pairs and
     over the heads that write anything.
@@ -138,28 +153,3 @@ def hardly_depends(studied: Studied) -> Found:
         else "",
         Lines("layer", "variance of attention", lines, logarithmic=True),
     )
-
-
-FINDINGS = (
-    Finding(
-        "heads",
-        "Most heads look at moves of one side: attention to even lags less odd lags.",
-        MAAR,
-        (
-            Measure("mine, of heads", control="attention spread evenly", percent=True, digits=1),
-            Measure("theirs, of heads", control="attention spread evenly", percent=True, digits=1),
-            Measure("one or the other, of heads", "most", "attention spread evenly", True, 1),
-        ),
-        mine_and_theirs,
-    ),
-    Finding(
-        "attention",
-        "Attention hardly depends on the game.",
-        MAAR,
-        (
-            Measure("variance", "0.0007", "the most it could be", digits=5),
-            Measure("of the most there could be", percent=True, digits=1),
-        ),
-        hardly_depends,
-    ),
-)

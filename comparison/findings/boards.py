@@ -5,13 +5,15 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from comparison.findings.definition import JYLIN, MAAR, Finding, Found, Grid, Measure, Value
+from comparison.findings.definition import JYLIN, MAAR, Found, Grid, Measure, Value, finding
 from comparison.findings.studied import Studied
 from comparison.reading.board_reader import BoardReader, DecodedBoards
 from comparison.reading.boards import BoardAccuracy
 from extracted_rules.benches.intervals import Ratio
 from handbuilt.analysis.streams import residuals
 
+#: The control of these findings.
+OTHER = "board of another game at the same ply"
 UNREAD = "nothing reads this model's board: it has neither names nor probes"
 #: Parts of a game that are told apart: its first third, by moves played, and its last one.
 EARLY, LATE = "first third of the moves", "last third of the moves"
@@ -34,6 +36,21 @@ def decoded(
         yield read, truth[part], others[part]
 
 
+@finding(
+    "boards",
+    "The decoded board gets better from layer to layer, and worse from ply to ply.",
+    MAAR,
+    *(
+        Measure(name, "", OTHER, True, 1)
+        for name in (
+            "first layer",
+            "middle",
+            f"middle, {EARLY}",
+            f"middle, {LATE}",
+            "last",
+        )
+    ),
+)
 def by_layer_and_ply(studied: Studied) -> Found:
     """The share of discs decoded rightly, by layer and by the moves played.
 
@@ -73,6 +90,16 @@ def by_layer_and_ply(studied: Studied) -> Found:
     return Found(values, "", picture)
 
 
+@finding(
+    "blank",
+    "Which squares are blank is known exactly, and at once.",
+    JYLIN,
+    *(
+        Measure(f"{what} after layer {layer}", "exact" if layer == 0 else "", OTHER, True, 3)
+        for layer in range(2)
+        for what in ("squares", "boards")
+    ),
+)
 def blank_squares(studied: Studied) -> Found:
     """Which of the playable squares are blank, decoded after layers 0 and 1, by square and by
     whole board.
@@ -105,35 +132,3 @@ def blank_squares(studied: Studied) -> Found:
                 whole[which].add(right.all(-1).sum(-1), asked)
     values = {name: Value(true.rate(), other.rate()) for name, (true, other) in ratios.items()}
     return Found(values, "blank is exact by construction" if studied.layout else "")
-
-
-OTHER = "board of another game at the same ply"
-FINDINGS = (
-    Finding(
-        "boards",
-        "The decoded board gets better from layer to layer, and worse from ply to ply.",
-        MAAR,
-        tuple(
-            Measure(name, "", OTHER, True, 1)
-            for name in (
-                "first layer",
-                "middle",
-                f"middle, {EARLY}",
-                f"middle, {LATE}",
-                "last",
-            )
-        ),
-        by_layer_and_ply,
-    ),
-    Finding(
-        "blank",
-        "Which squares are blank is known exactly, and at once.",
-        JYLIN,
-        tuple(
-            Measure(f"{what} after layer {layer}", "exact" if layer == 0 else "", OTHER, True, 3)
-            for layer in range(2)
-            for what in ("squares", "boards")
-        ),
-        blank_squares,
-    ),
-)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from comparison.findings.attention import one_sided
 from comparison.findings.boards import UNREAD
-from comparison.findings.definition import MAAR, Finding, Found, Grid, Measure, Value
+from comparison.findings.definition import MAAR, Found, Grid, Measure, Value, finding
 from comparison.findings.studied import Sample, Studied
 from extracted_rules.benches.intervals import ratio_by_game
 from extracted_rules.othello.game import stream_seed
@@ -89,6 +89,14 @@ class Layer:
         return (right * (truth != 0)[:, None]).sum(-1), (truth != 0).sum(-1)
 
 
+@finding(
+    "previous-colour",
+    "Attention carries on the colour that discs had: projected on a square's directions and "
+    "taken through OV, a position's stream still tells it.",
+    MAAR,
+    Measure("agrees, all heads", "0.818", "another square", digits=3),
+    Measure("agrees, best head", "0.97", "another square", digits=3),
+)
 def previous_colour(studied: Studied) -> Found:
     """How often a head's output and value weights make of a position's board what its role says.
 
@@ -147,18 +155,3 @@ def previous_colour(studied: Studied) -> Found:
         note,
         Grid(tuple(map(tuple, drawn.tolist())), "head", "layer", "agreement", 0.0, 1.0, True),
     )
-
-
-FINDINGS = (
-    Finding(
-        "previous-colour",
-        "Attention carries on the colour that discs had: projected on a square's directions and "
-        "taken through OV, a position's stream still tells it.",
-        MAAR,
-        (
-            Measure("agrees, all heads", "0.818", "another square", digits=3),
-            Measure("agrees, best head", "0.97", "another square", digits=3),
-        ),
-        previous_colour,
-    ),
-)

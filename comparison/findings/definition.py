@@ -104,3 +104,10 @@ class Finding:
     source: str
     measures: tuple[Measure, ...]
     find: Callable[[Studied], Found]
+
+
+def finding(
+    name: str, sentence: str, source: str, *measures: Measure
+) -> Callable[[Callable[[Studied], Found]], Finding]:
+    """Makes a finding of the function that asks for it."""
+    return lambda find: Finding(name, sentence, source, measures, find)

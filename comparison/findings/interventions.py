@@ -4,7 +4,17 @@ import torch
 from torch import Tensor
 
 from comparison.findings.boards import UNREAD
-from comparison.findings.definition import LI, NANDA, Finding, Found, Line, Lines, Measure, Value
+from comparison.findings.definition import (
+    LI,
+    NANDA,
+    Finding,
+    Found,
+    Line,
+    Lines,
+    Measure,
+    Value,
+    finding,
+)
 from comparison.findings.rollouts import EDITS, Rollout, roll_out, rollout_starts
 from comparison.findings.studied import Studied
 from comparison.properties.beliefs import Responds
@@ -40,6 +50,12 @@ NULLS = {
 }
 
 
+@finding(
+    "interventions",
+    f"{TURNED}.",
+    f"{LI}; {NANDA}",
+    *MEASURES,
+)
 def benchmark(studied: Studied) -> Found:
     """One disc is turned in the decoded board; is the predicted set the edited board's?
 
@@ -115,6 +131,16 @@ def _asked(studied: Studied, cases: Tensor, squares: Tensor | None = None) -> Fo
 # --------------------------------------------------------------------------- rollouts
 
 
+@finding(
+    "rollouts",
+    "Ten moves of rollout after an intervention.",
+    f"{LI}; {NANDA}",
+    *(
+        Measure(f"{edit}: {name}", "", NULL, True, 1)
+        for edit in EDITS[:-1]
+        for name in ("moves legal", "all legal", "squares that differ")
+    ),
+)
 def goes_on(studied: Studied) -> Found:
     """Ten moves of rollout after an intervention.
 
@@ -169,19 +195,3 @@ def _through(whole: Rollout) -> tuple[Tensor, Tensor]:
     legal, answered = whole.legal.sum(1), whole.answered.sum(1)
     through, failed = legal == whole.legal.shape[1], answered > legal
     return through.long(), (through | failed).long()
-
-
-FINDINGS = (
-    Finding("interventions", f"{TURNED}.", f"{LI}; {NANDA}", MEASURES, benchmark),
-    Finding(
-        "rollouts",
-        "Ten moves of rollout after an intervention.",
-        f"{LI}; {NANDA}",
-        tuple(
-            Measure(f"{edit}: {name}", "", NULL, True, 1)
-            for edit in EDITS[:-1]
-            for name in ("moves legal", "all legal", "squares that differ")
-        ),
-        goes_on,
-    ),
-)

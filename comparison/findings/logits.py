@@ -8,10 +8,10 @@ from torch import Tensor
 from comparison.findings.definition import (
     JYLIN,
     MAAR,
-    Finding,
     Found,
     Measure,
     Value,
+    finding,
 )
 from comparison.findings.patterns import detectors, f1_of, middle_layers
 from comparison.findings.studied import Sample, Studied, as_it_is
@@ -95,6 +95,14 @@ def _without(
     return torch.cat(answers)[:, 1:].double().softmax(-1)
 
 
+@finding(
+    "suppress-promote",
+    "Pattern neurons of the last layer suppress their square, earlier ones promote it: how its "
+    "probability changes without them.",
+    JYLIN,
+    Measure("without last layer", "+15", "another pattern's neurons", True, 1),
+    Measure("without earlier", "-1.5", "another pattern's neurons", True, 1),
+)
 def suppress_and_promote(studied: Studied) -> Found:
     """By how much the probability of a pattern's square changes without the pattern's neurons.
 
@@ -173,6 +181,19 @@ def _outranks(logits: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat(won), torch.cat(pairs)
 
 
+@finding(
+    "accessible",
+    "Accessible but illegal squares rank above other illegal ones.",
+    JYLIN,
+    *(
+        Measure(name, published, "boards of other games", True, 1)
+        for name, published in (
+            ("accessible above apart", "above"),
+            ("accessible above occupied", "above"),
+            ("legal above accessible", ""),
+        )
+    ),
+)
 def accessible_squares(studied: Studied) -> Found:
     """How often an accessible square that is illegal is likelier than another illegal one.
 
@@ -223,6 +244,21 @@ CONTROL = ", attention of another game"
 ANSWERS = ("whole model", "MLP alone", "with its stream")
 
 
+@finding(
+    "mlp7",
+    "The last MLP, of the first layer's resid_post and the last attn_out (of 8 layers: MLP 7 "
+    "of resid_post 0 + attn_out 7), predicts legal moves nearly as well as the model.",
+    MAAR,
+    *(
+        Measure(f"{name}: {what}", published, control, what == "illegal", 3)
+        for (name, control), figures in zip(
+            (("whole model", ""), *((n, "attention of another game") for n in ANSWERS[1:])),
+            (("0.007", "0.993"), ("0.061", "0.961"), ("", "")),
+            strict=True,
+        )
+        for what, published in zip(("illegal", "F1"), figures, strict=True)
+    ),
+)
 def last_mlp(studied: Studied) -> Found:
     """What the last MLP makes of the first layer's resid_post and the last one's attn_out: top-1
     illegal rate and legal-set F1, beside the whole model's.
@@ -254,48 +290,3 @@ def last_mlp(studied: Studied) -> Found:
             null = measured.get(f"{name}{CONTROL}")
             values[f"{name}: {what}"] = Value(measured[name][which], null and null[which])
     return Found(values)
-
-
-FINDINGS = (
-    Finding(
-        "suppress-promote",
-        "Pattern neurons of the last layer suppress their square, earlier ones promote it: how its "
-        "probability changes without them.",
-        JYLIN,
-        (
-            Measure("without last layer", "+15", "another pattern's neurons", True, 1),
-            Measure("without earlier", "-1.5", "another pattern's neurons", True, 1),
-        ),
-        suppress_and_promote,
-    ),
-    Finding(
-        "accessible",
-        "Accessible but illegal squares rank above other illegal ones.",
-        JYLIN,
-        tuple(
-            Measure(name, published, "boards of other games", True, 1)
-            for name, published in (
-                ("accessible above apart", "above"),
-                ("accessible above occupied", "above"),
-                ("legal above accessible", ""),
-            )
-        ),
-        accessible_squares,
-    ),
-    Finding(
-        "mlp7",
-        "The last MLP, of the first layer's resid_post and the last attn_out (of 8 layers: MLP 7 "
-        "of resid_post 0 + attn_out 7), predicts legal moves nearly as well as the model.",
-        MAAR,
-        tuple(
-            Measure(f"{name}: {what}", published, control, what == "illegal", 3)
-            for (name, control), figures in zip(
-                (("whole model", ""), *((n, "attention of another game") for n in ANSWERS[1:])),
-                (("0.007", "0.993"), ("0.061", "0.961"), ("", "")),
-                strict=True,
-            )
-            for what, published in zip(("illegal", "F1"), figures, strict=True)
-        ),
-        last_mlp,
-    ),
-)

@@ -11,12 +11,12 @@ from comparison.findings.definition import (
     JYLIN,
     MAAR,
     SINGH,
-    Finding,
     Found,
     Line,
     Lines,
     Measure,
     Value,
+    finding,
 )
 from comparison.findings.studied import SHUFFLED, Sample, Studied
 from extracted_rules.benches.intervals import GROUPS, Estimate, by_group, jackknife
@@ -74,6 +74,13 @@ def _following(activations: Tensor, boards: Boards, group: Tensor) -> Estimate:
     )
 
 
+@finding(
+    "flip-rules",
+    "Neurons follow rules about flips (tile, direction, number): their mean activation differs "
+    "by more than .17.",
+    MAAR,
+    Measure("neurons", "a histogram by layer", SHUFFLED, digits=0),
+)
 def flip_rules(studied: Studied) -> Found:
     """How many neurons differ in mean activation by more than .17 between positions in which the
     move just played turned discs along a pattern (tile, direction, number) and all others.
@@ -131,6 +138,15 @@ def _r2(error: Tensor, total: Tensor, squares: Tensor, n: Tensor) -> Tensor:
     return torch.where(spread > 1e-6 * n, 1 - error / spread, 0.0)
 
 
+@finding(
+    "clock",
+    "Some neurons fire by the ply, whatever was played.",
+    JYLIN,
+    *(
+        Measure(f"neurons with R² > {mark:g}", "some", "plies mixed", digits=0)
+        for mark in (R2_AT_LEAST, R2_HIGH)
+    ),
+)
 def clock_neurons(studied: Studied) -> Found:
     """How many neurons the ply alone explains: their mean activation at each ply, in some games,
     explains this share of their variance in others.
@@ -181,6 +197,13 @@ def _by_trees(studied: Studied, layer: int, every: int, *, shuffled: bool) -> li
     return _variance(after, trees.predict(asked), seen.group)
 
 
+@finding(
+    "trees",
+    "Decision trees of depth 5 on board features describe neurons of layer 5 (or the last one) "
+    "with R² > .7.",
+    SINGH,
+    Measure(f"neurons with R² > {TREE_R2}", "44.6 (913 of 2,048)", SHUFFLED, True, 1),
+)
 def tree_neurons(studied: Studied) -> Found:
     """What share of the neurons of layer 5 (of the last layer in a model that has fewer) a
     regression tree of depth 5 describes with R² > .7.
@@ -218,33 +241,3 @@ def tree_neurons(studied: Studied) -> Found:
         note,
         Lines("R² on other games", "share of neurons above", lines),
     )
-
-
-FINDINGS = (
-    Finding(
-        "flip-rules",
-        "Neurons follow rules about flips (tile, direction, number): their mean activation differs "
-        "by more than .17.",
-        MAAR,
-        (Measure("neurons", "a histogram by layer", SHUFFLED, digits=0),),
-        flip_rules,
-    ),
-    Finding(
-        "clock",
-        "Some neurons fire by the ply, whatever was played.",
-        JYLIN,
-        tuple(
-            Measure(f"neurons with R² > {mark:g}", "some", "plies mixed", digits=0)
-            for mark in (R2_AT_LEAST, R2_HIGH)
-        ),
-        clock_neurons,
-    ),
-    Finding(
-        "trees",
-        "Decision trees of depth 5 on board features describe neurons of layer 5 (or the last one) "
-        "with R² > .7.",
-        SINGH,
-        (Measure(f"neurons with R² > {TREE_R2}", "44.6 (913 of 2,048)", SHUFFLED, True, 1),),
-        tree_neurons,
-    ),
-)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from comparison.findings.definition import JYLIN, Finding, Found, Line, Lines, Measure, Value
+from comparison.findings.definition import JYLIN, Found, Line, Lines, Measure, Value, finding
 from comparison.findings.studied import SHUFFLED, Studied
 from extracted_rules.benches.intervals import GROUPS, Estimate, jackknife
 from extracted_rules.conditions import Boards, parse_part
@@ -180,6 +180,17 @@ class _Agreement:
         return Line(name, tuple(marks), tuple(counts), control=control)
 
 
+@finding(
+    "pattern-neurons",
+    "Neurons of the middle layers (4 to 6 of 8) tell that a single move is legal, with F1 > .99.",
+    JYLIN,
+    Measure(f"neurons with F1 > {GOOD}", "610", SHUFFLED, digits=0),
+    Measure(f"patterns at F1 > {GOOD}", "75.2", SHUFFLED, True, 1),
+    Measure(f"patterns at F1 > {FAIR}", "90.6", SHUFFLED, True, 1),
+    Measure(f"either sense: neurons with F1 > {GOOD}", "", SHUFFLED, digits=0),
+    Measure(f"either sense: patterns at F1 > {GOOD}", "", SHUFFLED, True, 1),
+    Measure(f"either sense: patterns at F1 > {FAIR}", "", SHUFFLED, True, 1),
+)
 def pattern_neurons(studied: Studied) -> Found:
     """How many neurons of the middle layers tell that a single move is legal, and by how many of
     the patterns.
@@ -216,22 +227,3 @@ def pattern_neurons(studied: Studied) -> Found:
     if studied.layout:
         note += "; its lines are brackets in either sense, in the last two layers"
     return Found(values, note, Lines("F1 on other games", "neurons above", tuple(lines)))
-
-
-FINDINGS = (
-    Finding(
-        "pattern-neurons",
-        "Neurons of the middle layers (4 to 6 of 8) tell that a single move is legal, with F1 "
-        "> .99.",
-        JYLIN,
-        (
-            Measure(f"neurons with F1 > {GOOD}", "610", SHUFFLED, digits=0),
-            Measure(f"patterns at F1 > {GOOD}", "75.2", SHUFFLED, True, 1),
-            Measure(f"patterns at F1 > {FAIR}", "90.6", SHUFFLED, True, 1),
-            Measure(f"either sense: neurons with F1 > {GOOD}", "", SHUFFLED, digits=0),
-            Measure(f"either sense: patterns at F1 > {GOOD}", "", SHUFFLED, True, 1),
-            Measure(f"either sense: patterns at F1 > {FAIR}", "", SHUFFLED, True, 1),
-        ),
-        pattern_neurons,
-    ),
-)

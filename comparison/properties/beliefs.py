@@ -9,9 +9,9 @@ from torch import Tensor
 from comparison.properties.definition import Property, PropertyError, Verdicts, nowhere
 from comparison.properties.subjects import Subject, View
 from comparison.reading.board_reader import BoardReader, DecodedBoards
+from extracted_rules.benches.changed_games import cut_anywhere
 from extracted_rules.benches.interventions import Turned, turn
 from extracted_rules.drawing.answers import answer
-from extracted_rules.othello.game import stream_seed
 from extracted_rules.othello.geometry import STANDARD
 from extracted_rules.othello.svg import Picture
 
@@ -85,12 +85,7 @@ class Responds(BeliefProperty):
     source = f"{LI}; {NANDA}"
 
     def cases(self, games: Tensor, seed: int, board: int = STANDARD) -> Tensor:
-        lengths = (games != 0).sum(-1)
-        generator = torch.Generator().manual_seed(stream_seed("properties: edits", seed))
-        chance = torch.rand(len(games), generator=generator).to(games.device)
-        kept = 2 + (chance * (lengths - 2).clamp(min=0)).long()
-        column = torch.arange(games.shape[1], device=games.device)
-        return games.masked_fill(column >= kept[:, None], 0)[:, None]
+        return cut_anywhere(games, seed)[:, None]
 
     def answered(
         self, subject: Subject, view: View, games: Tensor, square: Tensor | None = None

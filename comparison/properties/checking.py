@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from comparison.properties.beliefs import BELIEF_PROPERTIES
 from comparison.properties.definition import Property, PropertyError, Verdicts, transcript
@@ -17,6 +17,7 @@ from comparison.properties.shrinking import TRIED, Failure, reduce, smallest
 from comparison.properties.subjects import Subject
 from comparison.reading.board_reader import BoardReader
 from comparison.scoring.bench import Model, board_of, choose_threshold
+from comparison.scoring.recording import device_of
 from extracted_rules.benches.intervals import Estimate, Ratio
 from extracted_rules.benches.made_games import (
     BATCH,
@@ -140,32 +141,27 @@ class Finding:
             "source": self.prop.source,
             "missing": self.missing,
             "smallest_counterexample": smallest,
-            "strata": {
-                source: {
-                    group: {
-                        name: {"cases": int(r.y), "broken": int(r.x), **vars(r.rate())}
-                        for name, r in members.items()
-                        if r.y
-                    }
-                    for group, members in groups.items()
-                }
-                for source, groups in self.strata.items()
-            },
-            "also": {
-                source: {name: vars(r.mean()) for name, r in measures.items() if r.y}
-                for source, measures in self.also.items()
-            },
-            "also_by": {
-                source: {
-                    name: {
-                        group: {stratum: vars(r.mean()) for stratum, r in members.items() if r.y}
-                        for group, members in groups.items()
-                    }
-                    for name, groups in measures.items()
-                }
-                for source, measures in self.also_by.items()
-            },
+            "strata": _plain(self.strata, _counts),
+            "also": _plain(self.also, lambda ratio: vars(ratio.mean())),
+            "also_by": _plain(self.also_by, lambda ratio: vars(ratio.mean())),
         }
+
+
+#: Ratios by names, in as many steps as there are.
+Ratios = Mapping[str, "Ratio | Ratios"]
+
+
+def _plain(found: Ratios, numbers: Callable[[Ratio], dict[str, object]]) -> dict[str, object]:
+    """What ``numbers`` makes of every ratio that has cases."""
+    return {
+        name: numbers(part) if isinstance(part, Ratio) else _plain(part, numbers)
+        for name, part in found.items()
+        if not isinstance(part, Ratio) or part.y
+    }
+
+
+def _counts(ratio: Ratio) -> dict[str, object]:
+    return {"cases": int(ratio.y), "broken": int(ratio.x), **vars(ratio.rate())}
 
 
 @dataclass
@@ -217,13 +213,6 @@ def _checked(model: Model, device: torch.device, geometry: Geometry) -> None:
             f"the model gives {list(shape)} for {moves} moves; a model of Othello games gives "
             f"logits [games, moves, {geometry.n_tokens}]"
         )
-
-
-def _device_of(model: Model) -> torch.device:
-    if not isinstance(model, nn.Module):
-        return torch.device("cpu")
-    first = next(chain(model.parameters(), model.buffers()), None)
-    return first.device if first is not None else torch.device("cpu")
 
 
 def _batches(games: Tensor) -> Iterator[Tensor]:
@@ -318,7 +307,7 @@ def check(
     if examples < 1:
         raise PropertyError("at least one example is needed")
     asked, recorded = named(properties), dict(played or {})
-    device, geometry = _device_of(model), Geometry(board_of(model))
+    device, geometry = device_of(model), Geometry(board_of(model))
     _checked(model, device, geometry)
     if tau is None:
         tau = choose_threshold(model, seed, device)

@@ -5,8 +5,8 @@ from torch import Tensor
 
 from comparison.properties.definition import Property, Verdicts, nowhere
 from comparison.properties.subjects import Subject
-from extracted_rules.othello.game import stream_seed
-from extracted_rules.othello.geometry import STANDARD, Geometry
+from extracted_rules.benches.changed_games import spoilt
+from extracted_rules.othello.geometry import STANDARD
 from extracted_rules.othello.svg import Picture
 
 
@@ -23,16 +23,7 @@ class Hostile(Property):
     legal = False
 
     def cases(self, games: Tensor, seed: int, board: int = STANDARD) -> Tensor:
-        generator = torch.Generator().manual_seed(stream_seed("properties: hostile", seed))
-        shape = games.shape
-        tokens = Geometry(board).n_tokens
-        anything = torch.randint(0, tokens, shape, generator=generator, dtype=torch.uint8)
-        chance = torch.rand(shape, generator=generator)
-        kind = torch.arange(shape[0])[:, None] % 4
-        cut = (torch.arange(shape[1]) >= 1 + chance[:, :1] * shape[1]) & (kind == 1)
-        other = ((chance < 0.1) & (kind == 2)) | (kind == 3)
-        hostile = torch.where(other, anything, games.cpu()).masked_fill(cut, 0)
-        return hostile.to(games.device)[:, None]
+        return spoilt(games, seed, board)[:, None]
 
     def judge(self, subject: Subject, cases: Tensor) -> Verdicts:
         tokens = cases[:, 0, : subject.geometry.context]

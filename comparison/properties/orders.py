@@ -11,7 +11,7 @@ from torch import Tensor
 
 from comparison.properties.definition import Property, Verdicts, last_answer, nowhere, transcript
 from comparison.properties.subjects import Subject, View
-from extracted_rules.benches.made_games import play, seed_of
+from extracted_rules.benches.changed_games import with_other_ends
 from extracted_rules.benches.orders import parted, same_boards, swapped_pairs
 from extracted_rules.othello.game import random_games, stream_seed
 from extracted_rules.othello.geometry import STANDARD
@@ -233,18 +233,7 @@ class Causality(Property):
         return f"{transcript(case[0], board)}, the answers up to move {shared}"
 
     def cases(self, games: Tensor, seed: int, board: int = STANDARD) -> Tensor:
-        """Each game with a shorter one: its beginning, every other time with another end."""
-        games = games[::ONE_IN]
-        lengths = (games != 0).sum(-1).cpu()
-        generator = torch.Generator().manual_seed(stream_seed("properties: cuts", seed))
-        chance = torch.rand(len(games), generator=generator)
-        kept = 1 + (chance * (lengths - 1)).long()
-        beginnings = games.cpu() * (torch.arange(games.shape[1]) < kept[:, None])
-        seeds = torch.arange(len(games)) + seed_of("other ends", seed)
-        others = beginnings.clone()
-        others[1::2] = play(beginnings[1::2], seeds[1::2], board=board)
-        pairs = torch.stack([games, others.to(games.device)], 1)
-        return pairs[(lengths > 1).to(games.device)]
+        return with_other_ends(games[::ONE_IN], seed, board)
 
     def judge(self, subject: Subject, cases: Tensor) -> Verdicts:
         board = subject.geometry

@@ -7,23 +7,17 @@ sequence of moves, played by the engine and judged by the property itself, from 
 does not break it is dropped; and the last one is judged once more, alone.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 
-import torch
 from torch import Tensor
 
 from comparison.properties.definition import Property
 from comparison.properties.subjects import Subject
-from extracted_rules.benches.made_games import legal_part, play, seed_of
+from extracted_rules.benches.changed_games import smaller_cases
 from extracted_rules.othello.game import replay
-from extracted_rules.othello.geometry import Geometry
 
-#: Candidates of a round, at most; rounds; and failures that are tried for one that stands alone.
-CANDIDATES, ROUNDS, TRIED = 256, 12, 6
-#: Of them, games that begin like the one to reduce and go on by chance.
-BY_CHANCE = CANDIDATES // 4
+#: Rounds, at most; and failures that are tried for one that stands alone.
+ROUNDS, TRIED = 12, 6
 
 Key = tuple[int, list[int]]
 
@@ -63,43 +57,6 @@ def judged(prop: Property, subject: Subject, cases: Tensor, most: int = 1) -> li
     return smallest(cases, verdicts.broken, verdicts.square, most)
 
 
-def _without(case: Tensor, *plies: int) -> Tensor:
-    """The case without some of row 0's moves; rows of a pair lose the same squares."""
-    gone = torch.zeros(256, dtype=torch.bool)
-    gone[case[0, list(plies)].long()] = True
-    gone[0] = False
-    rows = torch.zeros_like(case)
-    for row, tokens in zip(rows, case, strict=True):
-        kept = tokens[~gone[tokens.long()]]
-        row[: len(kept)] = kept
-    return rows
-
-
-def _shorter(case: Tensor, attempt: int, board: int) -> Iterator[Tensor]:
-    """Cases with fewer moves than this one, all [rows, T], most drastic first."""
-    plies = case.shape[-1]
-    if len(case) == 1:
-        kept = torch.arange(BY_CHANCE) * plies // BY_CHANCE
-        wishes = case * (torch.arange(plies) < kept[:, None])
-        seeds = torch.arange(BY_CHANCE) + seed_of("reduction", attempt)
-        yield from play(wishes, seeds, board=board)[:, None]
-    for step in (16, 8, 4, 1, 2, 3):
-        if step < plies:
-            for start in range(0, plies - step + 1, max(1, step // 2)):
-                yield _without(case, *range(start, start + step))
-    for start in range(plies - 2):
-        yield _without(case, start, start + 2)
-
-
-def _candidates(prop: Property, case: Tensor, attempt: int, geometry: Geometry) -> Tensor:
-    images = [geometry.transform_tokens(case, k) for k in geometry.start_symmetries[1:]]
-    shorter = islice(_shorter(case, attempt, geometry.size), CANDIDATES)
-    found = torch.stack([*images, *shorter])
-    if not prop.legal:
-        return found
-    return legal_part(found.flatten(0, 1), geometry.size).view(found.shape)
-
-
 def reduce(prop: Property, subject: Subject, failures: list[Failure]) -> Failure | None:
     """The smallest failure that can be found from these and stands alone; None if none of them
     stands alone. failures: smallest first."""
@@ -107,8 +64,9 @@ def reduce(prop: Property, subject: Subject, failures: list[Failure]) -> Failure
     failure = next(alone, None)
     for attempt in range(ROUNDS if failure else 0):
         assert failure is not None
-        candidates = _candidates(prop, failure.case, attempt, subject.geometry).to(subject.device)
-        found = judged(prop, subject, candidates, TRIED)
+        board = subject.geometry.size
+        candidates = smaller_cases(failure.case, attempt, board, legal=prop.legal)
+        found = judged(prop, subject, candidates.to(subject.device), TRIED)
         better = (f for f in found if f.key < failure.key and verified(prop, subject, f))
         shorter = next(better, None)
         if shorter is None:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from comparison.reading.board_reader import board_reader
-from comparison.reporting import figures
 from comparison.scoring.bench import Result
+from extracted_rules.drawing import positions
 from extracted_rules.drawing.answers import answer
 from extracted_rules.othello.game import replay
 from extracted_rules.othello.geometry import Geometry
@@ -39,7 +39,7 @@ def draw_example(
     mover = "Black" if int(played.movers[0, seen]) > 0 else "White"
     last = squares_from_tokens(game[0, max(0, seen - 4) : seen], geometry.size)
     moves = f"after {seen} moves (… {' '.join(geometry.labels[square] for square in last)})"
-    figures.boards(pictures, f"{mover} to move {moves}, game {number + 1} of the bench", path)
+    positions.boards(pictures, f"{mover} to move {moves}, game {number + 1} of the bench", path)
     return rule
 
 
@@ -80,7 +80,7 @@ def draw_worked(games: Tensor, model: OthelloGPT, path: Path) -> bool:
     reader = board_reader(model)
     assert reader is not None
     mover = played.movers[0, seen + 1]
-    figures.worked_position(
+    positions.worked_position(
         geometry,
         (played.boards[0, seen + 1] * mover).cpu(),
         (reader.read(game).values[:, 0, seen] * mover).cpu(),
@@ -115,5 +115,5 @@ def draw_first_guess(model: OthelloGPT, path: Path) -> bool:
     if not rows:
         return False
     title = "What moves of the mover's side say of the discs around them (layer 0's heads)"
-    figures.what_moves_say(geometry, rows, title, path)
+    positions.what_moves_say(geometry, rows, title, path)
     return True

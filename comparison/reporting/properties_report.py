@@ -132,7 +132,7 @@ def sections(reports: Sequence[Report], pictures: dict[tuple[str, str], str]) ->
 
 def draw(finding: Finding, subject: Subject, model: str, path: Path) -> bool:
     """Draw the smallest counterexample; False where there is none, or nothing to draw."""
-    from comparison.reporting import figures
+    from extracted_rules.drawing.positions import boards
 
     if finding.smallest is None:
         return False
@@ -141,5 +141,5 @@ def draw(finding: Finding, subject: Subject, model: str, path: Path) -> bool:
     if pictures:
         where = f" (at {finding.square})" if finding.square else ""
         caption = f"{model} breaks {finding.prop.name}{where} after {finding.smallest.plies} moves"
-        figures.boards(pictures, caption, path)
+        boards(pictures, caption, path)
     return bool(pictures)

@@ -158,9 +158,9 @@ def _times(x: float) -> str:
 def sections(
     results: Sequence[Result],
     overlaps: dict[tuple[str, str], list[Overlap]],
-    figures: Sequence[tuple[str, str]],
+    figures: Sequence[Figure],
 ) -> list[Section]:
-    """The report of a comparison: every table, and the figures, (file, caption)."""
+    """The report of a comparison: every table, and the figures."""
     taus = ", ".join(f"{r.model} {r.tau:.2g}" for r in results)
     title = f"{results[0].games:,} games ({results[0].source})"
     tables = [models_table("Models by what the positions are", results), stages_table(results)]
@@ -177,7 +177,7 @@ def sections(
                 f"holds, when it was added): {taus}.",
             ],
             tables,
-            [Figure(file, caption) for file, caption in figures],
+            figures,
         )
     ]
     if overlaps:

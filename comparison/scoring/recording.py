@@ -7,12 +7,13 @@ itself (model, games, tau, seed of tau) has to fit, or it is not used: nothing i
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from comparison.scoring.bench import Progress, board_of, predict
+from comparison.scoring.bench import Model, Progress, board_of, predict
 from comparison.scoring.records import Answers, Columns
 from extracted_rules.benches.positions import Bench, ErrorsError, batches, digest
 from extracted_rules.files import KeptTensors
@@ -110,12 +111,18 @@ def record(
     return Answers(subject.name, tau, subject.trained, Columns.join(parts))
 
 
+def device_of(model: Model) -> torch.device:
+    """Where its weights are; the CPU for a plain function."""
+    if not isinstance(model, nn.Module):
+        return torch.device("cpu")
+    first = next(chain(model.parameters(), model.buffers()), None)
+    return first.device if first is not None else torch.device("cpu")
+
+
 @torch.inference_mode()
 def _answer(model: nn.Module, tokens: Tensor, tau: float, progress: Progress) -> Columns:
-    tensor = next(iter([*model.parameters(), *model.buffers()]), None)
-    device = tensor.device if tensor is not None else torch.device("cpu")
     found = []
-    for batch in batches([tokens.to(device)]):
+    for batch in batches([tokens.to(device_of(model))]):
         played = replay(batch, board=board_of(model))
         found.append(Columns.of(predict(model, batch), played, tau))
         progress(len(batch))

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from comparison.reporting.report import cells
 from comparison.scoring.bench import evaluate
+from comparison.studies.sizes import Rules
 from extracted_rules.benches.positions import batches
 from extracted_rules.drawing.tables import Table
 from extracted_rules.files import KeptData, whole_file
@@ -67,9 +68,7 @@ def illegal_rates(
     rules = Interpreter(strengths) if told_from is None else TrueSides(strengths, told_from)
     name = "sides as found" if told_from is None else f"true sides from {told_from}"
     # The threshold decides on the legal set alone, which is not reported here.
-    result = evaluate(
-        name, lambda moves: rules(moves).logits, _shown(games, name), 0.01, keep_errors=False
-    )
+    result = evaluate(name, Rules(rules), _shown(games, name), 0.01, keep_errors=False)
     found = []
     for _, group, stratum in COLUMNS:
         measures = result.strata[group][stratum]
@@ -115,8 +114,7 @@ def study(games: Tensor, out: Path) -> dict[str, Table]:
 
 def report(played: Tensor, source: str, out: Path) -> dict[str, Table]:
     """Measure both tables on games, write them to the folder and give them back. Raises OSError,
-    KeptError for a folder of other rules, and StrengthsError for games on another board than the
-    recipe's."""
+    and KeptError for a folder of other rules."""
     out.mkdir(parents=True, exist_ok=True)
     title = f"`{RECIPE}` on {len(played):,} games ({source}): top-1 illegal %; first passes"
     tables = study(played, out)

@@ -16,6 +16,7 @@ from comparison.scoring.bench import choose_threshold, evaluate
 from extracted_rules.drawing.tables import Table
 from extracted_rules.files import KeptData, whole_file
 from extracted_rules.othello.game import random_games
+from extracted_rules.othello.geometry import STANDARD, Geometry
 from handbuilt.calibration import FitSettings, calibrate, starting_point
 from handbuilt.recipes import build
 from handbuilt.strengths import ARGUED, Strengths, load_strengths
@@ -30,6 +31,16 @@ TIED: tuple[tuple[str, ...], ...] = (
 
 
 @dataclass(frozen=True)
+class Asked:
+    """Steps of every fit, the random games of a seed that each is measured on, and the board."""
+
+    steps: int
+    games: int
+    seed: int
+    board: int = STANDARD
+
+
+@dataclass(frozen=True)
 class Point:
     """A recipe's size and what it reaches; rates with 95 % intervals, as in results.json."""
 
@@ -41,12 +52,12 @@ class Point:
     cells: list[str]
 
 
-def measure(scalars: int, free: str, strengths: Strengths, games: int, seed: int) -> Point:
+def measure(scalars: int, free: str, strengths: Strengths, asked: Asked) -> Point:
     """Compile the strengths and measure them on pass-free positions of the bench."""
     device = torch.device("cpu")
     model = build(strengths)
-    tau = choose_threshold(model, seed, device, games)
-    bench = random_games(games, seed)
+    tau = choose_threshold(model, asked.seed, device, asked.games)
+    bench = random_games(asked.games, asked.seed, board=asked.board)
     result = evaluate(free, model, bench, tau, keep_errors=False)
     found = result.strata["pass"]["pass-free"]
     return Point(
@@ -59,39 +70,45 @@ def measure(scalars: int, free: str, strengths: Strengths, games: int, seed: int
     )
 
 
-def fit_and_measure(
-    plan: FitSettings | None, scalars: int, out: Path, games: int, seed: int
-) -> Point:
+def fit_and_measure(plan: FitSettings | None, scalars: int, out: Path, asked: Asked) -> Point:
     """A plan's point, fitted in a folder of its own; without a plan that of `logic`."""
     if plan is None:
-        return measure(scalars, "argued by hand", load_strengths("logic"), games, seed)
+        return measure(scalars, "argued by hand", load_strengths("logic", asked.board), asked)
     free = "tied along " + ", ".join(plan.tied) if plan.tied else "free"
-    return measure(scalars, free, calibrate(plan, starting_point(), out, resume=True), games, seed)
+    fitted = calibrate(plan, starting_point(asked.board), out, resume=True)
+    return measure(scalars, free, fitted, asked)
 
 
-def study(out: Path, steps: int, games: int, seed: int) -> list[Point]:
-    """All points; those measured already are taken from the folder."""
-    points = []
+def study(out: Path, asked: Asked) -> list[Point]:
+    """All points; those measured already are taken from the folder. Raises KeptError for those of
+    another board."""
+    points, axes = [], starting_point(asked.board).axes
+    about = {name: str(value) for name, value in vars(asked).items()}
     for tied in (None, *TIED):
-        plan = None if tied is None else FitSettings(steps=steps, tied=tied)
-        size = plan.free_scalars(starting_point().axes) if plan else ARGUED
-        folder = out / f"{size}-{steps}-steps"
-        about = {"steps": str(steps), "games": str(games), "seed": str(seed)}
+        plan = None if tied is None else FitSettings(steps=asked.steps, tied=tied)
+        size = plan.free_scalars(axes) if plan else ARGUED
+        folder = out / f"{size}-{asked.steps}-steps"
         kept = KeptData(
-            folder.with_name(f"{folder.name}-{games}-games-{seed}.msgpack"), about, Point
+            folder.with_name(f"{folder.name}-{asked.games}-games-{asked.seed}.msgpack"),
+            about,
+            Point,
         )
-        points.append(kept.once(partial(fit_and_measure, plan, size, folder, games, seed)))
+        points.append(kept.once(partial(fit_and_measure, plan, size, folder, asked)))
     return points
 
 
-def report(out: Path, steps: int, games: int, seed: int) -> Table:
+def report(out: Path, asked: Asked) -> Table:
     """Fit with more and more free numbers, measure each; write a table, which comes back, and a
-    plot. Raises OSError."""
+    plot. Raises KeptError and OSError."""
     out.mkdir(parents=True, exist_ok=True)
-    points = study(out, steps, games, seed)
+    points = study(out, asked)
     rows = [[p.free, f"{p.scalars:,}", *p.cells] for p in points]
     headings = ("numbers", "positions", *HEADINGS[1:])
-    title = f"Pass-free positions of {games:,} games (seed {seed}), fits of {steps} steps"
+    where = "" if asked.board == STANDARD else f" of {Geometry(asked.board)}"
+    title = (
+        f"Pass-free positions of {asked.games:,} games{where} (seed {asked.seed}), fits of "
+        f"{asked.steps} steps"
+    )
     table = Table(title, ("strengths are",), headings, rows)
     with whole_file(out / "scalars.md") as partial:
         partial.write_text(f"{title}\n\n{table.markdown()}\n", encoding="utf-8")

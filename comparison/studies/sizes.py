@@ -43,9 +43,8 @@ FLIP_GAMES = 100
 class Rules:
     """The rules as a model: tokens to logits, through their interpreter."""
 
-    def __init__(self, strengths: Strengths) -> None:
-        self.geometry = strengths.geometry
-        self.interpreter = Interpreter(strengths.apply(lambda x: x.float()))
+    def __init__(self, interpreter: Interpreter) -> None:
+        self.geometry, self.interpreter = interpreter.strengths.geometry, interpreter
 
     def __call__(self, tokens: Tensor) -> Tensor:
         return self.interpreter(tokens).logits
@@ -96,7 +95,7 @@ def measure(recipe: str, strengths: Strengths, asked: Asked, bar: Bars) -> Point
     """All that is asked of one size."""
     board, layers = strengths.geometry.size, strengths.plan.layers
     name, where = f"{recipe} {board}x{board}, {layers}", torch.device("cpu")
-    rules = Rules(strengths)
+    rules = Rules(Interpreter(strengths.apply(lambda x: x.float())))
     choosing = -(-asked.games // 5)
     step = bar(name, asked.games + choosing)
     tau = choose_threshold(rules, asked.seed, where, choosing, step)
@@ -135,10 +134,6 @@ def report(
 ) -> dict[str, Table]:
     """Tables by name, and a picture in the folder. Raises BoardError, PlanError, KeptError and
     OSError."""
-    for board in boards:
-        Geometry(board)
-    for depth in layers:
-        Plan(depth)
     found = list(points(boards, layers, asked, out, bar))
     drawn = [Depth(p.recipe, f"{p.board} x {p.board}", p.layers, p.rates) for p in found]
     titles = [f"{heading} positions" for heading, *_ in STRATA]

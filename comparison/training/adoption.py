@@ -5,25 +5,28 @@ on its card are those that ``handbuilt evaluate reference`` finds.
 """
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import msgspec
+from jinja2 import Environment, StrictUndefined
 
 from comparison.reading.boards import BoardAccuracy
 from comparison.reading.probes import Probes
-from comparison.reporting.figures import layer_by_ply, training_curve
+from comparison.reporting.figures import training_curve
 from comparison.reporting.report import boards_table, models_table, stages_table
 from comparison.scoring.bench import THRESHOLD_GAMES, Result
 from comparison.training.history import Past, Run, Told, hours
-from comparison.training.reference import FORMAT, PROBES, Manifest
-from comparison.training.settings import Phase, Settings, shown
+from comparison.training.reference import PROBES, Manifest
+from comparison.training.settings import Settings, shown
 from comparison.training.states import LOG, finish_folder, write_log
-from extracted_rules.drawing.tables import Table
+from extracted_rules.drawing.positions import layer_by_ply
 from extracted_rules.files import whole_folder
 from handbuilt.network.shards import write_shards
 
+#: The card's template.
+CARD = Path(__file__).with_name("card.md")
 #: Benches' figures, each after the command that finds them again.
 Measured = Sequence[tuple[str, Result]]
 
@@ -71,81 +74,27 @@ def _card(
     manifest: Manifest, run: Run, past: Past, note: str, measured: Measured, boards: BoardAccuracy
 ) -> str:
     """The card, in Markdown."""
-    parts = [
-        "# The trained Othello-GPT",
-        f"{manifest.description}. Next-move prediction on uniformly random legal games, after "
-        "Li et al. 2022. It is here to be compared with the hand-built models: "
-        '`comparison.load_model("reference")`, `handbuilt compare logic reference`.',
-        *([note] if note else []),
-        Table("", ("", ""), (), _facts(manifest, run, past)).markdown(),
-        f"The {'runs' if past.runs else 'run'}, up to what another device or number of threads "
-        "rounds otherwise:",
-        "\n".join(("```", *_commands(run, past, manifest.probes["seed"]), "```")),
-        "![Validation by games seen](training.png)",
-        "## Figures",
-        f"Of the float16 weights computed in float32, with tau {manifest.tau:.4g}, chosen once "
-        f"on {THRESHOLD_GAMES:,} separate games of seed {manifest.probes['seed']}. Brackets are "
-        "95 % intervals with the game as the unit. Each table's "
-        "command finds the same numbers on the same kind of device.",
-        *(text for bench in measured for text in _bench(*bench)),
-        "## The board inside",
-        f"Linear probes after every layer, fitted on {manifest.probes['games']:,} other games; "
-        f"accuracy on {boards.games} games of the first bench.",
-        boards_table("", boards).markdown(),
-        "![Share of whole boards right](boards.png)",
-    ]
-    return "\n\n".join(parts) + "\n"
-
-
-def _facts(manifest: Manifest, run: Run, past: Past) -> list[tuple[str, str]]:
-    """What is known of the model, and of every run that led to it."""
-    settings, shape = run.settings, manifest.shape
-    targets = {
-        "sampled": "the move that was played",
-        "legal": "the uniform distribution over the legal moves",
-    }[settings.targets]
-    games = f"{settings.games:,} random games, none twice in this run"
-    if past.games:
-        total = past.games + settings.games
-        games = f"{past.games:,} + {settings.games:,} random games, {total:,} in all"
-    return [
-        ("shape", f"{shape.n_layers} layers, d_model {shape.d_model}, {shape.n_heads} heads of "
-                  f"{shape.d_head}, d_mlp {shape.d_mlp}, {shape.n_ctx} positions"),
-        ("weights", f"{sum(p.numel() for p in run.model.parameters()):,}, kept as float16"),
-        ("model", run.model.metadata["description"]),
-        ("games seen", games),
-        *_earlier(past),
-        ("phases", "; ".join(_phase_in_words(p, shape.n_ctx) for p in settings.phases)),
-        ("targets", f"{settings.targets}: {targets}"),
-        ("seed", f"{settings.seed} ({'' if settings.start else 'weights, and '}games of the "
-                 "purpose \"training\")"),
-        ("optimiser", _optimizer_in_words(settings)),
-        ("precision", ", ".join(sorted({line.precision for line in run.log}))),
-        ("hardware", f"{manifest.hardware}; {hours(run.log):.2f} hours of steps"),
-        ("files", f"{len(manifest.shards)} shards, {sum(s.bytes for s in manifest.shards):,} "
-                  f"bytes; format {FORMAT}"),
-    ]  # fmt: skip
-
-
-def _earlier(past: Past) -> Iterator[tuple[str, str]]:
-    """A row a run before the last one; the rows after these are of that."""
-    if past.before:
-        yield "before run 1", f"{past.before:,} games, seen by the models it goes back to"
-    for number, (run, log) in enumerate(zip(past.runs, past.logs, strict=True), start=1):
-        words = f"{run.training.games:,} games, seed {run.training.seed}; {run.hardware}"
-        yield f"run {number}", f"{words}; {hours(log):.2f} hours of steps"
-    if past.runs:
-        yield f"run {len(past.runs) + 1}", "the following lines"
-
-
-def _bench(command: str, found: Result) -> tuple[str, str, str]:
-    says = f"`{command}`: {found.games:,} games ({found.source})."
-    return says, models_table("", [found]).markdown(), stages_table([found]).markdown()
-
-
-def _phase_in_words(phase: Phase, context: int) -> str:
-    length = "whole games" if phase.plies == context else f"the first {phase.plies + 1} moves"
-    return f"{phase.games:,} games ({length}), {phase.batch} a step"
+    environment = Environment(
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    environment.filters.update(thousands="{:,}".format, hours=hours)
+    return environment.from_string(CARD.read_text(encoding="utf-8")).render(
+        manifest=manifest,
+        shape=manifest.shape,
+        run=run,
+        settings=run.settings,
+        past=past,
+        note=note,
+        measured=measured,
+        boards=boards,
+        parameters=sum(p.numel() for p in run.model.parameters()),
+        optimizer=_optimizer_in_words(run.settings),
+        commands=_commands(run, past, manifest.probes["seed"]),
+        threshold_games=THRESHOLD_GAMES,
+        boards_table=boards_table,
+        models_table=models_table,
+        stages_table=stages_table,
+    )
 
 
 def _optimizer_in_words(settings: Settings) -> str:

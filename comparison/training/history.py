@@ -57,16 +57,24 @@ class Run:
     log: list[Progress]
 
     @classmethod
-    def read(cls, path: Path, log: Path | None = None, trained_by: str | None = None) -> "Run":
+    def read(
+        cls,
+        path: Path,
+        board: int | None = None,
+        log: Path | None = None,
+        trained_by: str | None = None,
+    ) -> "Run":
         """A run's folder, or weights from elsewhere with their log, by default the one beside them.
+        board: squares a side that its model should have, if not any.
 
         trained_by: the ``handbuilt train ...`` of weights that do not say how they were trained.
-        Raises CheckpointError or TrainingError for no finished run, or a log of another one.
+        Raises CheckpointError or TrainingError for no finished run, or a log of another one, and
+        BoardError.
         """
         weights = path / MODEL if path.is_dir() else path
         if not weights.is_file():
             raise CheckpointError(f"{path} holds no training run that wrote a {MODEL}")
-        model = as_gpt(str(weights), load_model(str(weights)), "it was not trained")
+        model = as_gpt(str(weights), load_model(str(weights), board), "it was not trained")
         settings, step = _trained(model, weights, trained_by)
         if settings.finish and step < settings.steps:
             raise CheckpointError(f"the finish in {path} has not ended; resume it first")

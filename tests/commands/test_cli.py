@@ -244,8 +244,10 @@ def test_recorded_games_can_be_measured(
             ["evaluate", "bigram", "--board", "4", "--all", "--file", "games.txt"],
             "all games are run through, or those of a file, not both",
         ),
-        (["study", "sizes", "--boards", "4,5", "--out", "."], "squares a side, not 5"),
-        (["study", "sizes", "--layers", "3", "--out", "."], "need 4 layers at least, not 3"),
+        (["study", "sizes", "--boards", "4,5", "--out", "x"], "squares a side, not 5"),
+        (["study", "sizes", "--layers", "3", "--out", "x"], "need 4 layers at least, not 3"),
+        (["study", "scalars", "--board", "3", "--out", "x"], "squares a side, not 3"),
+        (["study", "speed", "--board", "10"], "squares a side, not 10"),
         (["study", "sizes", "--layers", "4,x", "--out", "."], "'4,x' names no numbers of layers"),
         (["explain", "logic", "f5", "--board", "4"], "'f5' is not a square of the 4 x 4 board"),
         (["evaluate", "pyproject.toml"], "no file of weights: it is text"),
@@ -350,6 +352,16 @@ def test_models_play_on_one_board(
         (["replace", "8.safetensors", "c"], "about another model, which it calls 'rival'"),
         (["rules", "c", "--square", "H8"], "'H8' is not a square of the 4 x 4 board"),
         (["train", "--board", "4", "--from", "8.safetensors", "--out", "x"], "8 x 8, not of 4 x 4"),
+        (["study", "description", "4.safetensors", "8.safetensors"], "8 x 8, not of 4 x 4"),
+        (
+            ["transcribe", "4.safetensors", "--out", "x", "--beside", "8.safetensors"],
+            "8 x 8, not of 4 x 4",
+        ),
+        (["adopt", "4.safetensors", "--board", "8"], "4 x 4, not of 8 x 8"),
+        (
+            ["adopt", str(FOLDER / "calibrated.toml"), "--board", "4"],
+            "calibrated is kept for a board of 8 x 8, not of 4 x 4",
+        ),
     ],
 )
 def test_what_is_of_another_board_is_one_sentence(

@@ -76,6 +76,23 @@ def test_the_line_of_a_log_that_is_broken_is_named(
         assert "line 3 is no record of a step" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("passes", "--games", "4", "--out", "x"),
+        ("scalars", "--games", "8", "--steps", "1", "--out", "x"),
+        pytest.param(("speed", "--examples", "1"), marks=pytest.mark.slow),
+    ],
+)
+def test_studies_of_the_recipes_take_a_board(
+    arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("study", *arguments, "--board", "4", monkeypatch=monkeypatch) == 0
+    if arguments[0] == "scalars":  # what was measured is of one board
+        assert run("study", *arguments, "--board", "6", monkeypatch=monkeypatch) == 2
+        assert "it differs in its board" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("study", ["passes", "scalars"])
 def test_a_file_is_no_folder_for_tables(
     study: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -24,8 +24,7 @@ from extracted_rules.othello.game import random_games, replay
 from extracted_rules.othello.geometry import Geometry
 from extracted_rules.othello.position import Position
 from handbuilt import build
-from handbuilt.analysis.contributions import Attribution
-from handbuilt.analysis.names import FoundNames, part_names
+from handbuilt.analysis.names import FoundNames
 from handbuilt.analysis.patching import PatchingError, patch
 from handbuilt.network.shape import Shape
 from handbuilt.network.transformer import OthelloGPT
@@ -57,7 +56,7 @@ def explainers() -> dict[str, Explainer]:
     for name, model in (("logic", logic()), ("trained", trained())):
         probes = None if name == "logic" else fit_probes(model, games=30, seed=3)
         reader = board_reader(model, probes)
-        found[name] = Explainer(name, Attribution(model), part_names(model), reader, TAU)
+        found[name] = Explainer(name, model, reader, TAU)
     return found
 
 
@@ -193,7 +192,7 @@ def test_a_planted_defect_is_named() -> None:
             for voice in ("bracket", "bracket-cap"):
                 if voice in slots.families and f"{voice}.{name}" in slots:
                     model.blocks[layer].mlp.W_out[slots.place(f"{voice}.{name}")] = 0
-    asks = Explainer("lame", Attribution(model), part_names(model), board_reader(model), TAU)
+    asks = Explainer("lame", model, board_reader(model), TAU)
     # Black opens with E4; white C5; black B3 turns C3 by the bracket B3-D3 alone.
     tokens = Position.after("e4c5b3", BOARD.size).tokens
     found = asks.explain(tokens, 3)
@@ -285,7 +284,7 @@ def test_bad_questions_get_a_sentence(tmp_path: Path) -> None:
         with pytest.raises(PatchingError):
             patch(asks.attribution.model, asks.names, game, wrong)
     model = build("logic")
-    usual = Explainer("logic", Attribution(model), part_names(model), board_reader(model), TAU)
+    usual = Explainer("logic", model, board_reader(model), TAU)
     draw_explanation(usual.after("f5d6c3"), tmp_path / "explained.png")
     draw_patched(patch(asks.attribution.model, asks.names, game, other), "logic",
                  tmp_path / "patched.png")  # fmt: skip

@@ -50,11 +50,17 @@ def test_a_fit_does_not_overwrite_or_mix(tmp_path: Path) -> None:
     calibrate(replace(PLAN, steps=1), starting_point(), tmp_path)
     with pytest.raises(CalibrationError, match="holds a fit already"):
         calibrate(PLAN, starting_point(), tmp_path)
-    with pytest.raises(CalibrationError, match="another plan"):
+    with pytest.raises(CalibrationError, match=r"it is of one with another steps$"):
         calibrate(PLAN, starting_point(), tmp_path, resume=True)
     (tmp_path / "state.safetensors").write_bytes(b"broken")
-    with pytest.raises(CalibrationError, match="no state of a fit"):
+    with pytest.raises(CalibrationError, match="no state of this fit"):
         calibrate(PLAN, starting_point(), tmp_path, resume=True)
+
+
+def test_a_fit_is_of_one_board(tmp_path: Path) -> None:
+    calibrate(replace(PLAN, steps=1), starting_point(4), tmp_path)
+    with pytest.raises(CalibrationError, match=r"another board, start$"):
+        calibrate(replace(PLAN, steps=1), starting_point(6), tmp_path, resume=True)
 
 
 def test_a_diverging_fit_stops(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from comparison.properties.orders import Causality, Telling, Transposition
 from comparison.properties.orders import tie_breaking_null as null
-from comparison.properties.shrinking import legal_part
 from comparison.properties.subjects import Subject
+from extracted_rules.benches.made_games import legal_part
 from extracted_rules.benches.orders import same_boards
 from extracted_rules.othello.game import random_games, replay
 from extracted_rules.othello.game_files import load_games

@@ -32,8 +32,6 @@ from extracted_rules.conditions import Boards, there
 from extracted_rules.othello.game import Replay, random_games, replay
 from extracted_rules.othello.geometry import Geometry
 from handbuilt import OthelloGPT, Shape, build
-from handbuilt.analysis.contributions import Attribution
-from handbuilt.analysis.names import part_names
 from handbuilt.compiler import needed
 from handbuilt.network.shape import CheckpointError
 from handbuilt.recipes import program
@@ -135,7 +133,7 @@ def in_findings(reader: BoardReader) -> Tensor:
 
 
 def in_explanations(reader: BoardReader) -> Tensor:
-    asks = Explainer("it", Attribution(reader.model), part_names(reader.model), reader, TAU)
+    asks = Explainer("it", reader.model, reader, TAU)
     boards = [[asks.explain(game, seen).decoded for seen in (10, 20)] for game in GAMES[:1]]
     values = torch.stack([torch.stack(of_game) for of_game in boards])  # type: ignore[arg-type]
     return values[:, :, reader.decisive].sign().to(torch.int8)

@@ -8,6 +8,7 @@ from comparison.scoring.bench import no_bars
 from comparison.studies.sizes import Asked, Rules, flips_right, measure, report
 from extracted_rules import random_games
 from handbuilt import load_strengths
+from handbuilt.interpreter import Interpreter
 
 ASKED = Asked(games=6, seed=2, part=2000)
 
@@ -31,7 +32,7 @@ def test_a_study_has_a_row_a_size_and_goes_on(
 
 def test_flips_come_right_with_layers() -> None:
     games = next(random_games(20, 3, board=6, purpose="test"))
-    right = flips_right(Rules(load_strengths("logic", 6, 12)), games)
+    right = flips_right(Rules(Interpreter(load_strengths("logic", 6, 12))), games)
     assert len(right) == 11
     assert right[0] < 0.6 < 0.95 < right[-1]
 

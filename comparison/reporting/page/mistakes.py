@@ -22,8 +22,6 @@ from comparison.scoring.records import Records
 from extracted_rules.benches.positions import Bench
 from extracted_rules.othello.game import random_games
 from extracted_rules.othello.notation import format_transcript, squares_from_tokens
-from handbuilt.analysis.contributions import Attribution
-from handbuilt.analysis.names import part_names
 
 #: The bench of error sets has so many times the games of the comparison: errors are rare.
 BENCH = 2
@@ -116,7 +114,9 @@ def explained(order: Order, size: int, folder: Path) -> Section | None:
     chosen = mistakes(order)
     if not chosen:
         return None
-    explainers = {e.name: _explainer(e) for e in order.exhibits}
+    explainers = {
+        e.name: Explainer(e.name, e.model, e.reader, e.tau, e.catalogue) for e in order.exhibits
+    }
     step = order.bar("explain", len(chosen))
     drawn = []
     for number, mistake in enumerate(chosen, start=1):
@@ -132,11 +132,6 @@ def explained(order: Order, size: int, folder: Path) -> Section | None:
         ],
         figures=drawn,
     )
-
-
-def _explainer(e: Exhibit) -> Explainer:
-    names = part_names(e.model, e.catalogue)
-    return Explainer(e.name, Attribution(e.model), names, e.reader, e.tau)
 
 
 def _explained(mistake: Mistake, explainer: Explainer, number: int, folder: Path) -> Figure:

@@ -3,20 +3,23 @@
 from functools import partial
 from pathlib import Path
 
-from comparison.findings import FINDINGS, Found, Studied, ask
+from comparison.findings import FINDINGS, Studied, ask_all
 from comparison.reporting.findings import draw, notes, table
-from comparison.reporting.page.exhibits import Exhibit, Order
+from comparison.reporting.page.exhibits import Order
 from comparison.reporting.sections import Figure, Section
 from extracted_rules.drawing.tables import Table
-from extracted_rules.files import KeptData
 
 
 def findings(order: Order, size: int, folder: Path) -> Section:
     """What ``handbuilt findings`` prints; what was found is kept finding by finding."""
     asked = list(FINDINGS.values())
-    found = {
-        e.name: _found(order, e, number, size, folder) for number, e in enumerate(order.exhibits)
-    }
+    found = {}
+    for number, e in enumerate(order.exhibits):
+        studied = partial(Studied, e.model, e.tau, e.probes, size, order.seed)
+        answers = folder / f"{number}"
+        answers.mkdir(exist_ok=True)
+        step = order.bar(f"findings: {e.name}", len(asked))
+        found[e.name] = ask_all(asked, studied, answers, step)
     drawn = [
         Figure(
             f"{finding.name}.png",
@@ -45,17 +48,3 @@ def findings(order: Order, size: int, folder: Path) -> Section:
         [table("Findings", asked, found), sources, said],
         drawn,
     )
-
-
-def _found(
-    order: Order, exhibit: Exhibit, number: int, size: int, folder: Path
-) -> dict[str, Found]:
-    """By the findings' names."""
-    studied = Studied(exhibit.model, exhibit.tau, exhibit.probes, size, order.seed)
-    step = order.bar(f"findings: {exhibit.name}", len(FINDINGS))
-    found = {}
-    for name, finding in FINDINGS.items():
-        kept = KeptData(folder / f"{number}-{name}.msgpack", {}, Found)
-        found[name] = kept.once(partial(ask, finding, studied))
-        step(1)
-    return found
