@@ -6,14 +6,25 @@ from typing import Annotated
 import typer
 
 from comparison.commands.help import HelpfulGroup
-from comparison.commands.options import Board, Json, Seed, check_layer, folder, whole_numbers
+from comparison.commands.options import (
+    Board,
+    Json,
+    Seed,
+    check_layer,
+    folder,
+    whole_numbers,
+    writable,
+)
 from comparison.commands.shared import app, bars, command, show, wrote
 from comparison.studies.tools import Sizes, measured
 from comparison.studies.tools import table as table_of_tools
 from comparison.testbed import scoring
+from comparison.testbed.features import rules_of_features, table_of_rules
+from comparison.testbed.result import read_result
 from comparison.testbed.scores import table
 from comparison.tools.dictionaries import Settings
 from comparison.training.models import as_gpt, load_model
+from extracted_rules.errors import UserError
 from extracted_rules.files import write_json
 from extracted_rules.othello.geometry import STANDARD
 from handbuilt.recipes import RECIPES
@@ -96,10 +107,23 @@ def score_command(
     ] = None,
     seed: Seed = 1,
     json: Json = None,
+    rules: Annotated[
+        Path | None, writable(help="Where to write the rule that each feature follows, as JSON.")
+    ] = None,
 ) -> None:
     """Score what a tool found against the key, beside the key's own score and that of chance."""
-    scores = scoring.score(result, *scoring.load(key, model), seed)
+    truth, network = scoring.load(key, model)
+    found = read_result(result, truth, network.shape)
+    scores = scoring.score_found(found, truth, network, seed)
     show(table(scores))
+    if "activations" in found.arrays:
+        followed = rules_of_features(found, truth, network)
+        show(table_of_rules(followed), "rules")
+        if rules is not None:
+            write_json(followed, rules)
+            wrote(rules)
+    elif rules is not None:
+        raise UserError(f"{result} has no activations, of which rules could be told")
     if json is not None:
         write_json(scores, json)
         wrote(json)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,9 @@ from torch import Tensor
 from comparison.testbed import scoring
 from comparison.testbed.circuits import contributions
 from comparison.testbed.directions import match, true_directions
+from comparison.testbed.features import Truths
 from comparison.testbed.neurons import true_claims
-from comparison.testbed.result import FORMAT, VERSION, ResultError
+from comparison.testbed.result import FORMAT, VERSION, Found, ResultError, about
 from comparison.testbed.scores import Score
 from extracted_rules import random_games
 from handbuilt.testbed.key import KeyFileError
@@ -79,6 +80,7 @@ def test_the_key_scores_best(tmp_path: Path, difficulty: str) -> None:
     groups = {group for group, _ in scores}
     assert groups == {"directions", "interventions", "features", "neurons", "edges", "parts"}
     of_the_model = {"F1 with the activity", "coverage of discs", "board reconstruction"}
+    of_the_model.add("features that follow a rule")  # some names are rarely there
     for (_, name), score in scores.items():
         assert score.value == pytest.approx(score.ceiling, abs=2e-2), name
         if name in FLAT:
@@ -86,6 +88,20 @@ def test_the_key_scores_best(tmp_path: Path, difficulty: str) -> None:
         assert score.floor < score.ceiling - 0.05, name
         if name not in of_the_model:
             assert score.value > 0.99, name
+
+
+def test_a_feature_follows_what_it_was_made_of() -> None:
+    """A condition on the board is found again, in whole and in half of its games, and no feature
+    that is dealt to other positions follows anything."""
+    bed, known = made(), dict(answers())
+    known["games"] = known["games"].long()
+    found = Found(replace(about(bed.model), place=PLACE), known)
+    truths = Truths(found, bed.key, bed.model)
+    rule = next(words for words in truths.conditions if words.startswith("flip"))
+    one = truths.conditions[rule].float()
+    which, f1 = truths.followed(torch.stack([one * 0.7, one.roll(1000)], 1))
+    assert (truths.rules[int(which[0])], float(f1[0])) == (rule, 1.0)
+    assert float(f1[1]) < 0.5
 
 
 def test_the_same_in_json(tmp_path: Path) -> None:
@@ -178,6 +194,15 @@ def test_commands(
     assert run(*score, monkeypatch=monkeypatch) == 0
     assert "MCC" in capsys.readouterr().out
     assert json.loads(report.read_text())[0]["value"] == pytest.approx(1)
+    rules = ("--rules", str(tmp_path / "rules.json"))
+    assert run(*score, *rules, monkeypatch=monkeypatch) == 2
+    assert "no activations" in capsys.readouterr().err
+    fields = {name: answers()[name] for name in ("activations", "games", "place")}
+    features = str(save(tmp_path / "features.safetensors", made(), **fields))
+    assert run("testbed", "score", key, features, *rules, monkeypatch=monkeypatch) == 0
+    assert "rules that features follow" in capsys.readouterr().out
+    followed = json.loads((tmp_path / "rules.json").read_text())
+    assert max(f["f1"] for f in followed) == 1
     write(made(seed=4), out)
     assert run("testbed", "score", key, str(found), monkeypatch=monkeypatch) == 2
     assert "hashes differ" in capsys.readouterr().err
