@@ -20,6 +20,10 @@ PATCHING: Mapping[str, Callable[..., Found]] = {
     "integrated gradients": patching.integrated_gradients,
     "activation patching of heads": patching.activation_patching,
 }
+EDGES: Mapping[str, Callable[..., Found]] = {
+    "edge attribution patching": patching.edge_patching,
+    "edge integrated gradients": patching.edge_gradients,
+}
 
 
 @dataclass(frozen=True)
@@ -34,10 +38,10 @@ class Sizes:
 
 
 def found_by_tools(
-    model: OthelloGPT, layers: tuple[int, ...], sizes: Sizes, seed: int, *, claims: bool
+    model: OthelloGPT, layers: tuple[int, ...], sizes: Sizes, seed: int, *, keyed: bool
 ) -> Iterator[tuple[str, str, Found]]:
-    """(tool, where it looked, what it found), each when it is asked for. claims: whether rules of
-    neurons are found, too, which no score is for without a key."""
+    """(tool, where it looked, what it found), each when it is asked for. keyed: whether edges and
+    rules of neurons are found, too, which no score is for without a key."""
     shown = readouts.shown_games(model, sizes.shown, seed)
     sums = readouts.sums_of(model, sizes.games, seed)
     settings = replace(sizes.dictionary, seed=seed)
@@ -62,8 +66,11 @@ def found_by_tools(
         yield name, "whole games", tool(lens, whole)
         for asked in questions:
             yield name, "one prediction", tool(lens, asked)
-    if claims:
-        yield "catalogue", "all layers", rules.claims(model, sizes.games, seed)
+    if not keyed:
+        return
+    for name, tool in EDGES.items():
+        yield name, "whole games", tool(lens, whole)
+    yield "catalogue", "all layers", rules.claims(model, sizes.games, seed)
 
 
 def measured(
@@ -78,9 +85,7 @@ def measured(
     step = bar("tools", len(seeds))
     rows: dict[Row, list[Score]] = {}
     for seed in seeds:
-        for tool, where, found in found_by_tools(
-            model, layers, sizes, seed, claims=key is not None
-        ):
+        for tool, where, found in found_by_tools(model, layers, sizes, seed, keyed=key is not None):
             scores = score_found(found, key, model, seed)
             if isinstance(found, dictionaries.Dictionary):
                 scores.append(Score("itself", "variance explained", found.explained, None, 0.0))

@@ -1,10 +1,10 @@
 """Attribution patching, integrated gradients and activation patching, through TransformerLens.
 
-How much each head and neuron counts for a number that is read off the logits, where other games
-take the place of the clean ones.
+How much each head, neuron and edge counts for a number that is read off the logits, where other
+games take the place of the clean ones.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from comparison.testbed.libraries import library
-from comparison.testbed.result import Found, Said, about
+from comparison.testbed.result import Found, Said, about, all_edges
 from extracted_rules.othello.game import random_games, replay, stream_seed
 from extracted_rules.othello.notation import format_transcript, squares_from_tokens
 from handbuilt.network.checkpoints import export
@@ -22,10 +22,12 @@ from handbuilt.network.transformer import OthelloGPT
 from handbuilt.testbed.making import lens_config
 
 PURPOSE = "tools-patching"
-#: Steps on the way from another game's embeddings to the clean ones.
-STEPS = 8
+#: Shares of the way from another game's embeddings to the clean ones.
+AT_ONCE, ON_THE_WAY = (1.0,), [(n + 0.5) / 8 for n in range(8)]
 #: What heads and neurons show, by their activations' names.
 HEADS, NEURONS = "attn.hook_z", "mlp.hook_post"
+#: What heads read.
+ASKED = "q_input", "k_input", "v_input"
 
 
 @dataclass(frozen=True)
@@ -103,13 +105,13 @@ def everything(model: OthelloGPT, games: int, seed: int) -> Question:
 
 def attribution_patching(lens: Any, asked: Question) -> Found:
     """The difference of activations times the gradient at the clean ones (Nanda 2023)."""
-    return _linear(lens, asked, (1.0,))
+    return _linear(lens, asked, AT_ONCE)
 
 
 def integrated_gradients(lens: Any, asked: Question) -> Found:
     """The same with the gradient's mean on the way between embeddings (Hanna et al. 2024, arXiv
     2403.17806)."""
-    return _linear(lens, asked, tuple((n + 0.5) / STEPS for n in range(STEPS)))
+    return _linear(lens, asked, ON_THE_WAY)
 
 
 def activation_patching(lens: Any, asked: Question) -> Found:
@@ -133,18 +135,76 @@ def activation_patching(lens: Any, asked: Question) -> Found:
     return Found(asked.said, {"heads": changes})
 
 
-def _linear(lens: Any, asked: Question, on_the_way: tuple[float, ...]) -> Found:
+def edge_patching(lens: Any, asked: Question) -> Found:
+    """Edges by attribution: the difference of what the writer adds to the stream, times the
+    gradient by what the reader reads (Syed et al. 2023, arXiv 2310.10348)."""
+    return _edges(lens, asked, AT_ONCE)
+
+
+def edge_gradients(lens: Any, asked: Question) -> Found:
+    """The same with the gradient's mean on the way (Hanna et al. 2024, arXiv 2403.17806)."""
+    return _edges(lens, asked, ON_THE_WAY)
+
+
+def _linear(lens: Any, asked: Question, on_the_way: Sequence[float]) -> Found:
     names = [f"blocks.{n}.{part}" for n in range(lens.cfg.n_layers) for part in (HEADS, NEURONS)]
-    _, other = lens.run_with_cache(asked.others, names_filter=[*names, "hook_embed"])
-    _, clean = lens.run_with_cache(asked.moves, names_filter=[*names, "hook_embed"])
-    slopes = {name: torch.zeros_like(clean[name]) for name in names}
-    start, way = other["hook_embed"], clean["hook_embed"] - other["hook_embed"]
+    changes, slopes = _changes(lens, asked, names), _slopes(lens, asked, names, on_the_way)
+    by_unit = {name: changes[name] * slopes[name] for name in names}
+    heads = [by_unit[name].sum((0, 1, 3)).abs() for name in names if name.endswith(HEADS)]
+    neurons = [by_unit[name].sum((0, 1)).abs() for name in names if name.endswith(NEURONS)]
+    return Found(asked.said, {"heads": torch.stack(heads), "neurons": torch.stack(neurons)})
+
+
+def _edges(lens: Any, asked: Question, on_the_way: Sequence[float]) -> Found:
+    blocks = {f"blocks.{layer}": block for layer, block in enumerate(lens.blocks)}
+    wrote = [f"{at}.{part}" for at in blocks for part in (HEADS, "hook_mlp_out")]
+    last = f"blocks.{len(blocks) - 1}.hook_resid_post"
+    read = [f"{at}.hook_{part}" for at in blocks for part in (*ASKED, "mlp_in")]
+    # Without these, the parts of a layer share what they read.
+    lens.set_use_split_qkv_input(True)
+    lens.set_use_hook_mlp_in(True)
+    changes = _changes(lens, asked, ["hook_embed", "hook_pos_embed", *wrote])
+    slopes = _slopes(lens, asked, [*read, last], on_the_way)
+    lens.set_use_split_qkv_input(False)
+    lens.set_use_hook_mlp_in(False)
+    writers = {name: changes[f"hook_{name}"] for name in ("embed", "pos_embed")}
+    readers = {"logits": slopes[last]}
+    for at, block in blocks.items():
+        writers[f"{at}.mlp"] = changes[f"{at}.hook_mlp_out"]
+        readers[f"{at}.mlp"] = slopes[f"{at}.hook_mlp_in"]
+        heads = torch.stack([slopes[f"{at}.hook_{part}"] for part in ASKED]).sum(0)
+        for head, out in enumerate(block.attn.W_O):
+            writers[f"{at}.attn.{head}"] = changes[f"{at}.{HEADS}"][:, :, head] @ out
+            readers[f"{at}.attn.{head}"] = heads[:, :, head]
+    scored = tuple(
+        (writer, reader, abs(float((writers[writer] * readers[reader]).sum())))
+        for writer, reader in all_edges(lens.cfg)
+    )
+    return Found(replace(asked.said, edges=scored), {})
+
+
+@torch.no_grad()
+def _changes(lens: Any, asked: Question, names: Sequence[str]) -> dict[str, Tensor]:
+    """By activation, the other games' less the clean ones'."""
+    other, clean = (
+        lens.run_with_cache(moves, names_filter=list(names))[1]
+        for moves in (asked.others, asked.moves)
+    )
+    return {name: other[name] - clean[name] for name in names}
+
+
+def _slopes(
+    lens: Any, asked: Question, names: Sequence[str], on_the_way: Sequence[float]
+) -> dict[str, Tensor]:
+    """By activation, the gradient of what is asked; its mean over shares of the way from the other
+    games' embeddings to the clean ones, of which 1 are the clean ones."""
+    way = _changes(lens, asked, ["hook_embed"])["hook_embed"]
+    total: dict[str, Tensor] = {}
     for share in on_the_way:
         seen: dict[str, Tensor] = {}
 
-        def embed(_: Tensor, hook: Any, share: float = share) -> Tensor:
-            between: Tensor = start + share * way
-            return between.requires_grad_()
+        def embed(clean: Tensor, hook: Any, share: float = share) -> Tensor:
+            return (clean + (1 - share) * way).requires_grad_()
 
         def keep(value: Tensor, hook: Any, seen: dict[str, Tensor] = seen) -> None:
             seen[hook.name] = value
@@ -153,8 +213,5 @@ def _linear(lens: Any, asked: Question, on_the_way: tuple[float, ...]) -> Found:
         number = asked.number(lens.run_with_hooks(asked.moves, fwd_hooks=hooks))
         found = torch.autograd.grad(number, [seen[name] for name in names])
         for name, slope in zip(names, found, strict=True):
-            slopes[name] += slope / len(on_the_way)
-    by_unit = {name: (other[name] - clean[name]) * slopes[name] for name in names}
-    heads = [by_unit[name].sum((0, 1, 3)).abs() for name in names if name.endswith(HEADS)]
-    neurons = [by_unit[name].sum((0, 1)).abs() for name in names if name.endswith(NEURONS)]
-    return Found(asked.said, {"heads": torch.stack(heads), "neurons": torch.stack(neurons)})
+            total[name] = total.get(name, 0) + slope / len(on_the_way)
+    return total

@@ -107,3 +107,16 @@ def test_heads_that_matter_are_found_by_patching() -> None:
     found = patching.activation_patching(lens, patching.everything(made().model, 6, 1))
     kept = scores_of(found)["faithfulness, 100% kept, mean"]
     assert kept.value > 0.9
+
+
+def test_edges_that_connect_are_found() -> None:
+    """Better than chance; what a tool before it found, it finds after it, too."""
+    pytest.importorskip("transformer_lens", reason="needs the extra: make test-interop")
+    lens = patching.hooked(made().model)
+    asked = patching.everything(made().model, 6, 1)
+    before = patching.attribution_patching(lens, asked)
+    for tool in (patching.edge_patching, patching.edge_gradients):
+        score = scores_of(tool(lens, asked))["AUROC"]
+        assert score.value > score.floor + 0.1
+    after = patching.attribution_patching(lens, asked)
+    assert torch.equal(before.arrays["heads"], after.arrays["heads"])
