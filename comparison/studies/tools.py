@@ -15,6 +15,8 @@ from handbuilt.testbed.key import Key
 
 #: What a row is of: tool, where it looked, what was scored and how.
 Row = tuple[str, str, str, str]
+#: As a control, the directions in which the stream varies most.
+TRANSCRIPTS = {"transcript, read": "names", "principal directions": "principal"}
 PATCHING: Mapping[str, Callable[..., Found]] = {
     "attribution patching": patching.attribution_patching,
     "integrated gradients": patching.integrated_gradients,
@@ -51,7 +53,8 @@ def found_by_tools(
         where, before = f"layer {layer}", f"blocks.{layer}.hook_resid_mid"
         for found in readouts.probes(model, sums, before, shown):
             yield f"linear probes, {found.said.role}", where, found
-        yield "transcript, read", where, readouts.transcript(model, sums, before)
+        for name, kind in TRANSCRIPTS.items():
+            yield name, where, readouts.transcript(model, sums, before, kind)
         _, _, behind = dictionaries.places(layer)
         yield (
             "autoencoder",

@@ -55,9 +55,10 @@ def probes(model: OthelloGPT, sums: Sums, place: str, shown: Tensor) -> list[Fou
     ]
 
 
-def transcript(model: OthelloGPT, sums: Sums, place: str) -> Found:
-    """The readouts of a transcript, the same at all places."""
-    found = transcribe(model, "model", sums, 1)
+def transcript(model: OthelloGPT, sums: Sums, place: str, kind: str = "names") -> Found:
+    """The readouts of a transcript, the same at all places; or, as a control, directions of another
+    kind in their place."""
+    found = transcribe(model, "model", sums, 1, kind=kind)
     return Found(about(model, place, "read"), {"directions": found.readouts.T.float()})
 
 
