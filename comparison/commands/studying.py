@@ -206,8 +206,8 @@ def transcoders_command(
 
     numbers = whole_numbers(active, "names no numbers of features")
     loaded, seed = setup.gpt(model, "it has no MLPs"), setup.seed
-    if not 1 <= min(numbers) <= max(numbers) <= loaded.shape.d_mlp:
-        raise UserError(f"1 to {loaded.shape.d_mlp} features can be active, not {active}")
+    if not 1 <= min(numbers, default=0) <= max(numbers) <= loaded.shape.d_mlp:
+        raise UserError(f"1 to {loaded.shape.d_mlp} features can be active, not {active or 'none'}")
     settings = Settings(features=loaded.shape.d_mlp, steps=steps, games=training, seed=seed)
     with bars() as bar:
         found = transcoders.transcoded(loaded, settings, numbers, bar)

@@ -56,10 +56,10 @@ def test_all_comes_back_through_exact_ones(soft: OthelloGPT) -> None:
         assert wrong != whole
 
 
-@pytest.mark.parametrize("active", ["0", "1000000"])
+@pytest.mark.parametrize("active", ["0", "1000000", ""])
 def test_there_are_only_so_many_features(
     active: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked = ("study", "transcoders", "reference", "--active", active)
     assert run(*asked, monkeypatch=monkeypatch) == 2
-    assert f"1 to 2048 features can be active, not {active}" in capsys.readouterr().err
+    assert f"1 to 2048 features can be active, not {active or 'none'}" in capsys.readouterr().err
