@@ -5,7 +5,16 @@ from typing import Annotated
 
 import typer
 
-from comparison.commands.options import Board, Gpt, Heads, Setup, check_writable, picture, writable
+from comparison.commands.options import (
+    Board,
+    Gpt,
+    Heads,
+    Layers,
+    Setup,
+    check_writable,
+    picture,
+    writable,
+)
 from comparison.commands.shared import command, say, wrote
 from extracted_rules.othello.geometry import STANDARD
 from handbuilt.network import huggingface
@@ -19,9 +28,7 @@ def build_command(
     out: Annotated[Path, writable(help="Where to write the safetensors file.")],
     recipe: Annotated[str, typer.Option(help=f"One of: {', '.join(RECIPES)}.")] = "logic",
     board: Board = None,
-    layers: Annotated[
-        int | None, typer.Option(help="Layers of the model; 8 unless others are asked for.")
-    ] = None,
+    layers: Layers = None,
 ) -> None:
     """Compile a recipe into weights and save them."""
     model = build(recipe, board=STANDARD if board is None else board, layers=layers)

@@ -27,6 +27,7 @@ from comparison.properties.known import check_known, read_known, risen
 from comparison.properties.subjects import Subject
 from comparison.scoring.bench import board_of
 from comparison.training.companions import probes, threshold
+from extracted_rules.files import write_json
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,6 @@ def check_command(
     all of them edited. With --file as many of its games are asked about, too, and all its pairs of
     positions with the same board.
     """
-    from extracted_rules.files import write_json
-
     asked = [prop.name for prop in named(properties or PROPERTIES)]
     if examples < 1:
         raise PropertyError("at least one example is needed")

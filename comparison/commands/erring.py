@@ -16,14 +16,14 @@ from comparison.reading.board_reader import BoardReader, board_reader
 from comparison.reading.probes import Probes
 from comparison.scoring.bench import Bars, board_of
 from comparison.scoring.error_sets import error_sets, write_who_errs
-from comparison.scoring.recording import PURPOSE, Subject, check_different, record
+from comparison.scoring.recording import Subject, check_different, random_bench, record
 from comparison.scoring.records import Records
 from comparison.training import companions
 from extracted_rules import catalogue
 from extracted_rules.benches import positions
 from extracted_rules.benches.positions import ErrorsError
 from extracted_rules.catalogue import Catalogue
-from extracted_rules.othello.game import random_games
+from extracted_rules.files import KeptData, write_json
 from extracted_rules.othello.geometry import Geometry
 from handbuilt.network.transformer import OthelloGPT
 
@@ -50,7 +50,6 @@ def errors_command(
     from comparison.reporting import error_figures as figures
     from comparison.reporting.error_report import answers_in_words, sections
     from comparison.reporting.sections import write_report
-    from extracted_rules.files import KeptData, write_json
 
     loaded = asked.load(*models)
     subjects = [
@@ -93,8 +92,7 @@ def errors_command(
 def _bench(asked: Bench, board: int) -> positions.Bench:
     """The bench, on the CPU: answers of any device are to the same games."""
     if asked.file is None:
-        games = random_games(asked.games, asked.seed, board=board, purpose=PURPOSE)
-        return positions.Bench.of(torch.cat(list(games)), f"random, seed {asked.seed}", board)
+        return random_bench(asked.games, asked.seed, board)
     played, source = replace(asked, device="cpu").recorded(asked.file, board)
     return positions.Bench.of(torch.cat(played), source, board)
 

@@ -11,6 +11,7 @@ from comparison.commands.options import Gpt, Json, Setup, picture
 from comparison.commands.shared import bars, command, say, wrote
 from comparison.explaining.explainer import ExplanationError
 from comparison.shortcuts import explainer_of
+from extracted_rules.files import write_json
 from extracted_rules.othello.game import replay
 from extracted_rules.othello.geometry import NO_MOVE
 from extracted_rules.othello.notation import parse_transcript, tokens_from_squares
@@ -70,7 +71,6 @@ def explain_command(
 ) -> None:
     """The board decoded from a model, its logits, the rules behind them, and why it is wrong."""
     from comparison.reporting.explanations import draw_explanation, draw_patched
-    from extracted_rules.files import write_json
 
     loaded, where = setup.gpt(model, "it has no parts to explain it by"), setup.where
     board = loaded.geometry.size

@@ -1,10 +1,8 @@
 """``handbuilt findings``: what was published about trained models, asked of any."""
 
-import json as json_module
 import shutil
 from collections.abc import Sequence
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +14,7 @@ from comparison.findings import FINDINGS, FindingsError, Found, Studied, ask_all
 from comparison.findings.definition import Finding
 from comparison.findings.interventions import of_cases
 from comparison.findings.studied import GAMES, check_games
+from comparison.replacing.replacement import digest
 from comparison.scoring.bench import Bars
 from comparison.training.companions import probes, threshold
 from extracted_rules.benches.interventions import read_interventions
@@ -64,10 +63,9 @@ def findings_command(
         shared.append(given.fingerprint)
     make_folder(out)
     check_writable(out / "findings.md")
-    depends_on = {name: [VERSION, fingerprint, *shared] for name, fingerprint in prints.items()}
     works = {
-        name: out / f"work-{sha256(json_module.dumps(on).encode()).hexdigest()[:16]}"
-        for name, on in depends_on.items()
+        name: out / f"work-{digest(b'', VERSION, fingerprint, *shared)}"
+        for name, fingerprint in prints.items()
     }
     found = {}
     with bars() as bar:

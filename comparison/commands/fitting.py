@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from comparison.commands.options import Bench, Json, Setup, make_folder, writable
+from comparison.commands.options import Bench, Json, Layers, Setup, make_folder, writable
 from comparison.commands.shared import bars, command, progress_bars, show, wrote
 from comparison.replacing.ablation import ablate, cases
 from comparison.training.models import program_of
-from extracted_rules.files import whole_file
+from extracted_rules.files import whole_file, write_json
 from handbuilt.calibration import CalibrationError, FitSettings, Progress, calibrate, starting_point
 from handbuilt.strengths import AXES, FITTED, dump, strengths_of
 
@@ -40,9 +40,7 @@ def calibrate_command(
     out: Annotated[Path, typer.Option(help="Folder for the fit's state, log and strengths.")],
     fit: Fit,
     setup: Setup,
-    layers: Annotated[
-        int | None, typer.Option(help="Layers of the model; 8 unless others are asked for.")
-    ] = None,
+    layers: Layers = None,
     strengths: Annotated[
         Path | None, writable(help=f"Where to write the strengths, if not to {FITTED} in --out.")
     ] = None,
@@ -93,7 +91,6 @@ def ablate_command(
 ) -> None:
     """Drop rules one at a time, recompile, measure: what is each worth?"""
     from comparison.reporting.report import ablations_table
-    from extracted_rules.files import write_json
 
     programs = cases(program_of(recipe, bench.side), rules or ())
     games, source = bench.played(bench.side)

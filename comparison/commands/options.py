@@ -48,7 +48,8 @@ def _picture(path: Path | None) -> Path | None:
 
 
 def whole_numbers(text: str, wrong: str) -> list[int]:
-    """Of a text with commas. Raises UserError, with what is wrong with any other text."""
+    """Of a text with commas, which may be empty. Raises UserError, with what is wrong with any
+    other text."""
     try:
         return [int(number) for number in text.split(",") if number.strip()]
     except ValueError:
@@ -83,6 +84,12 @@ Board = Annotated[
         "made for 8."
     ),
 ]
+Layers = Annotated[
+    int | None, typer.Option(help="Layers of the model; 8 unless others are asked for.")
+]
+#: Games on which a transcript is found.
+Finding = Annotated[int, typer.Option(help="Random games to find names and reads on.", min=2)]
+Measuring = Annotated[int, typer.Option(help="Random games to measure on.", min=2)]
 #: Of what is made here, on a board that no file decides.
 Side = Annotated[int, typer.Option(help="Squares a side: 4, 6 or 8.")]
 Heads = Annotated[

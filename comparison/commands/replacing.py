@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from comparison.commands.options import CataloguePath, Gpt, Setup, folder, make_folder
+from comparison.commands.options import CataloguePath, Gpt, Measuring, Setup, folder, make_folder
 from comparison.commands.shared import bars, command, show, wrote
 from comparison.replacing import fitted, necessity, replacement
 from comparison.training import companions
@@ -24,7 +24,7 @@ def replace_command(
     model: Gpt,
     path: CataloguePath,
     setup: Setup,
-    games: Annotated[int, typer.Option(help="Random games to measure on.", min=2)] = GAMES,
+    games: Measuring = GAMES,
     fitting: Annotated[
         int, typer.Option(help="Random games for means, maps, and for probes.", min=32)
     ] = fitted.FIT_GAMES,

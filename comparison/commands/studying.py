@@ -10,7 +10,9 @@ import typer
 from comparison.commands.help import HelpfulGroup
 from comparison.commands.options import (
     Bench,
+    Finding,
     Gpt,
+    Measuring,
     Setup,
     Side,
     folder,
@@ -93,6 +95,8 @@ def sizes_command(
         whole_numbers(text, f"names no numbers of {what}")
         for text, what in ((boards, "boards"), (layers, "layers"))
     )
+    if not (sides and depths):
+        raise UserError("at least one board and one number of layers are asked for")
     for side in sides:
         Geometry(side)
     for depth in depths:
@@ -154,12 +158,8 @@ def transcript_command(
     ),
     reads: Annotated[str, typer.Option(help="Reads a neuron, by commas.")] = "1,2,4,8,16,32",
     single: Annotated[str, typer.Option(help="Reads for MLPs one at a time, by commas.")] = "4,16",
-    finding: Annotated[
-        int, typer.Option(help="Random games to find names and reads on.", min=2)
-    ] = transcribing.FINDING_GAMES,
-    games: Annotated[int, typer.Option(help="Random games to measure on.", min=2)] = (
-        transcribing.CHECKING_GAMES
-    ),
+    finding: Finding = transcribing.FINDING_GAMES,
+    games: Measuring = transcribing.CHECKING_GAMES,
 ) -> None:
     """How much comes back through how many reads of names, and of random directions?"""
     from comparison.studies import transcripts
@@ -308,7 +308,7 @@ def description_command(
 
     numbers = whole_numbers(bits, "names no numbers of bits")
     some = whole_numbers(kept, "names no numbers of neurons")
-    if min(numbers) < 2 or min(some) < 1:
+    if min(numbers, default=0) < 2 or min(some, default=0) < 1:
         raise UserError("a number has at least 2 bits, and a layer at least 1 neuron")
     loaded, of = setup.gpts(model, network, purpose="it has no neurons").values()
     make_folder(out)

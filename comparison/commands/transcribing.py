@@ -10,6 +10,7 @@ import msgspec
 import typer
 
 from comparison.commands.options import (
+    Finding,
     Gpt,
     Setup,
     check_writable,
@@ -57,9 +58,7 @@ class Asked:
     kind: Annotated[
         str, typer.Option(help="In names, or as a control in random or principal directions.")
     ] = "names"
-    games: Annotated[int, typer.Option(help="Random games to find names and reads on.", min=2)] = (
-        transcribing.FINDING_GAMES
-    )
+    games: Finding = transcribing.FINDING_GAMES
     distil: Annotated[
         int, typer.Option(help="Steps of distilling; none leaves the transcript as read.", min=0)
     ] = 0

@@ -13,7 +13,7 @@ What stands between them is replaced. A result that is not there yet is said to 
 """
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
@@ -27,14 +27,13 @@ from comparison.reproducing.results import Result
 from comparison.reproducing.sources import ROOT
 from comparison.scoring.baselines import BASELINES
 from comparison.training.models import EXTRACTED, REFERENCE
+from extracted_rules.drawing.selecting import Where, column_of, filled_rows, pivot, select, stack
 from extracted_rules.drawing.tables import Table
 from extracted_rules.errors import UserError
 from extracted_rules.files import whole_file
 from handbuilt.recipes import RECIPES
 
 MODELS = {*RECIPES, *BASELINES, REFERENCE, EXTRACTED}
-#: Which rows of a table are meant: by heading, the cell or the cells that may stand there.
-Where = Mapping[str, str | Collection[str]]
 
 
 class DocumentError(UserError):
@@ -55,13 +54,12 @@ class Figures:
         columns: Sequence[str] | Mapping[str, str] = (),
         says: tuple[str, Mapping[str, str]] | None = None,
     ) -> None:
-        """A table of a job: the rows ``where`` columns hold one of the given values, and some of
-        the columns, by new headings where those are given. says: the heading of a last column, and
-        what it says of a row by the row's first cell."""
+        """A table of a job, or some of it, as :func:`select` has it. says: the heading of a last
+        column, and what it says of a row by the row's first cell."""
         found = self._found(job, name)
         if found is None:
             return
-        chosen = _select(found, where or {}, columns)
+        chosen = _named(select(found, where or {}, columns))
         if says is not None:
             rows = [[*row, says[1][row[0].strip("`")]] for row in chosen.rows]
             chosen = replace(chosen, numbers=[*chosen.numbers, says[0]], rows=rows)
@@ -76,15 +74,13 @@ class Figures:
     ) -> None:
         """Tables with the same columns as one: (word, job, name) of each; the word stands before
         its rows, under ``heading``. where, columns: as in :meth:`table`."""
-        whole = Table("", (), (), [])
+        tables = []
         for word, job, name in parts:
             found = self._found(job, name)
             if found is None:
                 return
-            before = [word, *[""] * (len(found.rows) - 1)]
-            rows = [[first, *row] for first, row in zip(before, _filled(found), strict=True)]
-            whole = Table("", (heading, *found.words), found.numbers, [*whole.rows, *rows])
-        print(_select(whole, where or {}, columns).markdown())
+            tables.append((word, found))
+        print(_named(select(stack(heading, tables), where or {}, columns)).markdown())
 
     def pivot(
         self, job: str, name: str, rows: str, columns: str, value: str, where: Where | None = None
@@ -94,12 +90,9 @@ class Figures:
         found = self._found(job, name)
         if found is None:
             return
-        found = replace(found, rows=list(_filled(found)))
-        chosen = _select(found, where or {}, (rows, columns, value))
-        cells = {(row, column): cell for row, column, cell in chosen.rows}
-        down, across = (list(dict.fromkeys(pair[i] for pair in cells)) for i in (0, 1))
-        lines = [[row, *(cells.get((row, column), "") for column in across)] for row in down]
-        print(Table("", (rows,), across, lines).markdown())
+        found = replace(found, rows=list(filled_rows(found)))
+        chosen = _named(select(found, where or {}, (rows, columns, value)))
+        print(pivot(chosen, rows).markdown())
 
     def number(
         self,
@@ -116,8 +109,8 @@ class Figures:
         if found is None:
             return
         words = (row,) if isinstance(row, str) else row
-        at = _column(found, column)
-        cells = [line[at] for line in _filled(found) if tuple(line[: len(words)]) == words]
+        at = column_of(found, column)
+        cells = [line[at] for line in filled_rows(found) if tuple(line[: len(words)]) == words]
         if len(cells) != 1:
             raise DocumentError(f"{len(cells)} rows of {name!r} of {job} begin with {words}")
         parts = re.fullmatch(r"([-+]?[\d,.]+)(.*)", cells[0])
@@ -149,46 +142,14 @@ class Figures:
         return found.tables[name]
 
 
-def _column(table: Table, heading: str) -> int:
-    if heading not in table.headings:
-        raise DocumentError(f"no column is called {heading!r}; there is {table.headings}")
-    return table.headings.index(heading)
-
-
-def _filled(table: Table) -> Iterator[list[str]]:
-    """The rows; where the first cell is empty it is the one above."""
-    first = ""
-    for row in table.rows:
-        first = row[0] or first
-        yield [first, *row[1:]]
+def _named(table: Table) -> Table:
+    """With models set as code."""
+    rows = [[_name(cell) for cell in row] for row in table.rows]
+    return replace(table, numbers=[_name(heading) for heading in table.numbers], rows=rows)
 
 
 def _name(cell: str) -> str:
     return f"`{cell}`" if cell in MODELS else cell
-
-
-def _select(table: Table, where: Where, columns: Sequence[str] | Mapping[str, str]) -> Table:
-    """Some rows and columns of a table. Models are set as code."""
-    shown = dict(columns) if isinstance(columns, Mapping) else {c: c for c in columns}
-    shown = shown or {c: c for c in table.headings}
-    wanted = {
-        _column(table, heading): {value} if isinstance(value, str) else set(value)
-        for heading, value in where.items()
-    }
-    at = [_column(table, heading) for heading in shown]
-    rows: list[list[str]] = []
-    above = ""
-    for row, filled in zip(table.rows, _filled(table), strict=True):
-        if all(filled[column] in values for column, values in wanted.items()):
-            # The first cell is empty where it was, unless what it repeats is no longer above.
-            whole = row if filled[0] == above else filled
-            rows.append([_name(whole[column]) for column in at])
-            above = filled[0]
-    if not rows:
-        raise DocumentError(f"no row of {table.title!r} is where {dict(where)}")
-    words = [new for old, new in shown.items() if old in table.words]
-    numbers = [_name(new) for old, new in shown.items() if old in table.numbers]
-    return Table(table.title, words, numbers, rows)
 
 
 # ------------------------------------------------------------------ documents

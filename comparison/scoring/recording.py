@@ -4,7 +4,7 @@ A part is a safetensors file of one model's answers to CHUNK games of the bench.
 itself (model, games, tau, seed of tau) has to fit, or it is not used: nothing is quietly mixed.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import chain
@@ -17,7 +17,7 @@ from comparison.scoring.bench import Model, Progress, board_of, predict
 from comparison.scoring.records import Answers, Columns
 from extracted_rules.benches.positions import Bench, ErrorsError, batches, digest
 from extracted_rules.files import KeptTensors
-from extracted_rules.othello.game import replay
+from extracted_rules.othello.game import random_games, replay
 from handbuilt.network.transformer import OthelloGPT
 
 FORMAT, VERSION = "othello errors", "1"
@@ -68,9 +68,10 @@ def check_different(subjects: Sequence[Subject]) -> None:
         raise ErrorsError("a model is named twice; every model is compared once")
 
 
-def _chunks(tokens: Tensor) -> Iterator[tuple[int, Tensor]]:
-    for first in range(0, len(tokens), CHUNK):
-        yield first, tokens[first : first + CHUNK]
+def random_bench(games: int, seed: int, board: int) -> Bench:
+    """The common bench, on the CPU."""
+    tokens = torch.cat(list(random_games(games, seed, board=board, purpose=PURPOSE)))
+    return Bench.of(tokens, f"random, seed {seed}", board)
 
 
 def record(
@@ -90,7 +91,8 @@ def record(
     about = {"format": FORMAT, "version": VERSION, "model": subject.identity, "seed": str(seed)}
     tau: float | None = None
     parts = []
-    for first, tokens in _chunks(bench.tokens):
+    for first in range(0, len(bench.tokens), CHUNK):
+        tokens = bench.tokens[first : first + CHUNK]
         last = first + len(tokens)
         path = folder / f"{subject.stem}-{first:06d}-{last:06d}.safetensors"
         kept = KeptTensors(path, {**about, "games": digest(tokens)})

@@ -7,8 +7,8 @@ decoded of a disc is kept in hundredths away from 0, so that its sign, the colou
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import log
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -130,16 +130,12 @@ def explore(order: Order, games: Sequence[Shown]) -> dict[str, Any]:
         seen = []
         for game, about in zip(games, known, strict=True):
             name = format_transcript(squares_from_tokens(game.tokens, board), board)
-            seen.append(_seen(seer, game.tokens, folder / f"{name}-{number}.msgpack"))
+            kept = KeptData(folder / f"{name}-{number}.msgpack", {}, Seen)
+            seen.append(kept.once(partial(seer.see, game.tokens)))
             about["models"].append(seen[-1])
             step(1)
         models.append(_about(exhibit, seen))
     return {"step": STEP, "size": board, "models": models, "games": known}
-
-
-def _seen(seer: "Seer", tokens: Tensor, path: Path) -> Seen:
-    """What :meth:`Seer.see` gives; read where it was kept before."""
-    return KeptData(path, {}, Seen).once(lambda: seer.see(tokens))
 
 
 def _common(game: Shown, board: int) -> dict[str, Any]:

@@ -17,10 +17,8 @@ from comparison.reporting.error_report import answers_in_words, sections
 from comparison.reporting.page.exhibits import Exhibit, Order
 from comparison.reporting.sections import Figure, Section
 from comparison.scoring.matched import Pair
-from comparison.scoring.recording import PURPOSE, Subject, record
+from comparison.scoring.recording import Subject, random_bench, record
 from comparison.scoring.records import Records
-from extracted_rules.benches.positions import Bench
-from extracted_rules.othello.game import random_games
 from extracted_rules.othello.notation import format_transcript, squares_from_tokens
 
 #: The bench of error sets has so many times the games of the comparison: errors are rare.
@@ -40,9 +38,7 @@ def recorded(order: Order) -> Records:
     """All models' answers to the bench of error sets; what was answered before is read. Raises
     ErrorsError or OSError."""
     size = BENCH * order.games
-    board = order.geometry.size
-    tokens = torch.cat(list(random_games(size, order.seed, board=board, purpose=PURPOSE)))
-    bench = Bench.of(tokens, f"random, seed {order.seed}", board)
+    bench = random_bench(size, order.seed, order.geometry.size)
     folder = order.folder("answers", size)
     folder.mkdir(parents=True, exist_ok=True)
     answers = []
