@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from comparison.reading.board_reader import BoardReader
-from comparison.scoring.matched import matching_strata
 from comparison.scoring.records import KINDS, Records
 from extracted_rules.benches.intervals import Estimate
+from extracted_rules.benches.matching import matching_strata
 from extracted_rules.benches.positions import Array, Mask, Positions
 from extracted_rules.othello.game import replay
 from handbuilt.analysis.streams import READ_GAMES

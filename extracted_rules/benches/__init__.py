@@ -1,1 +1,1 @@
-"""Benches: games, what each of their positions asks, and intervals with the game as the unit."""
+"""Benches: games, what their positions ask, and statistics with the game as the unit."""

@@ -14,17 +14,14 @@ not independent. The control is a *permutation null*: the same with B's errors p
 matching stratum, which leaves everything but what the two have in common.
 """
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
 from math import nan
 
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
 
-from comparison.scoring.records import ALL_KINDS, Records
 from extracted_rules.benches.intervals import Estimate, percentiles
 from extracted_rules.benches.positions import Array, Longs, Mask, Positions
 from extracted_rules.benches.ranks import permuted
@@ -182,22 +179,6 @@ def _table(n: Array, a: Array, b: Array, both: Array, control: Array, null: floa
         times=estimate(times, float(observed[0])),
         control=estimate(control, null),
     )
-
-
-def pairs(
-    records: Records, matching: Matching, seed: int, kinds: Sequence[str] = ALL_KINDS
-) -> Iterator[Pair]:
-    """Every trained model's errors (or the first model's) against every other model's."""
-    generator = np.random.default_rng(seed)
-    for kind in kinds:
-        errors = {
-            answers.model: Errors(matching, answers.errs(records.positions, kind), generator)
-            for answers in records.answers
-        }
-        for first, other in product(records.first_of_pairs(), records.answers):
-            if first is not other:
-                found = tables(errors[first.model], errors[other.model])
-                yield Pair(first.model, other.model, kind, found)
 
 
 # --------------------------------------------------------------------------- ranks
