@@ -22,6 +22,8 @@ from comparison.commands.options import (
 )
 from comparison.commands.shared import app, bars, command, show, wrote
 from comparison.properties.checking import EXAMPLES
+from comparison.studies.likeness import likeness
+from comparison.tools.dictionaries import Settings
 from comparison.training import reference
 from comparison.training.settings import TrainingError
 from comparison.training.states import LOG, Progress, curves, read_log
@@ -30,6 +32,7 @@ from extracted_rules.errors import UserError
 from extracted_rules.othello.geometry import STANDARD, Geometry
 from handbuilt.plan import Plan
 from handbuilt.transcripts import transcribing
+from handbuilt.transcripts.standing_in import Transcribed
 from handbuilt.transcripts.transcript import read
 
 study = typer.Typer(
@@ -173,16 +176,69 @@ def transcript_command(
         alone = {}
         for number in singly:
             of = {
-                f"{number} {kind}": read
+                f"{number} {kind}": Transcribed.of(read, loaded)
                 for kind, _, read in transcripts.transcripts(loaded, model, sums, [number])
             }
             alone[number] = transcripts.alone(loaded, of, games, seed, bar)
     title = f"{model}, transcribed as read ({games} random games, seed {seed})"
-    show(transcripts.table(title, found), "reads")
+    show(transcripts.table(title, found.items()), "reads")
     for number, share in alone.items():
         show(share, f"alone by {number}")
     transcripts.draw(title, found, out / "reads.png")
     wrote(out / "reads.png")
+
+
+@command("transcoders", study)
+def transcoders_command(
+    model: Gpt,
+    setup: Setup,
+    active: Annotated[
+        str, typer.Option(help="Features that are active at a position, by commas.")
+    ] = "32,128",
+    steps: Annotated[int, typer.Option(help="Steps of training each.", min=1)] = 600,
+    training: Annotated[int, typer.Option(help="Random games to train on.", min=100)] = 2000,
+    games: Annotated[int, typer.Option(help="Random games to measure on.", min=2)] = (
+        transcribing.CHECKING_GAMES
+    ),
+) -> None:
+    """How much comes back through transcoders in the place of MLPs, which know no names?"""
+    from comparison.studies import transcoders, transcripts
+
+    numbers = whole_numbers(active, "names no numbers of features")
+    loaded, seed = setup.gpt(model, "it has no MLPs"), setup.seed
+    if not 1 <= min(numbers) <= max(numbers) <= loaded.shape.d_mlp:
+        raise UserError(f"1 to {loaded.shape.d_mlp} features can be active, not {active}")
+    settings = Settings(features=loaded.shape.d_mlp, steps=steps, games=training, seed=seed)
+    with bars() as bar:
+        found = transcoders.transcoded(loaded, settings, numbers, bar)
+        singly = {f"{k} active": of for k, of in found.items()}
+        alone = transcripts.alone(loaded, singly, games, seed, bar)
+        models = {"model": loaded, **{str(k): of.network for k, of in found.items()}}
+        alike = likeness(models, dict.fromkeys(models, 0.5), games, seed)
+    about = f"({games} random games, seed {seed})"
+    rows = [((k,), alike[str(k)]) for k in found]
+    title = f"{model} with transcoders for MLPs {about}"
+    show(transcripts.table(title, rows, ("active features",)), "whole")
+    show(alone, "alone")
+
+
+@command("names", study)
+def names_command(
+    model: Gpt,
+    setup: Setup,
+    games: Annotated[
+        int, typer.Option(help="Random games to find names on.", min=2)
+    ] = transcribing.FINDING_GAMES,
+) -> None:
+    """How do names turn from layer to layer, and how far are they from orthogonal?"""
+    from comparison.studies import names
+
+    loaded = setup.gpt(model, "it has no neurons to transcribe")
+    transcribing.check(loaded, 1, ())
+    with bars() as bar:
+        sums = transcribing.collect(loaded, games, setup.seed, progress=bar("sums", games))
+    for name, table in names.lying(loaded, model, sums).items():
+        show(table, name)
 
 
 @command("neurons", study)

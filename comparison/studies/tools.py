@@ -41,14 +41,20 @@ def found_by_tools(
     shown = readouts.shown_games(model, sizes.shown, seed)
     sums = readouts.sums_of(model, sizes.games, seed)
     settings = replace(sizes.dictionary, seed=seed)
+    wanted = [place for layer in layers for place in dictionaries.places(layer)]
+    seen = dictionaries.activations(model, wanted, settings)
     for layer in layers:
         where, before = f"layer {layer}", f"blocks.{layer}.hook_resid_mid"
         for found in readouts.probes(model, sums, before, shown):
             yield f"linear probes, {found.said.role}", where, found
         yield "transcript, read", where, readouts.transcript(model, sums, before)
-        behind = f"blocks.{layer}.hook_resid_post"
-        yield "autoencoder", where, dictionaries.autoencoder(model, behind, settings, shown)
-        yield "transcoder", where, dictionaries.transcoder(model, layer, settings, shown)
+        _, _, behind = dictionaries.places(layer)
+        yield (
+            "autoencoder",
+            where,
+            dictionaries.autoencoder(model, behind, seen[behind], settings, shown),
+        )
+        yield "transcoder", where, dictionaries.transcoder(model, layer, seen, settings, shown)
     lens = patching.hooked(model)
     whole = patching.everything(model, sizes.predictions, seed)
     questions = patching.predictions(model, sizes.predictions, seed)

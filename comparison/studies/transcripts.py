@@ -2,8 +2,9 @@
 whole model. Names beside as many random and as many principal directions; nothing is distilled.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from matplotlib.ticker import LogLocator
@@ -25,7 +26,6 @@ from handbuilt.analysis.streams import (
 )
 from handbuilt.network.transformer import OthelloGPT
 from handbuilt.transcripts.program import network
-from handbuilt.transcripts.standing_in import Transcribed
 from handbuilt.transcripts.transcribing import KINDS, Sums, transcribe
 from handbuilt.transcripts.transcript import Transcript
 
@@ -46,12 +46,20 @@ def transcripts(
             yield kind, number, transcribe(model, name, sums, number, DENSE, kind)
 
 
+class StandsIn(Protocol):
+    """In the place of a model's parts."""
+
+    def output(self, part: str, layer: int, stream: Tensor) -> Tensor:
+        """float32 [B, T, d_model]: what a part adds to the stream before it."""
+
+
 @torch.inference_mode()
-def alone(model: OthelloGPT, of: dict[str, Transcript], games: int, seed: int, bar: Bars) -> Table:
+def alone(
+    model: OthelloGPT, stand_ins: Mapping[str, StandsIn], games: int, seed: int, bar: Bars
+) -> Table:
     """One row an MLP: the share of the cross-entropy that is lost with its mean by ply which comes
-    back when a transcript's neurons read the model's own stream in its place. A dense layer is read
-    in the directions' way, too."""
-    stand_ins = {name: Transcribed.of(transcript, model) for name, transcript in of.items()}
+    back when something stands in its place, such as a transcript's neurons, and reads the model's
+    own stream. A dense layer is read in the directions' way, too."""
     layers, step = range(model.shape.n_layers), bar("one at a time", games)
     means = mean_activations(
         model, [f"blocks.{layer}.hook_mlp_out" for layer in layers], games, seed, MEANS
@@ -70,14 +78,14 @@ def alone(model: OthelloGPT, of: dict[str, Transcript], games: int, seed: int, b
         sums.append([whole, *rows])
         step(len(played.tokens))
     totals = [torch.cat(parts) for parts in zip(*sums, strict=True)]
-    by_layer = torch.stack(totals[1:]).view(len(layers), 1 + len(of), -1)
+    by_layer = torch.stack(totals[1:]).view(len(layers), 1 + len(stand_ins), -1)
     table = []
     for layer, (mean, *found) in enumerate(by_layer):
         lost = mean - totals[0]
         backs = [Ratio.of(mean - row, lost).mean() for row in found]
         table.append([str(layer), *(interval(back, 100, 0) for back in backs)])
     title = f"MLPs one at a time: share of the cross-entropy that comes back ({games} random games)"
-    return Table(title, ("layer",), tuple(f"{name}, %" for name in of), table)
+    return Table(title, ("layer",), tuple(f"{name}, %" for name in stand_ins), table)
 
 
 def _excess(logits: Tensor, played: Replay) -> Tensor:
@@ -100,19 +108,23 @@ def whole(
     return found
 
 
-def table(title: str, found: dict[tuple[str, int], Likeness]) -> Table:
-    """One row a kind and a number of reads."""
+def table(
+    title: str,
+    found: Iterable[tuple[tuple[object, ...], Likeness]],
+    rows_by: tuple[str, ...] = ("directions", "reads"),
+) -> Table:
+    """One row for what each was made with, such as a kind and a number of reads."""
     rows = []
-    for (kind, reads), alike in found.items():
+    for made_with, alike in found:
         of = alike.estimates
         cells = (
             interval(of["kl"], 1, 3),
             interval(of["excess"], 1, 3),
             interval(of["illegal"], 100, 2),
         )
-        rows.append([kind, str(reads), *cells])
+        rows.append([*map(str, made_with), *cells])
     headings = ("KL to the model, nats", "excess CE, nats", "illegal %")
-    return Table(title, ("directions", "reads"), headings, rows)
+    return Table(title, rows_by, headings, rows)
 
 
 def draw(title: str, found: dict[tuple[str, int], Likeness], path: Path) -> None:

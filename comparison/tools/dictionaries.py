@@ -5,7 +5,7 @@ loss: the squared error, with the k largest features of each position (Gao et al
 2406.04093; Dunefsky et al. 2024, arXiv 2406.11944).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +51,10 @@ class Scaled:
     def __call__(self, rows: Tensor) -> Tensor:
         return (rows - self.mean) / self.scale
 
+    def back(self, rows: Tensor) -> Tensor:
+        """As they were before."""
+        return rows * self.scale + self.mean
+
 
 @dataclass(frozen=True)
 class Dictionary(Found):
@@ -69,23 +73,36 @@ def _saelens(part: str = "") -> Any:
 
 
 @torch.inference_mode()
-def activations(model: OthelloGPT, places: tuple[str, ...], settings: Settings) -> list[Tensor]:
-    """float32 [N, d] each: of all positions of the games after which a side can move."""
-    found: list[list[Tensor]] = [[] for _ in places]
+def activations(
+    model: OthelloGPT,
+    places: Sequence[str],
+    settings: Settings,
+    progress: Callable[[int], None] = lambda _: None,
+) -> dict[str, Tensor]:
+    """float32 [N, d], by place: of all positions of the games after which a side can move."""
+    found: dict[str, list[Tensor]] = {place: [] for place in places}
     for played in random_replays(model, settings.games, settings.seed, PURPOSE):
         _, cache = model.run_with_cache(moves_of(played), list(places))
         where = there(played, played.geometry.context)
-        for rows, place in zip(found, places, strict=True):
+        for place, rows in found.items():
             rows.append(cache[place][where].float())
-    return [torch.cat(rows) for rows in found]
+        progress(len(played.tokens))
+    return {place: torch.cat(rows) for place, rows in found.items()}
 
 
-def autoencoder(model: OthelloGPT, place: str, settings: Settings, shown: Tensor) -> Dictionary:
-    """A TopK autoencoder of the stream at a place: its decoder, and its features on some games
-    int64 [games, plies]. Raises MissingLibraryError."""
+def places(layer: int) -> tuple[str, str, str]:
+    """Where an MLP reads, where it writes, and the stream behind it."""
+    part = f"blocks.{layer}"
+    return f"{part}.ln2.hook_normalized", f"{part}.hook_mlp_out", f"{part}.hook_resid_post"
+
+
+def autoencoder(
+    model: OthelloGPT, place: str, rows: Tensor, settings: Settings, shown: Tensor
+) -> Dictionary:
+    """A TopK autoencoder of the stream at a place, from rows [N, d_model] of it: its decoder, and
+    its features on some games int64 [games, plies]. Raises MissingLibraryError."""
     lens = _saelens()
     torch.manual_seed(settings.seed)
-    (rows,) = activations(model, (place,), settings)
     scaled = Scaled.of(rows)
     asked = lens.TopKTrainingSAEConfig(
         d_in=rows.shape[1], d_sae=settings.features, k=settings.k, device=str(model.device)
@@ -114,14 +131,28 @@ def autoencoder(model: OthelloGPT, place: str, settings: Settings, shown: Tensor
     return Dictionary(about(model, place), arrays, explained)
 
 
-def transcoder(model: OthelloGPT, layer: int, settings: Settings, shown: Tensor) -> Dictionary:
-    """What an MLP writes, from what it reads, through sparse features; in the result they are
-    directions of the stream behind the layer. Raises MissingLibraryError."""
+@dataclass(frozen=True)
+class Transcoder:
+    """What an MLP writes, from what it reads, through sparse features. found: by SAELens; read,
+    written: how it is told both."""
+
+    found: Any
+    read: Scaled
+    written: Scaled
+
+    def features(self, rows: Tensor) -> Tensor:
+        """float32 [..., features], of what the MLP reads [..., d_model]."""
+        given: Tensor = self.found.encode(self.read(rows))
+        return given
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        return self.written.back(self.found.decode(self.features(rows)))
+
+
+def train_transcoder(read: Tensor, written: Tensor, settings: Settings) -> Transcoder:
+    """From what an MLP reads and writes, [N, d_model] each. Raises MissingLibraryError."""
     lens = _saelens()
     torch.manual_seed(settings.seed)
-    part = f"blocks.{layer}"
-    source, target = f"{part}.ln2.hook_normalized", f"{part}.hook_mlp_out"
-    read, written = activations(model, (source, target), settings)
     scale_in, scale_out = Scaled.of(read), Scaled.of(written)
     width, topk = read.shape[1], _saelens(".saes.topk_sae").TopK(settings.k)
 
@@ -132,7 +163,7 @@ def transcoder(model: OthelloGPT, layer: int, settings: Settings, shown: Tensor)
     asked = lens.TranscoderConfig(
         d_in=width, d_out=width, d_sae=settings.features, apply_b_dec_to_input=False
     )
-    found = Sparse(asked).to(model.device)
+    found = Sparse(asked).to(read.device)
     optimizer = torch.optim.Adam(found.parameters(), lr=settings.rate)
     for batch in _batches(torch.cat([scale_in(read), scale_out(written)], 1), settings):
         answers = found(batch[:, :width])
@@ -140,13 +171,19 @@ def transcoder(model: OthelloGPT, layer: int, settings: Settings, shown: Tensor)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    with torch.inference_mode():
-        features = found.encode(scale_in(stream_at(model, source, shown)))
-        wanted = scale_out(stream_at(model, target, shown))
-        explained = _explained(wanted, found.decode(features))
-    place = f"{part}.hook_resid_post"
-    arrays = {"directions": found.W_dec.detach(), "activations": features, "games": shown}
-    return Dictionary(about(model, place), arrays, explained)
+    return Transcoder(found.requires_grad_(False), scale_in, scale_out)
+
+
+def transcoder(
+    model: OthelloGPT, layer: int, seen: Mapping[str, Tensor], settings: Settings, shown: Tensor
+) -> Dictionary:
+    """One of a layer's MLP, from rows of its places; in the result its features are directions of
+    the stream behind the layer. Raises MissingLibraryError."""
+    source, target, behind = places(layer)
+    found = train_transcoder(seen[source], seen[target], settings)
+    read, written = (stream_at(model, place, shown) for place in (source, target))
+    arrays = {"directions": found.found.W_dec, "activations": found.features(read), "games": shown}
+    return Dictionary(about(model, behind), arrays, _explained(written, found(read)))
 
 
 def _batches(rows: Tensor, settings: Settings) -> Iterator[Tensor]:

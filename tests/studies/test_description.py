@@ -67,9 +67,10 @@ def test_the_study_as_a_person_types_it(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    path, out = tmp_path / "named.safetensors", tmp_path / "out"
-    named.save(path)
-    asked = ("study", "description", str(path), str(path), "--games", "8", "--out", str(out))
+    model, network, out = tmp_path / "a.safetensors", tmp_path / "b.safetensors", tmp_path / "out"
+    named.save(model)
+    named.save(network)
+    asked = ("study", "description", str(model), str(network), "--games", "8", "--out", str(out))
     few = ("--bits", "4,8", "--kept", "8,96")
     assert run(*asked, *few, monkeypatch=monkeypatch) == 0
     assert "Mbit" in capsys.readouterr().out

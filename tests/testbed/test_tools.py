@@ -78,10 +78,11 @@ def test_dictionaries_learn(part: str) -> None:
     """Short as it is, training explains some of what a dictionary is to give back."""
     pytest.importorskip("sae_lens", reason="needs the extra: make test-interop")
     shown = readouts.shown_games(made().model, 20, 1)
+    seen = dictionaries.activations(made().model, dictionaries.places(3), FEW)
     if part == "autoencoder":
-        found = dictionaries.autoencoder(made().model, BEHIND, FEW, shown)
+        found = dictionaries.autoencoder(made().model, BEHIND, seen[BEHIND], FEW, shown)
     else:
-        found = dictionaries.transcoder(made().model, 3, FEW, shown)
+        found = dictionaries.transcoder(made().model, 3, seen, FEW, shown)
     assert found.explained > 0.3
     assert 0 <= scores_of(found)["MCC"].value <= 1
 
