@@ -24,7 +24,7 @@ def lying(model: OthelloGPT, name: str, sums: Sums) -> dict[str, Table]:
     for layer in layers:
         spread = Spread.of(sums.at[before_mlp(layer)]).only(columns)
         turned.append(_agree(spread, spread.fitted(), found.readouts))
-    nearest = {"names": _nearest(found.readouts), "random": _nearest(random)}
+    nearest = {"to a name": _nearest(found.readouts), "among random ones": _nearest(random)}
     kinds = list(dict.fromkeys(map(kind_of, names)))
     of_kind = {k: [n for n, called in enumerate(names) if kind_of(called) == k] for k in kinds}
     turning, apart = [], []
