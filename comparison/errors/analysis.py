@@ -19,9 +19,10 @@ from comparison.scoring.agreement import (
     near_misses,
 )
 from comparison.scoring.bench import Bars, no_bars
-from comparison.scoring.matched import Matching, Pair, pairs
+from comparison.scoring.matched import Pair, pairs
 from comparison.scoring.records import ALL_KINDS, Records
 from extracted_rules.benches.intervals import resampled_games
+from extracted_rules.benches.matched import Matching
 from extracted_rules.catalogue import Catalogue
 from extracted_rules.catalogue.failures import RuleErrors, rule_errors
 

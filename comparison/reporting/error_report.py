@@ -7,7 +7,7 @@ from shlex import quote
 
 from comparison.errors.analysis import Analysis
 from comparison.errors.causes import CAUSES, CauseShares
-from comparison.errors.layers import GROUPS, WrongDiscs
+from comparison.errors.layers import WrongDiscs
 from comparison.errors.telling import Telling
 from comparison.reporting.sections import Figure, Section
 from comparison.scoring.agreement import QUANTILES, Agreement, Alike, NearMisses
@@ -15,6 +15,7 @@ from comparison.scoring.matched import Pair
 from comparison.scoring.records import NEAR_SHARE
 from extracted_rules.benches.causes import COUNTING
 from extracted_rules.benches.intervals import Estimate, interval
+from extracted_rules.benches.matched import GROUPS
 from extracted_rules.catalogue.failures import RuleErrors
 from extracted_rules.drawing.tables import Table
 from extracted_rules.othello.geometry import STANDARD

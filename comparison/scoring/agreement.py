@@ -5,9 +5,9 @@ from itertools import combinations
 
 import numpy as np
 
-from comparison.scoring.matched import Matching, rank_correlation
 from comparison.scoring.records import Answers, Records
 from extracted_rules.benches.intervals import Estimate
+from extracted_rules.benches.matched import Matching, rank_correlation
 from extracted_rules.benches.positions import Mask, Positions, bits, how_many
 from extracted_rules.benches.ranks import permuted, within_ranks
 

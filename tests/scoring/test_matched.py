@@ -12,19 +12,19 @@ from hypothesis import strategies as st
 from scipy.stats import rankdata, spearmanr
 
 from comparison.scoring.error_sets import error_sets, overlap
-from comparison.scoring.matched import (
+from comparison.scoring.matched import pairs
+from extracted_rules.benches.intervals import percentiles, resampled_games
+from extracted_rules.benches.matched import (
     FEWEST,
     Array,
     Errors,
     Matching,
     observed_and_expected,
     odds_ratio,
-    pairs,
     rank_correlation,
     raw_odds_ratio,
     tables,
 )
-from extracted_rules.benches.intervals import percentiles, resampled_games
 from extracted_rules.benches.positions import PASS_STATES, Mask, Positions
 from extracted_rules.benches.ranks import permuted, within_ranks
 from extracted_rules.othello.game import random_games, replay
