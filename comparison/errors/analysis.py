@@ -1,12 +1,10 @@
 """All that is said of some models' answers to a bench, worked out one after the other."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import product
 from operator import methodcaller
 
 import msgspec
-import numpy as np
 
 from comparison.errors.causes import ASKED, CauseShares, cause_shares
 from comparison.errors.layers import LAYER_GAMES, WrongDiscs, wrong_discs
@@ -21,9 +19,10 @@ from comparison.scoring.agreement import (
     near_misses,
 )
 from comparison.scoring.bench import Bars, no_bars
+from comparison.scoring.matched import Pair, pairs
 from comparison.scoring.records import ALL_KINDS, Records
 from extracted_rules.benches.intervals import resampled_games
-from extracted_rules.benches.matching import Errors, Matching, Pair, tables
+from extracted_rules.benches.matched import Matching
 from extracted_rules.catalogue import Catalogue
 from extracted_rules.catalogue.failures import RuleErrors, rule_errors
 
@@ -94,19 +93,3 @@ def analyse(
         ruled,
         hardest(records),
     )
-
-
-def pairs(
-    records: Records, matching: Matching, seed: int, kinds: Sequence[str] = ALL_KINDS
-) -> Iterator[Pair]:
-    """Every trained model's errors (or the first model's) against every other model's."""
-    generator = np.random.default_rng(seed)
-    for kind in kinds:
-        errors = {
-            answers.model: Errors(matching, answers.errs(records.positions, kind), generator)
-            for answers in records.answers
-        }
-        for first, other in product(records.first_of_pairs(), records.answers):
-            if first is not other:
-                found = tables(errors[first.model], errors[other.model])
-                yield Pair(first.model, other.model, kind, found)

@@ -13,11 +13,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from comparison.errors.layers import weights_of
 from comparison.reading.board_reader import BoardReader
 from comparison.scoring.records import Answers, Records
 from extracted_rules.benches.causes import BOARD, COUNTING, SIDE, cause_of, lines_of
 from extracted_rules.benches.intervals import Estimate
+from extracted_rules.benches.matched import weights_of
 from extracted_rules.benches.positions import Array
 from extracted_rules.othello.game import replay
 from handbuilt.analysis.streams import READ_GAMES

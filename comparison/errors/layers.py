@@ -11,22 +11,21 @@ from torch import Tensor
 from comparison.reading.board_reader import BoardReader
 from comparison.scoring.records import KINDS, Records
 from extracted_rules.benches.intervals import Estimate
-from extracted_rules.benches.matching import matching_strata
-from extracted_rules.benches.positions import Array, Mask, Positions
+from extracted_rules.benches.matched import weights_of
+from extracted_rules.benches.positions import Positions
 from extracted_rules.othello.game import replay
 from handbuilt.analysis.streams import READ_GAMES
 
 #: The first games of the bench are those on which boards are read, layer by layer.
 LAYER_GAMES = 500
-#: Positions where a model errs; matched ones where it does not, weighted as its errors are; all.
-GROUPS = ("errs", "matched", "all")
 
 
 @dataclass(frozen=True)
 class WrongDiscs:
     """The share of discs decoded wrongly from ``reader``, where ``errs`` errs and elsewhere.
 
-    errors: those that have matched positions; the others are left out. shares: by GROUPS, by layer.
+    errors: those that have matched positions; the others are left out. shares: by
+    :data:`extracted_rules.benches.matched.GROUPS`, by layer.
     """
 
     reader: str
@@ -63,18 +62,6 @@ def wrong_discs(
             errors = int(by_group["errs"].sum())
             found.append(WrongDiscs(name, errs, kind, errors, shares))
     return found
-
-
-def weights_of(at: Positions, errs: Mask) -> dict[str, Array]:
-    """By GROUPS, float64 [N]: how much each position counts. A matched one counts as many times as
-    there are errors to each position of its matching stratum; errors without a match do not."""
-    stratum, first = matching_strata(at)
-    wrong, right = (np.bincount(stratum[mask], minlength=len(first)) for mask in (errs, ~errs))
-    return {
-        "errs": (errs & (right[stratum] > 0)).astype(np.float64),
-        "matched": np.where(errs, 0.0, wrong[stratum] / np.maximum(right[stratum], 1)),
-        "all": np.ones(len(at)),
-    }
 
 
 def discs_decoded(

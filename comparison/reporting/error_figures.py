@@ -10,8 +10,8 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from comparison.errors.analysis import Analysis
 from comparison.errors.layers import WrongDiscs
 from comparison.reporting.error_report import BOARDS, MARGINS, RULES, TOGETHER
+from comparison.scoring.matched import Pair
 from comparison.scoring.records import ALL_KINDS, Records
-from extracted_rules.benches.matching import Pair
 from extracted_rules.catalogue.failures import LEAST_CASES, RuleErrors
 from extracted_rules.drawing.pictures import MODEL_COLOURS, legend_below, panel, panels, plain, save
 

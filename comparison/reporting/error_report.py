@@ -7,14 +7,15 @@ from shlex import quote
 
 from comparison.errors.analysis import Analysis
 from comparison.errors.causes import CAUSES, CauseShares
-from comparison.errors.layers import GROUPS, WrongDiscs
+from comparison.errors.layers import WrongDiscs
 from comparison.errors.telling import Telling
 from comparison.reporting.sections import Figure, Section
 from comparison.scoring.agreement import QUANTILES, Agreement, Alike, NearMisses
+from comparison.scoring.matched import Pair
 from comparison.scoring.records import NEAR_SHARE
 from extracted_rules.benches.causes import COUNTING
 from extracted_rules.benches.intervals import Estimate, interval
-from extracted_rules.benches.matching import Pair
+from extracted_rules.benches.matched import GROUPS
 from extracted_rules.catalogue.failures import RuleErrors
 from extracted_rules.drawing.tables import Table
 from extracted_rules.othello.geometry import STANDARD

@@ -7,7 +7,7 @@ import numpy as np
 
 from comparison.scoring.records import Answers, Records
 from extracted_rules.benches.intervals import Estimate
-from extracted_rules.benches.matching import Matching, rank_correlation
+from extracted_rules.benches.matched import Matching, rank_correlation
 from extracted_rules.benches.positions import Mask, Positions, bits, how_many
 from extracted_rules.benches.ranks import permuted, within_ranks
 

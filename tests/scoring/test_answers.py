@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from comparison.errors.layers import discs_decoded, weights_of, wrong_discs
+from comparison.errors.layers import discs_decoded, wrong_discs
 from comparison.errors.telling import hardest
 from comparison.reading.board_reader import BoardReader, DecodedBoards, ProbedReader
 from comparison.scoring.agreement import QUANTILES, agreement, alike, near_misses
 from comparison.scoring.records import Answers, Records
 from extracted_rules.benches.intervals import resampled_games
-from extracted_rules.benches.matching import Matching
+from extracted_rules.benches.matched import Matching, weights_of
 from extracted_rules.benches.positions import Bench
 from extracted_rules.othello.game import random_games, replay
 from extracted_rules.othello.geometry import Geometry

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import rankdata, spearmanr
 
-from comparison.errors.analysis import pairs
 from comparison.scoring.error_sets import error_sets, overlap
+from comparison.scoring.matched import pairs
 from extracted_rules.benches.intervals import percentiles, resampled_games
-from extracted_rules.benches.matching import (
+from extracted_rules.benches.matched import (
     FEWEST,
     Array,
     Errors,

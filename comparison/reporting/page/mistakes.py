@@ -16,9 +16,9 @@ from comparison.explaining.explanation import verdict, why
 from comparison.reporting.error_report import answers_in_words, sections
 from comparison.reporting.page.exhibits import Exhibit, Order
 from comparison.reporting.sections import Figure, Section
+from comparison.scoring.matched import Pair
 from comparison.scoring.recording import Subject, random_bench, record
 from comparison.scoring.records import Records
-from extracted_rules.benches.matching import Pair
 from extracted_rules.othello.notation import format_transcript, squares_from_tokens
 
 #: The bench of error sets has so many times the games of the comparison: errors are rare.

@@ -1,7 +1,7 @@
-"""How two models' errors go together, against positions that are alike.
+"""How two predictors' errors go together, against positions that are alike.
 
-Two models err together if only because some positions are hard: late ones, those with few legal
-moves, those behind an unseen pass. So positions are compared only with *matched* ones, of the same
+Two err together if only because some positions are hard: late ones, those with few legal moves,
+those behind an unseen pass. So positions are compared only with *matched* ones, of the same
 ply, number of legal moves and pass state; such a group is a *matching stratum*. Over all of them,
 
 - the matched odds ratio is that of Mantel and Haenszel: sum of both * neither / n over the sum of
@@ -28,6 +28,8 @@ from extracted_rules.benches.ranks import permuted
 
 #: From fewer positions where both err an interval would be made up.
 FEWEST = 5
+#: Positions with an error; matched ones without, weighted as errors are; all.
+GROUPS = ("errs", "matched", "all")
 
 
 def matching_strata(at: Positions) -> tuple[Longs, Longs]:
@@ -37,6 +39,18 @@ def matching_strata(at: Positions) -> tuple[Longs, Longs]:
     key = (at.ply.astype(np.int64) * most + at.number) * most + at.state
     _, first, stratum = np.unique(key, return_index=True, return_inverse=True)
     return stratum, first
+
+
+def weights_of(at: Positions, errs: Mask) -> dict[str, Array]:
+    """By GROUPS, float64 [N]: how much each position counts. A matched one counts as many times as
+    there are errors to each position of its matching stratum; errors without a match do not."""
+    stratum, first = matching_strata(at)
+    wrong, right = (np.bincount(stratum[mask], minlength=len(first)) for mask in (errs, ~errs))
+    return {
+        "errs": (errs & (right[stratum] > 0)).astype(np.float64),
+        "matched": np.where(errs, 0.0, wrong[stratum] / np.maximum(right[stratum], 1)),
+        "all": np.ones(len(at)),
+    }
 
 
 class Matching:
@@ -97,16 +111,6 @@ class Table:
     control: Estimate
 
 
-@dataclass(frozen=True)
-class Pair:
-    """Two models' errors of one kind; a table for all positions, by pass state and by stage."""
-
-    a: str
-    b: str
-    kind: str
-    strata: dict[str, Table]
-
-
 def odds_ratio(n: Array, a: Array, b: Array, both: Array) -> Array:
     """Mantel and Haenszel's, [columns], of counts [strata, columns]."""
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -133,7 +137,7 @@ def raw_odds_ratio(n: Array, a: Array, b: Array, both: Array) -> Array:
 
 
 class Errors:
-    """A model's errors of one kind, counted; counts are made once for all its pairs."""
+    """Errors of one kind, counted; counts are made once for all pairs that they are in."""
 
     def __init__(self, matching: Matching, errs: Mask, generator: np.random.Generator) -> None:
         self.matching, self.errs = matching, errs
