@@ -18,12 +18,13 @@ from comparison.findings.definition import (
     Value,
     finding,
 )
-from comparison.findings.studied import SHUFFLED, Sample, Studied
+from comparison.findings.studied import SHUFFLED, Studied
 from extracted_rules.benches.intervals import GROUPS, Estimate, by_group, jackknife
 from extracted_rules.conditions import Boards
 from extracted_rules.discovery.neuron_rules import DIFFERENCE_SUPPORT, R2_AT_LEAST, TREE_POSITIONS
 from extracted_rules.discovery.patterns import flipped_patterns
 from extracted_rules.discovery.trees import fit_trees
+from handbuilt.analysis.samples import Sample
 
 #: A neuron follows a flip if its mean activation differs by more than this: GELU's minimum.
 DIFFERENCE = 0.17

@@ -48,6 +48,30 @@ def settled_from(context: int) -> int:
     return round(context / 6)
 
 
+def evenly(context: int) -> Tensor:
+    """float64 [query, key]: attention that is spread evenly."""
+    pattern = torch.ones(context, context, dtype=torch.float64).tril()
+    return pattern / pattern.sum(-1, keepdim=True)
+
+
+def mean_and_variance(count: Tensor, total: Tensor, squares: Tensor) -> tuple[Tensor, Tensor]:
+    """float64 [..., heads, query, key] each, across games, from sums as :class:`HeadRoles` keeps
+    them."""
+    n = count.clamp(min=1)[..., None, :, None]
+    mean = total / n
+    # What the rounding of sums leaves below zero is no variance.
+    return mean, (squares / n - mean.square()).clamp(min=0)
+
+
+def spread(count: Tensor, total: Tensor, squares: Tensor) -> tuple[Tensor, Tensor]:
+    """(float64 [layers, heads]: the variance of attention across games, averaged over all pairs of
+    a position and one that it may look at; the same if a head looked at a single place at a time,
+    as often at each as on average), from sums of several layers."""
+    seen = torch.ones(total.shape[-2:], dtype=torch.bool).tril() & (count > 0).all(0)[:, None]
+    mean, variance = mean_and_variance(count, total, squares)
+    return variance[..., seen].mean(-1), (mean * (1 - mean))[..., seen].mean(-1)
+
+
 class HeadRoles:
     """Attention patterns of one layer's heads, summed over games."""
 
@@ -64,24 +88,28 @@ class HeadRoles:
         self.total[:, :queries, :queries] += kept.sum(0).cpu()
         self.squares[:, :queries, :queries] += kept.square().sum(0).cpu()
 
+    @classmethod
+    def of(cls, count: Tensor, total: Tensor, squares: Tensor) -> "HeadRoles":
+        """From such sums."""
+        roles = cls(*total.shape[:2])
+        roles.count, roles.total, roles.squares = count, total, squares
+        return roles
+
     def mean(self) -> Tensor:
         """float64 [heads, query, key]: the mean pattern."""
-        return self.total / self.count.clamp(min=1)[:, None]
+        return mean_and_variance(self.count, self.total, self.squares)[0]
 
     def findings(self, layer: int) -> list[Head]:
         """What each head looks at; beside it the same of attention spread evenly."""
-        mean = self.mean()
-        # What the rounding of sums leaves below zero is no variance.
-        spread = (self.squares / self.count.clamp(min=1)[:, None] - mean.square()).clamp(min=0)
-        evenly = torch.ones_like(mean[0]).tril()
-        control = _shares(evenly / evenly.sum(-1, keepdim=True))
-        seen = evenly.bool() & (self.count > 0)[:, None]
+        mean, variance = mean_and_variance(self.count, self.total, self.squares)
+        control = _shares(evenly(len(self.count)))
+        seen = torch.ones_like(mean[0], dtype=torch.bool).tril() & (self.count > 0)[:, None]
         found = []
         for head, pattern in enumerate(mean):
             shares = _shares(pattern)
-            shares["variance across games"] = float(spread[head][seen].mean())
+            shares["variance across games"] = float(variance[head][seen].mean())
             by_lag = tuple(_by_lag(pattern).tolist())
-            role = _role(shares)
+            role = role_of(shares)
             found.append(Head(layer, head, role, shares, control, {"by lag": by_lag}))
         return found
 
@@ -103,7 +131,8 @@ def _shares(pattern: Tensor) -> dict[str, float]:
     return {**shares, "even less odd": shares["even"] - shares["odd"]}
 
 
-def _role(shares: dict[str, float]) -> str:
+def role_of(shares: dict[str, float]) -> str:
+    """What a head is held for whose attention goes there."""
     back = shares["even"] + shares["odd"]
     if back >= LOOKS_BACK and abs(shares["even less odd"]) >= ONE_SIDED * back:
         return "mine" if shares["even less odd"] > 0 else "theirs"
