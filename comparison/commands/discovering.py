@@ -26,6 +26,7 @@ from extracted_rules import catalogue
 from extracted_rules.catalogue import RULES, Neuron
 from extracted_rules.drawing.tables import Table
 from extracted_rules.othello.geometry import Geometry
+from handbuilt.analysis.controls import in_random_order
 from handbuilt.network.transformer import OthelloGPT
 
 #: Rules in a list, and those drawn in one picture, unless more are asked for.
@@ -64,7 +65,7 @@ def extract_command(
     loaded = setup.gpt(model, "it has no neurons to look at")
     name = model if "/" not in model else Path(model).stem
     if sought.control:
-        loaded = extraction.random_control(loaded, setup.seed)
+        loaded = in_random_order(loaded, setup.seed)
         name = f"{name}, weights in random order"
     check_layer(sought.layer, loaded.shape.n_layers)
     layers = None if sought.layer is None else range(sought.layer, sought.layer + 1)

@@ -14,8 +14,8 @@ from comparison.reading.board_reader import BoardReader, board_reader
 from comparison.reading.probes import Probes
 from extracted_rules.benches.intervals import GROUPS
 from extracted_rules.errors import UserError
-from extracted_rules.othello.game import random_games
 from handbuilt.analysis.samples import Sample
+from handbuilt.analysis.streams import games_for
 from handbuilt.network.layout import Layout
 from handbuilt.network.transformer import OthelloGPT
 
@@ -85,6 +85,4 @@ class Studied:
 
     def games_for(self, use: str, games: int) -> Tensor:
         """uint8 [games, max_plies]: more random games, of a purpose of their own."""
-        board, purpose = self.model.geometry.size, f"findings: {use}"
-        chunks = random_games(games, self.seed, board=board, purpose=purpose, device=self.device)
-        return torch.cat(list(chunks))
+        return torch.cat(list(games_for(self.model, games, self.seed, f"findings: {use}")))

@@ -22,8 +22,8 @@ from torch import Tensor
 
 from extracted_rules.discovery.regression import Regression, ridge
 from extracted_rules.files import read_tensors, write_tensors
-from extracted_rules.othello.game import Replay, random_games
-from handbuilt.analysis.streams import BEHIND, mover_frame, residuals
+from extracted_rules.othello.game import Replay
+from handbuilt.analysis.streams import BEHIND, games_for, mover_frame, residuals
 from handbuilt.compiler import ZERO
 from handbuilt.network.shape import CheckpointError
 from handbuilt.network.transformer import OthelloGPT
@@ -142,7 +142,7 @@ def fit_probes(
     """
     board = model.geometry
     regressions: list[Regression] = []
-    for batch in random_games(games, seed, board=board.size, purpose="probes", device=model.device):
+    for batch in games_for(model, games, seed, "probes"):
         for streams, played in residuals(model, batch, places):
             targets, there = _targets(played, board.context)
             activations = [stream[there].double() for stream in streams]
@@ -196,7 +196,7 @@ def disc_directions(model: OthelloGPT, games: int = DISC_GAMES, seed: int = 1) -
     features = 2 * board.n_squares + board.context
     sums = Regression.zeros(1, features, shape.n_layers * shape.d_model)
     plies = torch.eye(board.context, dtype=torch.float64, device=model.device)
-    for batch in random_games(games, seed, board=board.size, purpose="probes", device=model.device):
+    for batch in games_for(model, games, seed, "probes"):
         for streams, played in residuals(model, batch):
             discs = mover_frame(played)[:, 1 : board.context + 1]
             there = played.movers[:, 1 : board.context + 1] != 0

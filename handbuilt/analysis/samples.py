@@ -12,7 +12,8 @@ from extracted_rules.benches.intervals import GROUPS, group_of_games
 from extracted_rules.conditions import Boards, there
 from extracted_rules.discovery.candidates import shuffled
 from extracted_rules.discovery.heads import HeadRoles
-from extracted_rules.othello.game import random_games, replay, stream_seed
+from extracted_rules.othello.game import replay, stream_seed
+from handbuilt.analysis.streams import games_for
 from handbuilt.network.transformer import Keep, OthelloGPT
 
 
@@ -36,10 +37,9 @@ class Sample:
 
     def __init__(self, model: OthelloGPT, purpose: str, games: int, seed: int) -> None:
         self.model, self.games = model, games
-        board, moves = model.geometry.size, model.geometry.context
-        chunks = random_games(games, seed, board=board, purpose=purpose, device=model.device)
-        self.tokens = torch.cat(list(chunks))
-        self.played = replay(self.tokens, board=board)
+        moves = model.geometry.context
+        self.tokens = torch.cat(list(games_for(model, games, seed, purpose)))
+        self.played = replay(self.tokens, board=model.geometry.size)
         self.there = there(self.played, moves).cpu()
         self.boards = Boards.of(self.played, moves).cpu()
         self.others = shuffled(self.boards, stream_seed(f"{purpose}: control", seed) % 2**31)
