@@ -10,9 +10,9 @@ from comparison.findings.patterns import detectors_of, middle_layers
 from comparison.findings.studied import Studied
 from comparison.scoring.measures import ThresholdChooser, score
 from extracted_rules.benches.intervals import Ratio, ratio_by_game
-from extracted_rules.conditions import Boards
+from extracted_rules.benches.ranks import outranks
 from extracted_rules.discovery.detectors import f1_of
-from extracted_rules.discovery.patterns import legal_patterns, pattern_tables
+from extracted_rules.discovery.patterns import kinds_of_squares, legal_patterns, pattern_tables
 from extracted_rules.othello.game import stream_seed
 from handbuilt.analysis.samples import Sample, mlp_of
 from handbuilt.analysis.streams import READ_GAMES, finish
@@ -141,34 +141,6 @@ def suppress_and_promote(studied: Studied) -> Found:
 # --------------------------------------------------------------------------- accessible squares
 
 
-def _kinds(boards: Boards) -> dict[str, Tensor]:
-    """bool [rows, moves] each: playable squares by what makes them legal or not."""
-    board = boards.geometry
-    start_of = torch.nn.functional.one_hot(pattern_tables(board).start, board.n_squares).float()
-    legal = (legal_patterns(boards).float() @ start_of) > 0
-    blank = boards.now == 0
-    touched = ((boards.now != 0).float() @ board.touching.float()) > 0
-    kinds = {
-        "legal": legal,
-        "accessible": blank & ~legal & touched,
-        "apart": blank & ~legal & ~touched,
-        "occupied": ~blank,
-    }
-    return {name: squares[:, list(board.playable)] for name, squares in kinds.items()}
-
-
-def _outranks(logits: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """(float64 [rows]: pairs of a square of a and one of b in which the first is likelier, ties
-    counted half; [rows] pairs). logits: [rows, moves]; a, b: bool [rows, moves]."""
-    won, pairs = [], []
-    for x, first, second in zip(*(torch.split(t, 2048) for t in (logits, a, b)), strict=True):
-        both = first[:, :, None] & second[:, None]
-        sign = (x[:, :, None] - x[:, None]).sign()
-        won.append((((1 + sign) / 2) * both).sum((1, 2)).double())
-        pairs.append(both.sum((1, 2)))
-    return torch.cat(won), torch.cat(pairs)
-
-
 @finding(
     "accessible",
     "Accessible but illegal squares rank above other illegal ones.",
@@ -195,9 +167,9 @@ def accessible_squares(studied: Studied) -> Found:
     compared = (("accessible", "apart"), ("accessible", "occupied"), ("legal", "accessible"))
     ratios: dict[str, list[Ratio]] = {}
     for boards in (seen.boards, seen.others):
-        kinds = _kinds(boards)
+        kinds = kinds_of_squares(boards)
         for a, b in compared:
-            won, pairs = _outranks(logits, kinds[a], kinds[b])
+            won, pairs = outranks(logits, kinds[a], kinds[b])
             ratio = ratio_by_game(won, pairs, seen.game)
             ratios.setdefault(f"{a} above {b}", []).append(ratio)
     values = {name: Value(true.share(), other.share()) for name, (true, other) in ratios.items()}

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -111,6 +112,10 @@ class Probes:
         return cls(metadata["model"], games, seed, states, flips)
 
 
+#: Probes, or of some models none.
+Made = TypeVar("Made", Probes, Probes | None)
+
+
 def _targets(played: Replay, moves: int) -> tuple[Tensor, Tensor]:
     """(float64 [n, 4 * squares] of 0 and 1: mine, theirs and empty of every square, then flips; the
     positions bool [B, moves] that have a side to move, n in all)."""
@@ -156,6 +161,17 @@ def fit_probes(
     states, flips = weights.tensor_split([-board.n_squares], -1)
     states = states.reshape(*weights.shape[:2], board.n_squares, len(STATES))
     return Probes(model.fingerprint(), games, seed, states, flips.contiguous())
+
+
+def kept_probes(work: Path, model: OthelloGPT, make: Callable[[], Made]) -> Made:
+    """The probes of a model that a folder keeps; what ``make`` gives is kept there from now on."""
+    # Named by the model, so that another one's are never mistaken for them.
+    kept = work / f"probes-{model.fingerprint()[:16]}.safetensors"
+    if kept.exists():
+        return Probes.load(kept, model)
+    if made := make():
+        made.save(kept)
+    return made
 
 
 def named_probes(model: OthelloGPT) -> Probes:

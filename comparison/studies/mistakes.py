@@ -15,6 +15,7 @@ from comparison.scoring.measures import score
 from extracted_rules.benches.intervals import Ratio, interval, ratio_by_game
 from extracted_rules.benches.positions import legal_tokens
 from extracted_rules.discovery.names import all_names, kind_of, truth
+from extracted_rules.discovery.regression import means_by
 from extracted_rules.drawing.tables import Table
 from extracted_rules.othello.game import Replay, stream_seed
 from handbuilt.analysis.streams import finish, moves_of, random_replays
@@ -207,9 +208,7 @@ class Last:
 
 def _by_ply(values: Tensor, ply: Tensor) -> Tensor:
     """[N, n]: the mean over positions of the same ply."""
-    size = int(ply.max()) + 1
-    sums = values.new_zeros(size, values.shape[1]).index_add_(0, ply, values)
-    return (sums / torch.bincount(ply, minlength=size).clamp(min=1)[:, None])[ply]
+    return means_by(values, ply, int(ply.max()) + 1)[ply]
 
 
 @torch.inference_mode()

@@ -29,6 +29,9 @@ LOOKS_BACK = 0.1
 #: A head looks at one place if this much of its attention rests there.
 RESTS = 0.5
 
+#: Rounds of fitting patterns by lag.
+ROUNDS = 100
+
 #: Squares on the border of the board, and all others.
 WHERE = ("rim", "inner")
 
@@ -144,6 +147,30 @@ def role_of(shares: dict[str, float]) -> str:
 def _by_lag(pattern: Tensor) -> Tensor:
     """[context - 1]: mean attention to the position so many plies ago, but for the first one."""
     return torch.stack([pattern.diagonal(-lag)[1:].mean() for lag in range(len(pattern) - 1)])
+
+
+def patterns_by_lag(patterns: Tensor) -> Tensor:
+    """The same [layers, heads, T, T] where a query looks at a key by its lag, and by whether it is
+    the first move, whatever the ply: the softmax of one number a lag and one more for the first
+    move, by maximum likelihood."""
+    size = patterns.shape[-1]
+    index = torch.arange(size, device=patterns.device)
+    lag, causal = (index[:, None] - index).clamp(min=0), index[:, None] >= index
+    numbers = patterns.new_zeros(*patterns.shape[:2], size + 1).requires_grad_()
+
+    def fitted() -> Tensor:
+        scores = numbers[..., lag] + numbers[..., [-1]][..., None] * (index == 0)
+        return scores.masked_fill(~causal, -torch.inf).log_softmax(-1)
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        lost = -(patterns * fitted().masked_fill(~causal, 0)).sum()
+        lost.backward()  # type: ignore[no-untyped-call]
+        return lost
+
+    optimizer = torch.optim.LBFGS([numbers], max_iter=ROUNDS, line_search_fn="strong_wolfe")
+    optimizer.step(loss)  # type: ignore[no-untyped-call]
+    return fitted().exp().detach()
 
 
 def board_events(played: Replay) -> Tensor:
