@@ -1,12 +1,14 @@
 """Files that nothing already written is lost by: whole or not at all; tensors by name; results
 that are made once and read ever after."""
 
+import csv
 import gzip
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -105,6 +107,35 @@ def write_json(data: Any, path: Path) -> None:
     text = msgspec.json.encode(data, enc_hook=lambda value: value.tolist())
     with whole_file(path) as partial:
         partial.write_bytes(msgspec.json.format(text) + b"\n")
+
+
+def write_text(text: str, path: Path) -> None:
+    """A text, whole or not at all. Raises OSError."""
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def write_rows(rows: Iterable[Iterable[object]], path: Path) -> None:
+    """A CSV file, whole or not at all. Raises OSError."""
+    with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(rows)
+
+
+class _Format(msgspec.Struct):
+    format: int
+
+
+def format_of(data: bytes) -> int:
+    """The version of its format that a JSON file says. Raises msgspec.DecodeError."""
+    return msgspec.json.decode(data, type=_Format).format
+
+
+def digest_of(tensors: Iterable[Tensor], before: bytes = b"") -> str:
+    """SHA-256 of tensors' values, and of what comes before them."""
+    digest = sha256(before)
+    for tensor in tensors:
+        digest.update(tensor.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 #: How the names of compressed files end.

@@ -5,7 +5,6 @@ neuron may listen to is fixed by its rule. The games of the fit ("calibration"),
 versions are compared ("choosing") and those of every report ("bench") have different seeds.
 """
 
-import hashlib
 import json
 import math
 import os
@@ -24,7 +23,7 @@ from extracted_rules.othello.game import Replay, random_games, replay, stream_se
 from extracted_rules.othello.geometry import STANDARD
 from handbuilt.interpreter import Interpreter, Trace
 from handbuilt.interpreter.plies import parity
-from handbuilt.strengths import Axes, Strengths, axes_of, dump, load_strengths
+from handbuilt.strengths import Axes, Strengths, axes_of, digest, load_strengths
 
 #: A square's logit is kept from minus infinity, so that one bad square cannot drown a batch.
 FLOOR = -30.0
@@ -250,9 +249,8 @@ class _Fit:
 
     def identity(self, plan: FitSettings) -> str:
         """What must be the same when a fit goes on: its plan, and where it began."""
-        began = hashlib.sha256(dump(self.start, "").encode()).hexdigest()
         sizes = {"board": str(self.start.geometry), "layers": self.start.plan.layers}
-        return json.dumps({**asdict(plan), **sizes, "start": began})
+        return json.dumps({**asdict(plan), **sizes, "start": digest(self.start)})
 
     def load(self, path: Path, plan: FitSettings) -> int:
         try:

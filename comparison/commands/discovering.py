@@ -17,16 +17,15 @@ from comparison.commands.options import (
     writable,
 )
 from comparison.commands.shared import bars, command, say, show, wrote
-from comparison.reading.probes import PROBE_GAMES, Probes, fit_probes
+from comparison.reading.probes import PROBE_GAMES, Probes, fit_probes, kept_probes
 from comparison.replacing import extraction
-from comparison.scoring.bench import Bars
 from comparison.training import reference
 from comparison.training.models import REFERENCE
 from extracted_rules import catalogue
 from extracted_rules.catalogue import RULES, Neuron
 from extracted_rules.drawing.tables import Table
 from extracted_rules.othello.geometry import Geometry
-from handbuilt.network.transformer import OthelloGPT
+from handbuilt.analysis.controls import in_random_order
 
 #: Rules in a list, and those drawn in one picture, unless more are asked for.
 LISTED = 20
@@ -64,7 +63,7 @@ def extract_command(
     loaded = setup.gpt(model, "it has no neurons to look at")
     name = model if "/" not in model else Path(model).stem
     if sought.control:
-        loaded = extraction.random_control(loaded, setup.seed)
+        loaded = in_random_order(loaded, setup.seed)
         name = f"{name}, weights in random order"
     check_layer(sought.layer, loaded.shape.n_layers)
     layers = None if sought.layer is None else range(sought.layer, sought.layer + 1)
@@ -74,23 +73,14 @@ def extract_command(
     work = out.with_name(f"{out.name}.work")
     make_folder(work)
     with bars() as bar:
-        read_by = given or _fitted_probes(loaded, work, bar)
+        read_by = given or kept_probes(
+            work, loaded, lambda: fit_probes(loaded, progress=bar("probes", PROBE_GAMES))
+        )
         found = extraction.extract(loaded, name, read_by, settings, work, bar, layers)
     catalogue.write(found, out)
     shutil.rmtree(work)
     show(_overview(found), "neurons")
     wrote(out)
-
-
-def _fitted_probes(model: OthelloGPT, work: Path, bar: Bars) -> Probes:
-    """Probes of a model that has none, kept in ``work``."""
-    # Named by the model, so that another one's are never mistaken for them.
-    kept = work / f"probes-{model.fingerprint()[:16]}.safetensors"
-    if kept.exists():
-        return Probes.load(kept, model)
-    probes = fit_probes(model, progress=bar("probes", PROBE_GAMES))
-    probes.save(kept)
-    return probes
 
 
 def _overview(found: catalogue.Catalogue) -> Table:

@@ -13,7 +13,7 @@ from comparison.commands.options import Bench, Json, Models, check_writable, fol
 from comparison.commands.shared import bars, command, say, show, typed, wrote
 from comparison.errors.analysis import analyse
 from comparison.reading.board_reader import BoardReader, board_reader
-from comparison.reading.probes import Probes
+from comparison.reading.probes import Probes, kept_probes
 from comparison.scoring.bench import Bars, board_of
 from comparison.scoring.error_sets import error_sets, write_who_errs
 from comparison.scoring.recording import Subject, check_different, random_bench, record
@@ -121,9 +121,5 @@ def _probes(subject: Subject, work: Path, bars: Bars) -> Probes | None:
     if not subject.trained:
         return None
     assert isinstance(subject.model, OthelloGPT)
-    kept = work / f"probes-{subject.identity[:16]}.safetensors"
-    if kept.exists():
-        return Probes.load(kept, subject.model)
-    if found := companions.probes(subject.name, subject.model, bars):
-        found.save(kept)
-    return found
+    find = partial(companions.probes, subject.name, subject.model, bars)
+    return kept_probes(work, subject.model, find)

@@ -10,7 +10,7 @@ from comparison.commands.options import Bench, Json, Layers, Setup, make_folder,
 from comparison.commands.shared import bars, command, progress_bars, show, wrote
 from comparison.replacing.ablation import ablate, cases
 from comparison.training.models import program_of
-from extracted_rules.files import whole_file, write_json
+from extracted_rules.files import write_json, write_text
 from handbuilt.calibration import CalibrationError, FitSettings, Progress, calibrate, starting_point
 from handbuilt.strengths import AXES, FITTED, dump, strengths_of
 
@@ -72,8 +72,7 @@ def calibrate_command(
         f"{plan} on {where.type}"
     )
     place = strengths or out / FITTED
-    with whole_file(place) as partial:
-        partial.write_text(dump(fitted, comment), encoding="utf-8")
+    write_text(dump(fitted, comment), place)
     wrote(place)
 
 

@@ -27,6 +27,7 @@ from comparison.tools.dictionaries import Settings
 from comparison.training import reference
 from comparison.training.settings import TrainingError
 from comparison.training.states import LOG, Progress, curves, read_log
+from extracted_rules.discovery.heads import patterns_by_lag
 from extracted_rules.drawing.curves import Curve
 from extracted_rules.errors import UserError
 from extracted_rules.othello.geometry import STANDARD, Geometry
@@ -285,7 +286,7 @@ def heads_command(
     loaded, seed = setup.gpt(model, "it has no heads"), setup.seed
     with bars() as bar:
         means = heads.mean_patterns(loaded, games, seed, bar)
-        given = {"mean pattern": means, "kernel of lag": heads.kernels(means)}
+        given = {"mean pattern": means, "kernel of lag": patterns_by_lag(means)}
         show(heads.patterns_table(loaded, given, games, seed, bar), "patterns")
         if loaded.has_names and not loaded.is_handbuilt:
             show(heads.carried_table(loaded, games, seed, bar), "carried")

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 from comparison.findings.definition import MAAR, Found, Grid, Line, Lines, Measure, Value, finding
-from comparison.findings.studied import Sample, Studied
+from comparison.findings.studied import Studied
 from extracted_rules.benches.intervals import Estimate, jackknife
 from extracted_rules.catalogue import Head
-from extracted_rules.discovery.heads import HeadRoles
+from extracted_rules.discovery.heads import HeadRoles, role_of, spread
+from handbuilt.analysis.samples import Sample
 from handbuilt.network.transformer import OthelloGPT
 
 #: Roles of heads that look at one side's moves.
@@ -28,12 +29,8 @@ def writing(model: OthelloGPT) -> list[tuple[int, int]]:
 def described(count: Tensor, total: Tensor, squares: Tensor) -> list[list[Head]]:
     """By layer and head, what each looks at, from sums as :attr:`Sample.attention` has them, but
     without groups."""
-    found = []
-    for layer, sums in enumerate(zip(count, total, squares, strict=True)):
-        roles = HeadRoles(*total.shape[1:3])
-        roles.count, roles.total, roles.squares = sums
-        found.append(roles.findings(layer))
-    return found
+    by_layer = zip(count, total, squares, strict=True)
+    return [HeadRoles.of(*sums).findings(layer) for layer, sums in enumerate(by_layer)]
 
 
 def one_sided(sample: Sample) -> dict[tuple[int, int], str]:
@@ -41,15 +38,6 @@ def one_sided(sample: Sample) -> dict[tuple[int, int], str]:
     heads = described(*(sums.sum(0) for sums in sample.attention))
     roles = {(layer, head): heads[layer][head].role for layer, head in writing(sample.model)}
     return {place: role for place, role in roles.items() if role in SIDES}
-
-
-def evenly(context: int) -> Head:
-    """What a head is held for that spreads its attention evenly."""
-    roles = HeadRoles(1, context)
-    pattern = torch.ones(context, context).tril()
-    pattern = pattern / pattern.sum(-1, keepdim=True)
-    roles.add(pattern[None, None], torch.ones(1, context, dtype=torch.bool))
-    return roles.findings(0)[0]
 
 
 @finding(
@@ -75,9 +63,9 @@ def mine_and_theirs(studied: Studied) -> Found:
         found = described(*totals)
         return sum(found[layer][head].role in roles for layer, head in heads) / len(heads)
 
-    control = evenly(studied.model.geometry.context).role
     measured = {"mine": ("mine",), "theirs": ("theirs",), "one or the other": SIDES}
     found = described(*(s.sum(0) for s in sums))
+    control = role_of(found[0][0].control)
     # A head that writes nothing is no finding.
     drawn = torch.full((studied.layers, studied.model.shape.n_heads), torch.nan)
     for layer, head in heads:
@@ -97,17 +85,6 @@ def mine_and_theirs(studied: Studied) -> Found:
         named = sum(studied.layout.heads[layer].name(head).endswith(SIDES) for layer, head in heads)
         note += f"; {named} are named mine or theirs"
     return Found(values, note, picture)
-
-
-def spread(count: Tensor, total: Tensor, squares: Tensor) -> tuple[Tensor, Tensor]:
-    """(float64 [layers, heads]: the variance of attention across games, averaged over all pairs of
-    a position and one that it may look at; the same if a head looked at a single place at a time,
-    as often at each as on average)."""
-    seen = torch.ones(total.shape[-2:], dtype=torch.bool).tril() & (count > 0).all(0)[:, None]
-    n = count.clamp(min=1)[:, None, :, None]
-    mean = total / n
-    variance = (squares / n - mean.square()).clamp(min=0)
-    return variance[..., seen].mean(-1), (mean * (1 - mean))[..., seen].mean(-1)
 
 
 @finding(

@@ -9,9 +9,10 @@ from torch import Tensor
 from comparison.findings.attention import one_sided
 from comparison.findings.boards import UNREAD
 from comparison.findings.definition import MAAR, Found, Grid, Measure, Value, finding
-from comparison.findings.studied import Sample, Studied
+from comparison.findings.studied import Studied
 from extracted_rules.benches.intervals import ratio_by_game
 from extracted_rules.othello.game import stream_seed
+from handbuilt.analysis.samples import Sample
 
 #: What is told so much more faintly than the loudest is rounding, and tells nothing.
 ROUNDING = 1e-5

@@ -5,35 +5,23 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from comparison.findings.definition import (
-    JYLIN,
-    MAAR,
-    Found,
-    Measure,
-    Value,
-    finding,
-)
-from comparison.findings.patterns import detectors, f1_of, middle_layers
-from comparison.findings.studied import Sample, Studied, as_it_is
-from comparison.properties.positions import touching
+from comparison.findings.definition import JYLIN, MAAR, Found, Measure, Value, finding
+from comparison.findings.patterns import detectors_of, middle_layers
+from comparison.findings.studied import Studied
 from comparison.scoring.measures import ThresholdChooser, score
 from extracted_rules.benches.intervals import Ratio, ratio_by_game
-from extracted_rules.conditions import Boards
-from extracted_rules.discovery.patterns import legal_patterns
+from extracted_rules.benches.ranks import outranks
+from extracted_rules.discovery.detectors import f1_of
+from extracted_rules.discovery.patterns import kinds_of_squares, legal_patterns, pattern_tables
 from extracted_rules.othello.game import stream_seed
-from extracted_rules.othello.geometry import Geometry
-from handbuilt.analysis.streams import READ_GAMES
+from handbuilt.analysis.samples import Sample, mlp_of
+from handbuilt.analysis.streams import READ_GAMES, finish
 from handbuilt.network.transformer import Hook, HookPoint
 
 #: A neuron counts as there for a pattern if it agrees with its rule this well, on other games.
 MIN_F1 = 0.8
 #: Positions of a game in which a pattern's neurons are taken out, one at a time.
 TAKEN = 3
-
-
-def _starts(board: Geometry) -> Tensor:
-    """int64 [patterns]: the square that each makes legal."""
-    return torch.tensor([pattern.start for pattern in board.patterns])
 
 
 # --------------------------------------------------------------------------- suppress, promote
@@ -45,7 +33,7 @@ def _there_for(studied: Studied, layer: int) -> tuple[Tensor, Tensor]:
     reported on."""
     patterns, size = len(studied.model.geometry.patterns), studied.model.shape.d_mlp
     members, off = torch.zeros(patterns, size, dtype=torch.bool), torch.zeros(size)
-    for detector in detectors(studied):
+    for detector in detectors_of(studied):
         if detector.layer == layer and float(f1_of(*detector.fit.summed())) >= MIN_F1:
             members[list(detector.columns), detector.neuron] = True
             off[detector.neuron] = detector.off
@@ -117,7 +105,7 @@ def suppress_and_promote(studied: Studied) -> Found:
     seen = studied.seen
     generator = torch.Generator().manual_seed(stream_seed("findings: cases", studied.seed))
     holds, board = legal_patterns(seen.boards), studied.model.geometry
-    starts = _starts(board)
+    starts = pattern_tables(board).start
     usual = seen.logits[:, 1:].double().softmax(-1)
     values, notes = {}, []
     groups = {"earlier": list(middle_layers(studied.layers)), "last layer": [studied.layers - 1]}
@@ -153,34 +141,6 @@ def suppress_and_promote(studied: Studied) -> Found:
 # --------------------------------------------------------------------------- accessible squares
 
 
-def _kinds(boards: Boards) -> dict[str, Tensor]:
-    """bool [rows, moves] each: playable squares by what makes them legal or not."""
-    board = boards.geometry
-    start_of = torch.nn.functional.one_hot(_starts(board), board.n_squares).float()
-    legal = (legal_patterns(boards).float() @ start_of) > 0
-    blank = boards.now == 0
-    touched = ((boards.now != 0).float() @ touching(board).float()) > 0
-    kinds = {
-        "legal": legal,
-        "accessible": blank & ~legal & touched,
-        "apart": blank & ~legal & ~touched,
-        "occupied": ~blank,
-    }
-    return {name: squares[:, list(board.playable)] for name, squares in kinds.items()}
-
-
-def _outranks(logits: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """(float64 [rows]: pairs of a square of a and one of b in which the first is likelier, ties
-    counted half; [rows] pairs). logits: [rows, moves]; a, b: bool [rows, moves]."""
-    won, pairs = [], []
-    for x, first, second in zip(*(torch.split(t, 2048) for t in (logits, a, b)), strict=True):
-        both = first[:, :, None] & second[:, None]
-        sign = (x[:, :, None] - x[:, None]).sign()
-        won.append((((1 + sign) / 2) * both).sum((1, 2)).double())
-        pairs.append(both.sum((1, 2)))
-    return torch.cat(won), torch.cat(pairs)
-
-
 @finding(
     "accessible",
     "Accessible but illegal squares rank above other illegal ones.",
@@ -207,9 +167,9 @@ def accessible_squares(studied: Studied) -> Found:
     compared = (("accessible", "apart"), ("accessible", "occupied"), ("legal", "accessible"))
     ratios: dict[str, list[Ratio]] = {}
     for boards in (seen.boards, seen.others):
-        kinds = _kinds(boards)
+        kinds = kinds_of_squares(boards)
         for a, b in compared:
-            won, pairs = _outranks(logits, kinds[a], kinds[b])
+            won, pairs = outranks(logits, kinds[a], kinds[b])
             ratio = ratio_by_game(won, pairs, seen.game)
             ratios.setdefault(f"{a} above {b}", []).append(ratio)
     values = {name: Value(true.share(), other.share()) for name, (true, other) in ratios.items()}
@@ -224,7 +184,6 @@ def _answers(studied: Studied, sample: Sample) -> dict[str, Tensor]:
     """Logits [games, context, tokens] of the whole model, of the last MLP alone, with the stream
     that it reads, and both of the latter with the attention of another game."""
     model, last = studied.model, studied.layers - 1
-    ln, mlp = (model.get_submodule(f"blocks.{last}.{part}") for part in ("ln2", "mlp"))
     names = ["blocks.0.hook_resid_post", f"blocks.{last}.hook_attn_out"]
     moves = sample.tokens[:, : model.geometry.context].long()
     runs = [model.run_with_cache(part, names) for part in torch.split(moves, READ_GAMES)]
@@ -233,9 +192,9 @@ def _answers(studied: Studied, sample: Sample) -> dict[str, Tensor]:
     found: dict[str, list[Tensor]] = {}
     for name, heard in (("", attention), (CONTROL, attention.roll(1, 0))):
         for x in torch.split(first + heard, READ_GAMES):
-            out = mlp(ln(x, as_it_is), as_it_is)
+            out = mlp_of(model, last, x)
             for what, stream in (("MLP alone", out), ("with its stream", x + out)):
-                logits = model.unembed(model.ln_final(stream, as_it_is))
+                logits = finish(model, stream, studied.layers)
                 found.setdefault(f"{what}{name}", []).append(logits)
     return {"whole model": whole, **{name: torch.cat(logits) for name, logits in found.items()}}
 

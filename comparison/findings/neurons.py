@@ -1,10 +1,9 @@
 """Findings about MLP neurons: flips, the clock, and trees of board features."""
 
 from functools import partial
+from math import inf
 
-import numpy as np
 import torch
-from scipy.sparse import csr_array
 from torch import Tensor
 
 from comparison.findings.definition import (
@@ -18,15 +17,18 @@ from comparison.findings.definition import (
     Value,
     finding,
 )
-from comparison.findings.studied import SHUFFLED, Sample, Studied
-from extracted_rules.benches.intervals import GROUPS, Estimate, by_group, jackknife
-from extracted_rules.conditions import Boards
-from extracted_rules.discovery.neuron_rules import DIFFERENCE_SUPPORT, R2_AT_LEAST, TREE_POSITIONS
-from extracted_rules.discovery.patterns import flipped_patterns
+from comparison.findings.studied import SHUFFLED, Studied
+from extracted_rules.benches.intervals import Estimate, jackknife
+from extracted_rules.discovery.explained import (
+    by_ply,
+    errors_by_group,
+    following,
+    r2_of,
+    scaled,
+)
+from extracted_rules.discovery.neuron_rules import R2_AT_LEAST, TREE_POSITIONS
 from extracted_rules.discovery.trees import fit_trees
 
-#: A neuron follows a flip if its mean activation differs by more than this: GELU's minimum.
-DIFFERENCE = 0.17
 #: What the ply is to explain of a neuron that it is said to explain nearly wholly.
 R2_HIGH = 0.9
 #: The layer whose neurons trees describe, how well they must, and of how many neurons one gets
@@ -48,32 +50,6 @@ def _sum(values: list[Estimate]) -> Estimate:
 # --------------------------------------------------------------------------- flips
 
 
-def _following(activations: Tensor, boards: Boards, group: Tensor) -> Estimate:
-    """How many neurons have a mean activation that is more than DIFFERENCE higher where some flip
-    holds than elsewhere."""
-    flips = flipped_patterns(boards)
-    flips = flips[:, flips.sum(0) >= DIFFERENCE_SUPPORT]
-    held = csr_array(flips.float().numpy())
-    rows = [(group == number).nonzero().squeeze(-1) for number in range(GROUPS)]
-    sums = [torch.from_numpy(held[r.numpy()].T @ activations[r].numpy()) for r in rows]
-    n = by_group(torch.ones(len(group)), group)
-
-    def count(n: Tensor, total: Tensor, inside: Tensor, held: Tensor) -> float:
-        often = held >= DIFFERENCE_SUPPORT
-        inside, times = inside[often], held[often, None].float()
-        difference = inside / times - (total.float() - inside) / (n.float() - times)
-        return float((difference > DIFFERENCE).any(0).sum())
-
-    return jackknife(
-        count,
-        n,
-        by_group(activations, group),
-        torch.stack(sums),
-        by_group(flips, group),
-        within=(0.0, np.inf),
-    )
-
-
 @finding(
     "flip-rules",
     "Neurons follow rules about flips (tile, direction, number): their mean activation differs "
@@ -93,7 +69,7 @@ def flip_rules(studied: Studied) -> Found:
     """
     seen = studied.seen
     found, control = (
-        [_following(seen.neurons(n), boards, seen.group) for n in range(studied.layers)]
+        [following(seen.neurons(n), boards, seen.group) for n in range(studied.layers)]
         for boards in (seen.boards, seen.others)
     )
     lines = (_counts(found, "true boards"), _counts(control, SHUFFLED, control=True))
@@ -105,37 +81,6 @@ def flip_rules(studied: Studied) -> Found:
 
 
 # --------------------------------------------------------------------------- the clock
-
-
-def _scaled(fit: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
-    """Activations [rows, neurons] of both samples in units of each neuron's own deviation, so that
-    large numbers do not drown small ones."""
-    centre, scale = fit.mean(0), fit.std(0).clamp(min=1e-12)
-    return (fit - centre) / scale, (seen - centre) / scale
-
-
-def _variance(activations: Tensor, predicted: Tensor, group: Tensor) -> list[Tensor]:
-    """Sums by group, float64 [GROUPS, neurons] each: squared errors of what is predicted,
-    activations, and their squares; and [GROUPS, 1], positions."""
-    error = (activations - predicted).square()
-    ones = torch.ones(len(activations), 1)
-    return [by_group(x, group) for x in (error, activations, activations.square(), ones)]
-
-
-def _by_ply(fit: Sample, seen: Sample, layer: int, ply: Tensor) -> list[Tensor]:
-    """:func:`_variance` where the mean activation that the other games have at a ply is predicted.
-    ply: of the other games' positions."""
-    before, after = _scaled(fit.neurons(layer), seen.neurons(layer))
-    context = seen.boards.geometry.context
-    count = torch.bincount(ply, minlength=context).clamp(min=1)[:, None]
-    mean = torch.zeros(context, before.shape[1]).index_add_(0, ply, before) / count
-    return _variance(after, mean[seen.boards.ply], seen.group)
-
-
-def _r2(error: Tensor, total: Tensor, squares: Tensor, n: Tensor) -> Tensor:
-    """[neurons]: the share of the variance that is explained; 0 where nothing varies."""
-    spread = squares - total.square() / n
-    return torch.where(spread > 1e-6 * n, 1 - error / spread, 0.0)
 
 
 @finding(
@@ -162,13 +107,14 @@ def clock_neurons(studied: Studied) -> Found:
     }
 
     def above(mark: float, *sums: Tensor) -> float:
-        return float((_r2(*sums) > mark).sum())
+        return float((r2_of(*sums) > mark).sum())
 
     for layer in range(studied.layers):
         for control, ply in ((False, fit.boards.ply), (True, mixed)):
-            sums = _by_ply(fit, seen, layer, ply)
+            before, after = fit.neurons(layer), seen.neurons(layer)
+            sums = by_ply(before, ply, after, seen.boards, seen.group)
             for mark in marks:
-                count = jackknife(partial(above, mark), *sums, within=(0.0, np.inf))
+                count = jackknife(partial(above, mark), *sums, within=(0.0, inf))
                 counts[mark, control].append(count)
     lines = [_counts(counts[mark, False], f"R² > {mark:g}") for mark in marks]
     lines.append(_counts(counts[marks[0], True], f"R² > {marks[0]:g}, plies mixed", control=True))
@@ -188,13 +134,13 @@ def clock_neurons(studied: Studied) -> Found:
 
 
 def _by_trees(studied: Studied, layer: int, every: int, *, shuffled: bool) -> list[Tensor]:
-    """:func:`_variance` where trees predict, of every so-manieth neuron."""
+    """:func:`errors_by_group` where trees predict, of every so-manieth neuron."""
     fit, seen = studied.fit, studied.seen
     grown, asked = ((s.others if shuffled else s.boards).features() for s in (fit, seen))
-    before, after = _scaled(*(s.neurons(layer)[:, ::every] for s in (fit, seen)))
+    before, after = scaled(*(s.neurons(layer)[:, ::every] for s in (fit, seen)))
     step = -(-len(before) // TREE_POSITIONS)
     trees = fit_trees(grown[::step], before[::step].contiguous())
-    return _variance(after, trees.predict(asked), seen.group)
+    return errors_by_group(after, trees.predict(asked), seen.group)
 
 
 @finding(
@@ -216,7 +162,7 @@ def tree_neurons(studied: Studied) -> Found:
     layer = min(TREE_LAYER, studied.layers - 1)
 
     def share(mark: float, *sums: Tensor) -> float:
-        return float((_r2(*sums) > mark).double().mean())
+        return float((r2_of(*sums) > mark).double().mean())
 
     true = _by_trees(studied, layer, 1, shuffled=False)
     null = _by_trees(studied, layer, CONTROL_EVERY, shuffled=True)

@@ -7,18 +7,10 @@ from torch import Tensor
 
 from comparison.properties.definition import Property, Verdicts, nowhere
 from comparison.properties.subjects import Subject, View
-from extracted_rules.othello.geometry import Geometry
 
 RULES = "the rules of Othello"
 LI = "Li et al. 2022, arXiv 2210.13382: illegal likeliest moves"
 MAAR = "Maar, legal sets by a threshold on probability"
-
-
-def touching(geometry: Geometry) -> Tensor:
-    """bool [squares, squares]: those that touch one another, diagonally too."""
-    n = geometry.n_squares
-    near = torch.zeros(n, n + 1, dtype=torch.bool)
-    return near.scatter_(1, geometry.rays[:, :, 0], value=True)[:, :n]
 
 
 class AnswerProperty(Property):
@@ -50,7 +42,7 @@ class TopMove(AnswerProperty):
         """bool [B, T] each, in the order in which a move is looked at: the first that fits."""
         top = view.square_of(view.top)
         discs = view.played.boards[:, 1 : top.shape[1] + 1] != 0
-        touched = (discs.float() @ touching(view.played.geometry).to(discs.device).float()) > 0
+        touched = (discs.float() @ view.played.geometry.touching.to(discs.device).float()) > 0
         occupied, touches = (x.gather(-1, top[..., None]).squeeze(-1) for x in (discs, touched))
         illegal = ~view.legal.gather(-1, view.top[..., None]).squeeze(-1)
         return {

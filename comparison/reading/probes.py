@@ -16,14 +16,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from extracted_rules.discovery.regression import Regression, ridge
 from extracted_rules.files import read_tensors, write_tensors
-from extracted_rules.othello.game import Replay, random_games
-from handbuilt.analysis.streams import BEHIND, mover_frame, residuals
+from extracted_rules.othello.game import Replay
+from handbuilt.analysis.streams import BEHIND, games_for, mover_frame, residuals
 from handbuilt.compiler import ZERO
 from handbuilt.network.shape import CheckpointError
 from handbuilt.network.transformer import OthelloGPT
@@ -111,6 +112,10 @@ class Probes:
         return cls(metadata["model"], games, seed, states, flips)
 
 
+#: Probes, or of some models none.
+Made = TypeVar("Made", Probes, Probes | None)
+
+
 def _targets(played: Replay, moves: int) -> tuple[Tensor, Tensor]:
     """(float64 [n, 4 * squares] of 0 and 1: mine, theirs and empty of every square, then flips; the
     positions bool [B, moves] that have a side to move, n in all)."""
@@ -142,7 +147,7 @@ def fit_probes(
     """
     board = model.geometry
     regressions: list[Regression] = []
-    for batch in random_games(games, seed, board=board.size, purpose="probes", device=model.device):
+    for batch in games_for(model, games, seed, "probes"):
         for streams, played in residuals(model, batch, places):
             targets, there = _targets(played, board.context)
             activations = [stream[there].double() for stream in streams]
@@ -156,6 +161,17 @@ def fit_probes(
     states, flips = weights.tensor_split([-board.n_squares], -1)
     states = states.reshape(*weights.shape[:2], board.n_squares, len(STATES))
     return Probes(model.fingerprint(), games, seed, states, flips.contiguous())
+
+
+def kept_probes(work: Path, model: OthelloGPT, make: Callable[[], Made]) -> Made:
+    """The probes of a model that a folder keeps; what ``make`` gives is kept there from now on."""
+    # Named by the model, so that another one's are never mistaken for them.
+    kept = work / f"probes-{model.fingerprint()[:16]}.safetensors"
+    if kept.exists():
+        return Probes.load(kept, model)
+    if made := make():
+        made.save(kept)
+    return made
 
 
 def named_probes(model: OthelloGPT) -> Probes:
@@ -196,7 +212,7 @@ def disc_directions(model: OthelloGPT, games: int = DISC_GAMES, seed: int = 1) -
     features = 2 * board.n_squares + board.context
     sums = Regression.zeros(1, features, shape.n_layers * shape.d_model)
     plies = torch.eye(board.context, dtype=torch.float64, device=model.device)
-    for batch in random_games(games, seed, board=board.size, purpose="probes", device=model.device):
+    for batch in games_for(model, games, seed, "probes"):
         for streams, played in residuals(model, batch):
             discs = mover_frame(played)[:, 1 : board.context + 1]
             there = played.movers[:, 1 : board.context + 1] != 0

@@ -22,8 +22,9 @@ from extracted_rules.discovery.layers import LayerCollector
 from extracted_rules.discovery.neuron_rules import FEWEST_GAMES, THRESHOLDS, Labels, NeuronRules
 from extracted_rules.errors import UserError
 from extracted_rules.files import KeptData
-from extracted_rules.othello.game import Replay, random_games, stream_seed
-from handbuilt.analysis.streams import READ_GAMES, random_replays, start, through
+from extracted_rules.othello.game import Replay, stream_seed
+from handbuilt.analysis.contributions import logit_directions
+from handbuilt.analysis.streams import READ_GAMES, games_for, random_replays, start, through
 from handbuilt.network.transformer import OthelloGPT
 
 #: Games in which rules are found, and others on which they are checked.
@@ -93,17 +94,6 @@ class _Run:
             step(len(stream))
 
 
-def random_control(model: OthelloGPT, seed: int = 1) -> OthelloGPT:
-    """A model with the same numbers in every matrix, in random order: whatever is found in it was
-    not learned."""
-    generator = torch.Generator().manual_seed(stream_seed("control", seed))
-    weights = {}
-    for name, tensor in sorted(model.state_dict().items()):
-        order = torch.randperm(tensor.numel(), generator=generator)
-        weights[name] = tensor.cpu().flatten()[order].view(tensor.shape)
-    return OthelloGPT.of_weights(weights, model.shape, {}).to(model.device)
-
-
 @torch.inference_mode()
 def extract(
     model: OthelloGPT,
@@ -136,7 +126,8 @@ def extract(
     if missing:
         labels = Labels.of(boards[0], boards[1], stream_seed("control", settings.seed) % 2**31)
         kinds: tuple[CollectorOf, ...] = (*LAYER_COLLECTORS, lambda at: NeuronRules(at, labels))
-        to_logits = logit_directions(model, settings.seed)
+        some = next(games_for(model, SIZE_GAMES, settings.seed, FINDING))
+        to_logits = logit_directions(model, some)
         for layer in range(missing[-1] + 1):
             looks, where = layer in missing, surroundings(model, probes, layer, to_logits)
             total = settings.games + settings.checking + (WHOLE * len(kinds) if looks else 0)
@@ -164,16 +155,3 @@ def surroundings(model: OthelloGPT, probes: Probes, layer: int, to_logits: Tenso
     """What a write in a layer means; ``to_logits`` as :func:`logit_directions` gives it."""
     weights = model.get_submodule(f"blocks.{layer}").state_dict()
     return Surroundings(layer, weights, probes.towards[layer, :-1], to_logits)
-
-
-def logit_directions(model: OthelloGPT, seed: int) -> Tensor:
-    """float32 [d_model, moves]: how a write into the stream moves logits, if the last LayerNorm's
-    scale stays what it usually is."""
-    board = model.geometry
-    games = next(
-        random_games(SIZE_GAMES, seed, board=board.size, purpose=FINDING, device=model.device)
-    )
-    name = "ln_final.hook_scale"
-    _, cache = model.run_with_cache(games[:, : board.context].long(), name)
-    gained = model.ln_final.w[:, None] * model.unembed.W_U[:, 1:]
-    return ((gained - gained.mean(0)) / cache[name].mean()).detach().cpu()

@@ -155,6 +155,14 @@ def _times(x: float) -> str:
     return "∞" if x == inf else f"{x:.2f}" if x < 2 else f"{float(f'{x:.2g}'):,g}"
 
 
+def main_tables(results: Sequence[Result]) -> list[Table]:
+    """Models by what the positions are, beside the first one, and by third of the game."""
+    tables = [models_table("Models by what the positions are", results), stages_table(results)]
+    if len(results) > 1:
+        tables.insert(1, factors_table(results))
+    return tables
+
+
 def sections(
     results: Sequence[Result],
     overlaps: dict[tuple[str, str], list[Overlap]],
@@ -163,9 +171,6 @@ def sections(
     """The report of a comparison: every table, and the figures."""
     taus = ", ".join(f"{r.model} {r.tau:.2g}" for r in results)
     title = f"{results[0].games:,} games ({results[0].source})"
-    tables = [models_table("Models by what the positions are", results), stages_table(results)]
-    if len(results) > 1:
-        tables.insert(1, factors_table(results))
     found = [
         Section(
             "models",
@@ -176,7 +181,7 @@ def sections(
                 "Thresholds tau, chosen for best F1 on separate games (of a model that the project "
                 f"holds, when it was added): {taus}.",
             ],
-            tables,
+            main_tables(results),
             figures,
         )
     ]

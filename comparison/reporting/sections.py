@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from extracted_rules.drawing.tables import Table
-from extracted_rules.files import whole_file
+from extracted_rules.files import write_text
 
 
 @dataclass(frozen=True)
@@ -52,5 +52,4 @@ def write_report(
 ) -> None:
     """A report in Markdown. Raises OSError."""
     parts = [f"# {title}", *paragraphs, *(section.markdown() for section in sections)]
-    with whole_file(path) as partial:
-        partial.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    write_text("\n\n".join(parts) + "\n", path)

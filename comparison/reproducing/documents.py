@@ -30,7 +30,7 @@ from comparison.training.models import EXTRACTED, REFERENCE
 from extracted_rules.drawing.selecting import Where, column_of, filled_rows, pivot, select, stack
 from extracted_rules.drawing.tables import Table
 from extracted_rules.errors import UserError
-from extracted_rules.files import whole_file
+from extracted_rules.files import write_text
 from handbuilt.recipes import RECIPES
 
 MODELS = {*RECIPES, *BASELINES, REFERENCE, EXTRACTED}
@@ -185,8 +185,7 @@ def rewrite(figures: Figures, root: Path = ROOT) -> list[Path]:
     texts = {document: filled(document, figures) for document in documents(root)}
     changed = [path for path, text in texts.items() if path.read_text(encoding="utf-8") != text]
     for path in changed:
-        with whole_file(path) as partial:
-            partial.write_text(texts[path], encoding="utf-8")
+        write_text(texts[path], path)
     return changed
 
 

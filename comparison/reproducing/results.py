@@ -9,7 +9,7 @@ import msgspec
 from comparison.reproducing.sources import ROOT
 from extracted_rules.drawing.tables import Table
 from extracted_rules.errors import UserError
-from extracted_rules.files import write_json
+from extracted_rules.files import format_of, write_json
 
 FOLDER = ROOT / "results"
 #: Version of the files' format.
@@ -50,10 +50,6 @@ class Result(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     format: int = FORMAT
 
 
-class _Format(msgspec.Struct):
-    format: int
-
-
 def read(job: str, folder: Path) -> Result | None:
     """The result of a job, if it has one. Raises ResultError."""
     path = folder / f"{job}.json"
@@ -62,8 +58,7 @@ def read(job: str, folder: Path) -> Result | None:
     remedy = f"without it, `handbuilt reproduce {job}` makes it anew"
     try:
         data = path.read_bytes()
-        form = msgspec.json.decode(data, type=_Format).format
-        if form != FORMAT:
+        if (form := format_of(data)) != FORMAT:
             raise ResultError(f"{path} is of format {form}, not {FORMAT}; {remedy}")
         found = msgspec.json.decode(data, type=Result)
     except OSError as error:

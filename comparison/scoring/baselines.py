@@ -15,9 +15,7 @@ NEVER = -30.0
 def _beside(geometry: Geometry) -> Tensor:
     """float [tokens, tokens]: 1 where two tokens' squares touch; column 0: where one touches the
     centre."""
-    touches = torch.zeros(geometry.n_squares + 1, geometry.n_squares + 1)
-    for square in range(geometry.n_squares):
-        touches[square, geometry.rays[square, :, 0]] = 1
+    touches = nn.functional.pad(geometry.touching.float(), (0, 1, 0, 1))
     squares = geometry.square_of_token
     table = touches[squares][:, squares]
     table[:, 0] = touches[squares][:, list(geometry.centre)].amax(-1)

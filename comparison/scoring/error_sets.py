@@ -21,7 +21,7 @@ from comparison.scoring.records import KINDS, Choices, Records
 from extracted_rules.benches.intervals import Estimate, Ratio, bootstrap
 from extracted_rules.benches.positions import PASS_STATES, ErrorsError, Longs, Positions, bits
 from extracted_rules.errors import UserError
-from extracted_rules.files import whole_file
+from extracted_rules.files import whole_file, write_rows
 from extracted_rules.othello.geometry import STANDARD, Geometry
 
 COLUMNS = ("game", "ply", "kind", "predicted", "legal", "missing", "extra", "stratum")
@@ -106,10 +106,7 @@ class ErrorSet:
 
     def write(self, path: Path) -> None:
         """Write the table as CSV, and BENCH_FILE beside it. Raises OSError."""
-        with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(COLUMNS)
-            writer.writerows(self._table())
+        write_rows([COLUMNS, *self._table()], path)
         about = _About(self.bench, self.at.offered.tolist(), self.at.geometry.size)
         with whole_file(path.parent / BENCH_FILE) as partial:
             partial.write_bytes(msgspec.json.encode(about))
@@ -272,13 +269,12 @@ def write_who_errs(errors: dict[str, ErrorSet], path: Path) -> None:
 
     "Both", "only A" and "only B" are filters on it. Raises OSError.
     """
-    with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["game", "ply", "kind", *errors])
-        for kind in KINDS:
-            keys: list[Longs] = [found.of_kind(kind).key for found in errors.values()]
-            where = np.unique(np.concatenate(keys))
-            members = [np.isin(where, found).astype(np.int64) for found in keys]
-            stride = next(iter(errors.values())).at.geometry.n_tokens
-            for at, *rest in np.stack([where, *members], 1).tolist():
-                writer.writerow([*divmod(at, stride), kind, *rest])
+    rows: list[list[object]] = [["game", "ply", "kind", *errors]]
+    stride = next(iter(errors.values())).at.geometry.n_tokens
+    for kind in KINDS:
+        keys: list[Longs] = [found.of_kind(kind).key for found in errors.values()]
+        where = np.unique(np.concatenate(keys))
+        members = [np.isin(where, found).astype(np.int64) for found in keys]
+        for at, *rest in np.stack([where, *members], 1).tolist():
+            rows.append([*divmod(at, stride), kind, *rest])
+    write_rows(rows, path)

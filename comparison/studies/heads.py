@@ -25,38 +25,12 @@ from handbuilt.transcripts.program import names_of
 MEANS, PURPOSE = "pattern-means", "patterns"
 #: A variance is never quite 0.
 LEAST = 1e-12
-#: Rounds of fitting kernels.
-ROUNDS = 100
 
 
 def mean_patterns(model: OthelloGPT, games: int, seed: int, bar: Bars) -> Tensor:
     """float32 [layers, heads, T, T], over games."""
     names = [f"blocks.{layer}.attn.hook_pattern" for layer in range(model.shape.n_layers)]
     return mean_activations(model, names, games, seed, MEANS, bar("means", games))
-
-
-def kernels(patterns: Tensor) -> Tensor:
-    """The same [layers, heads, T, T] where a query looks at a key by its lag, and by whether it is
-    the first move, whatever the ply: the softmax of one number a lag and one more for the first
-    move, by maximum likelihood."""
-    size = patterns.shape[-1]
-    index = torch.arange(size, device=patterns.device)
-    lag, causal = (index[:, None] - index).clamp(min=0), index[:, None] >= index
-    numbers = patterns.new_zeros(*patterns.shape[:2], size + 1).requires_grad_()
-
-    def fitted() -> Tensor:
-        scores = numbers[..., lag] + numbers[..., [-1]][..., None] * (index == 0)
-        return scores.masked_fill(~causal, -torch.inf).log_softmax(-1)
-
-    def loss() -> Tensor:
-        optimizer.zero_grad()
-        lost = -(patterns * fitted().masked_fill(~causal, 0)).sum()
-        lost.backward()  # type: ignore[no-untyped-call]
-        return lost
-
-    optimizer = torch.optim.LBFGS([numbers], max_iter=ROUNDS, line_search_fn="strong_wolfe")
-    optimizer.step(loss)  # type: ignore[no-untyped-call]
-    return fitted().exp().detach()
 
 
 @torch.inference_mode()

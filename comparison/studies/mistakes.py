@@ -11,12 +11,14 @@ import torch
 from torch import Tensor
 
 from comparison.scoring.bench import Bars
-from extracted_rules.benches.intervals import Ratio, interval
+from comparison.scoring.measures import score
+from extracted_rules.benches.intervals import Ratio, interval, ratio_by_game
 from extracted_rules.benches.positions import legal_tokens
 from extracted_rules.discovery.names import all_names, kind_of, truth
+from extracted_rules.discovery.regression import means_by
 from extracted_rules.drawing.tables import Table
 from extracted_rules.othello.game import Replay, stream_seed
-from handbuilt.analysis.streams import moves_of, random_replays
+from handbuilt.analysis.streams import finish, moves_of, random_replays
 from handbuilt.network.transformer import HookPoint, OthelloGPT
 from handbuilt.transcripts.program import Told, names_of
 from handbuilt.transcripts.transcript import before_mlp
@@ -84,14 +86,15 @@ def corrected(model: OthelloGPT, games: int, seed: int, bar: Bars) -> Table:
     }
     step = bar("facts put right", games)
     for played in random_replays(model, games, seed, PURPOSE):
-        wrong, valid = _wrong(model(moves_of(played)), played)
-        right, (true, where) = valid & ~wrong, truth(played)
+        scores = score(model(moves_of(played)), played, 0.5)
+        wrong, right = scores.wrong, scores.valid & ~scores.wrong
+        true, where = truth(played)
         everywhere = true.new_zeros(*where.shape, true.shape[1])
         everywhere[where] = true
         for first, name in cases:
             layers = {layer: facts[layer, name] for layer in range(first, last + 1)}
             for number, of in enumerate((true, everywhere.roll(1, 0)[where])):
-                now, _ = _wrong(_told(model, layers, played, of, where), played)
+                now = score(_told(model, layers, played, of, where), played, 0.5).wrong
                 sums[first, name][2 * number].add((wrong & ~now).sum(-1), wrong.sum(-1))
                 sums[first, name][2 * number + 1].add((right & now).sum(-1), right.sum(-1))
         step(len(played.tokens))
@@ -115,14 +118,6 @@ def _told(
 
     at = [f"blocks.{layer}.ln2.hook_normalized" for layer in layers]
     return model.run_with_hooks(moves_of(played), [(at, put)])
-
-
-def _wrong(logits: Tensor, played: Replay) -> tuple[Tensor, Tensor]:
-    """(bool [B, T], where the likeliest move is illegal; where there is a legal one)."""
-    legal = legal_tokens(played, logits.shape[1])
-    valid = legal.any(-1)
-    top = logits[..., 1:].argmax(-1, keepdim=True)
-    return ~legal.gather(-1, top)[..., 0] & valid, valid
 
 
 # ------------------------------------------------------------------ the last layer's neurons
@@ -185,8 +180,7 @@ class Last:
 
     def logits(self, stream: Tensor) -> Tensor:
         """float32 [n, moves]"""
-        logits: Tensor = self.model.unembed(self.model.ln_final(stream, lambda _, value: value))
-        return logits[..., 1:]
+        return finish(self.model, stream, self.model.shape.n_layers)[..., 1:]
 
     def stream(self, some: Tensor) -> Tensor:
         """[n, d_model], behind the layer, at some positions."""
@@ -208,20 +202,13 @@ class Last:
 
     def share(self, hits: Tensor, some: Tensor) -> str:
         """In per cent, with the game as the unit; nothing where there are no positions."""
-        if not len(hits):
-            return ""
-        game, size = self.game[some], int(self.game.max()) + 1
-        both = torch.zeros(2, size, dtype=torch.float64, device=hits.device)
-        both[0].index_add_(0, game, hits.double())
-        both[1].index_add_(0, game, torch.ones_like(hits, dtype=torch.float64))
-        return interval(Ratio.of(*both.cpu()).mean(), 100, 1)
+        game = self.game[some].cpu()
+        return interval(ratio_by_game(hits.cpu(), torch.ones(len(game)), game).mean(), 100, 1)
 
 
 def _by_ply(values: Tensor, ply: Tensor) -> Tensor:
     """[N, n]: the mean over positions of the same ply."""
-    size = int(ply.max()) + 1
-    sums = values.new_zeros(size, values.shape[1]).index_add_(0, ply, values)
-    return (sums / torch.bincount(ply, minlength=size).clamp(min=1)[:, None])[ply]
+    return means_by(values, ply, int(ply.max()) + 1)[ply]
 
 
 @torch.inference_mode()

@@ -11,7 +11,6 @@ need another folder.
 from collections.abc import Iterable
 from dataclasses import astuple
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 
 from rich.console import Console
@@ -23,12 +22,12 @@ from comparison.scoring.bench import evaluate
 from comparison.studies.sizes import Rules
 from extracted_rules.benches.positions import batches
 from extracted_rules.drawing.tables import Table
-from extracted_rules.files import KeptData, whole_file
+from extracted_rules.files import KeptData, digest_of, write_text
 from extracted_rules.othello.geometry import Geometry
 from handbuilt.interpreter import Interpreter
 from handbuilt.interpreter.noticing import Noticed, TrueSides, notice, spans
 from handbuilt.plan import Plan
-from handbuilt.strengths import Strengths, dump, load_strengths
+from handbuilt.strengths import Strengths, digest, load_strengths
 
 #: The recipe that looks for passes.
 RECIPE = "calibrated"
@@ -83,8 +82,8 @@ def study(games: Tensor, out: Path) -> dict[str, Table]:
     board = Geometry.of_tokens(games.shape[1] + 1).size
     strengths = load_strengths(RECIPE, board).apply(lambda x: x.float())
     about = {
-        "rules": sha256(dump(strengths, "").encode()).hexdigest(),
-        "games": sha256(games.numpy().tobytes()).hexdigest(),
+        "rules": digest(strengths),
+        "games": digest_of([games]),
         "columns": repr((COLUMNS, spans(strengths.geometry))),
     }
     key = about["games"][:12]
@@ -119,6 +118,5 @@ def report(played: Tensor, source: str, out: Path) -> dict[str, Table]:
     title = f"`{RECIPE}` on {len(played):,} games ({source}): top-1 illegal %; first passes"
     tables = study(played, out)
     texts = [title, tables["illegal"].markdown(), OVERLAP, tables["passes"].markdown()]
-    with whole_file(out / f"{source}.md") as partial:
-        partial.write_text("\n\n".join(texts) + "\n", encoding="utf-8")
+    write_text("\n\n".join(texts) + "\n", out / f"{source}.md")
     return tables

@@ -14,7 +14,7 @@ from comparison.reporting.figures import accuracy_by_scalars
 from comparison.reporting.report import HEADINGS, cells
 from comparison.scoring.bench import choose_threshold, evaluate
 from extracted_rules.drawing.tables import Table
-from extracted_rules.files import KeptData, whole_file
+from extracted_rules.files import KeptData, write_text
 from extracted_rules.othello.game import random_games
 from extracted_rules.othello.geometry import STANDARD, Geometry
 from handbuilt.calibration import FitSettings, calibrate, starting_point
@@ -110,8 +110,7 @@ def report(out: Path, asked: Asked) -> Table:
         f"{asked.steps} steps"
     )
     table = Table(title, ("strengths are",), headings, rows)
-    with whole_file(out / "scalars.md") as partial:
-        partial.write_text(f"{title}\n\n{table.markdown()}\n", encoding="utf-8")
+    write_text(f"{title}\n\n{table.markdown()}\n", out / "scalars.md")
     shown = [(p.scalars, p.illegal, p.f1, p.excess) for p in points]
     accuracy_by_scalars(shown, out / "scalars.png")
     return table

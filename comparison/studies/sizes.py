@@ -10,7 +10,6 @@ network. Killed, a study goes on.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 
 import torch
@@ -30,7 +29,7 @@ from extracted_rules.othello.geometry import SIZES, Geometry
 from handbuilt.calibration import FitSettings
 from handbuilt.interpreter import Interpreter
 from handbuilt.plan import Plan
-from handbuilt.strengths import ARGUED, Axes, Strengths, dump, load_strengths
+from handbuilt.strengths import ARGUED, Axes, Strengths, digest, load_strengths
 
 #: The argued recipe, and the fitted one.
 STUDIED = ("logic", "calibrated")
@@ -120,10 +119,7 @@ def points(
         for board in boards:
             for depth in layers:
                 strengths = load_strengths(recipe, board, depth)
-                about = {
-                    "rules": sha256(dump(strengths, "").encode()).hexdigest(),
-                    "asked": repr(asked),
-                }
+                about = {"rules": digest(strengths), "asked": repr(asked)}
                 path = out / f"{recipe}-{board}-{depth}.msgpack"
                 work = partial(measure, recipe, strengths, asked, bar)
                 yield KeptData(path, about, Point).once(work)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from math import isclose
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +15,7 @@ from comparison.training.settings import Settings, TrainingError, settings_typed
 from comparison.training.states import LOG, MODEL, Progress, curves, metadata, read_log
 from comparison.training.training import validate
 from extracted_rules.drawing.curves import Curve
+from extracted_rules.files import digest_of
 from handbuilt.network.shape import CheckpointError
 from handbuilt.network.shards import rounded
 from handbuilt.network.transformer import OthelloGPT
@@ -26,10 +26,7 @@ ROUNDING = 5e-4
 
 def digest(model: OthelloGPT) -> str:
     """How runs call the weights that they begin from."""
-    found = sha256()
-    for tensor in model.state_dict().values():
-        found.update(tensor.cpu().contiguous().numpy().tobytes())
-    return found.hexdigest()[:12]
+    return digest_of(model.state_dict().values())[:12]
 
 
 def describe_start(name: str, model: OthelloGPT) -> str:

@@ -1,34 +1,15 @@
 """Optimizers of a run and what stands beside the weights: averages of them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from comparison.training.settings import Settings, TrainingError
+from handbuilt.network.precision import InFloat32
 from handbuilt.network.transformer import OthelloGPT
-
-
-class _InFloat32(TorchFunctionMode):
-    """Inside, what asks for bfloat16 gets a copy in its own precision.
-
-    torch's Muon orthogonalises in bfloat16, whatever the weights are; a processor without
-    bfloat16 takes a hundred times as long for it.
-    """
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        if func is Tensor.bfloat16:
-            return args[0].clone()
-        return func(*args, **(kwargs or {}))
 
 
 def _as_matrix(name: str, tensor: Tensor) -> Tensor:
@@ -83,7 +64,7 @@ class Optimizers:
             )
             self._all.append(muon)
             if precision == "float32":
-                self._muon_in = _InFloat32()
+                self._muon_in = InFloat32()
         else:
             groups.append(
                 {"params": list(matrices.values()), "weight_decay": settings.weight_decay}

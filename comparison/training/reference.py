@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import msgspec
 
 from comparison.training.settings import Settings
-from extracted_rules.files import whole_file
+from extracted_rules.files import format_of, whole_file
 from handbuilt.network.shape import CheckpointError, Shape
 from handbuilt.network.shards import Shard, read_shards
 from handbuilt.network.transformer import OthelloGPT, fitting
@@ -23,10 +23,6 @@ MANIFEST, PROBES = "manifest.json", "probes.safetensors"
 TRANSCRIPT = "transcript.safetensors"
 #: Version of the folder's format.
 FORMAT = 1
-
-
-class _Format(msgspec.Struct):
-    format: int
 
 
 class EarlierRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -65,8 +61,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         path = folder / MANIFEST
         try:
             data = path.read_bytes()
-            form = msgspec.json.decode(data, type=_Format).format
-            if form != FORMAT:
+            if (form := format_of(data)) != FORMAT:
                 raise CheckpointError(f"{path} is of format {form}, not {FORMAT}")
             manifest = msgspec.json.decode(data, type=cls)
         except OSError as error:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from comparison.training.settings import Settings, TrainingError
 from extracted_rules.drawing.curves import Curve
-from extracted_rules.files import read_metadata, read_tensors, whole_file, write_tensors
+from extracted_rules.files import read_metadata, read_tensors, write_tensors, write_text
 
 STATE, LOG, MODEL = "state.safetensors", "log.jsonl", "model.safetensors"
 #: How the log calls what is no average.
@@ -154,8 +154,7 @@ def _line(line: Progress) -> str:
 
 def write_log(path: Path, lines: list[Progress]) -> None:
     """Write a whole log. Raises OSError."""
-    with whole_file(path) as partial:
-        partial.write_text("".join(map(_line, lines)), encoding="utf-8")
+    write_text("".join(map(_line, lines)), path)
 
 
 def append_to_log(out: Path, line: Progress) -> None:

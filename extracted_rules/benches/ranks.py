@@ -1,9 +1,11 @@
-"""Values within strata: ranks, and the permutation null."""
+"""Ranks: of values within strata, with the permutation null; and of squares by their logits."""
 
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
 from extracted_rules.benches.positions import Array, Longs
 
@@ -30,3 +32,15 @@ def within_ranks(values: npt.NDArray[np.floating], stratum: Longs) -> Array:
     before = np.cumsum(size) - size
     ranks: Array = (rank - before[stratum] - 0.5) / size[stratum] - 0.5
     return ranks
+
+
+def outranks(logits: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """(float64 [rows]: pairs of a square of a and one of b in which the first is likelier, ties
+    counted half; [rows] pairs). logits: [rows, moves]; a, b: bool [rows, moves]."""
+    won, pairs = [], []
+    for x, first, second in zip(*(torch.split(t, 2048) for t in (logits, a, b)), strict=True):
+        both = first[:, :, None] & second[:, None]
+        sign = (x[:, :, None] - x[:, None]).sign()
+        won.append((((1 + sign) / 2) * both).sum((1, 2)).double())
+        pairs.append(both.sum((1, 2)))
+    return torch.cat(won), torch.cat(pairs)

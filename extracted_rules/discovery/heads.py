@@ -29,6 +29,9 @@ LOOKS_BACK = 0.1
 #: A head looks at one place if this much of its attention rests there.
 RESTS = 0.5
 
+#: Rounds of fitting patterns by lag.
+ROUNDS = 100
+
 #: Squares on the border of the board, and all others.
 WHERE = ("rim", "inner")
 
@@ -48,6 +51,30 @@ def settled_from(context: int) -> int:
     return round(context / 6)
 
 
+def evenly(context: int) -> Tensor:
+    """float64 [query, key]: attention that is spread evenly."""
+    pattern = torch.ones(context, context, dtype=torch.float64).tril()
+    return pattern / pattern.sum(-1, keepdim=True)
+
+
+def mean_and_variance(count: Tensor, total: Tensor, squares: Tensor) -> tuple[Tensor, Tensor]:
+    """float64 [..., heads, query, key] each, across games, from sums as :class:`HeadRoles` keeps
+    them."""
+    n = count.clamp(min=1)[..., None, :, None]
+    mean = total / n
+    # What the rounding of sums leaves below zero is no variance.
+    return mean, (squares / n - mean.square()).clamp(min=0)
+
+
+def spread(count: Tensor, total: Tensor, squares: Tensor) -> tuple[Tensor, Tensor]:
+    """(float64 [layers, heads]: the variance of attention across games, averaged over all pairs of
+    a position and one that it may look at; the same if a head looked at a single place at a time,
+    as often at each as on average), from sums of several layers."""
+    seen = torch.ones(total.shape[-2:], dtype=torch.bool).tril() & (count > 0).all(0)[:, None]
+    mean, variance = mean_and_variance(count, total, squares)
+    return variance[..., seen].mean(-1), (mean * (1 - mean))[..., seen].mean(-1)
+
+
 class HeadRoles:
     """Attention patterns of one layer's heads, summed over games."""
 
@@ -64,24 +91,28 @@ class HeadRoles:
         self.total[:, :queries, :queries] += kept.sum(0).cpu()
         self.squares[:, :queries, :queries] += kept.square().sum(0).cpu()
 
+    @classmethod
+    def of(cls, count: Tensor, total: Tensor, squares: Tensor) -> "HeadRoles":
+        """From such sums."""
+        roles = cls(*total.shape[:2])
+        roles.count, roles.total, roles.squares = count, total, squares
+        return roles
+
     def mean(self) -> Tensor:
         """float64 [heads, query, key]: the mean pattern."""
-        return self.total / self.count.clamp(min=1)[:, None]
+        return mean_and_variance(self.count, self.total, self.squares)[0]
 
     def findings(self, layer: int) -> list[Head]:
         """What each head looks at; beside it the same of attention spread evenly."""
-        mean = self.mean()
-        # What the rounding of sums leaves below zero is no variance.
-        spread = (self.squares / self.count.clamp(min=1)[:, None] - mean.square()).clamp(min=0)
-        evenly = torch.ones_like(mean[0]).tril()
-        control = _shares(evenly / evenly.sum(-1, keepdim=True))
-        seen = evenly.bool() & (self.count > 0)[:, None]
+        mean, variance = mean_and_variance(self.count, self.total, self.squares)
+        control = _shares(evenly(len(self.count)))
+        seen = torch.ones_like(mean[0], dtype=torch.bool).tril() & (self.count > 0)[:, None]
         found = []
         for head, pattern in enumerate(mean):
             shares = _shares(pattern)
-            shares["variance across games"] = float(spread[head][seen].mean())
+            shares["variance across games"] = float(variance[head][seen].mean())
             by_lag = tuple(_by_lag(pattern).tolist())
-            role = _role(shares)
+            role = role_of(shares)
             found.append(Head(layer, head, role, shares, control, {"by lag": by_lag}))
         return found
 
@@ -103,7 +134,8 @@ def _shares(pattern: Tensor) -> dict[str, float]:
     return {**shares, "even less odd": shares["even"] - shares["odd"]}
 
 
-def _role(shares: dict[str, float]) -> str:
+def role_of(shares: dict[str, float]) -> str:
+    """What a head is held for whose attention goes there."""
     back = shares["even"] + shares["odd"]
     if back >= LOOKS_BACK and abs(shares["even less odd"]) >= ONE_SIDED * back:
         return "mine" if shares["even less odd"] > 0 else "theirs"
@@ -115,6 +147,30 @@ def _role(shares: dict[str, float]) -> str:
 def _by_lag(pattern: Tensor) -> Tensor:
     """[context - 1]: mean attention to the position so many plies ago, but for the first one."""
     return torch.stack([pattern.diagonal(-lag)[1:].mean() for lag in range(len(pattern) - 1)])
+
+
+def patterns_by_lag(patterns: Tensor) -> Tensor:
+    """The same [layers, heads, T, T] where a query looks at a key by its lag, and by whether it is
+    the first move, whatever the ply: the softmax of one number a lag and one more for the first
+    move, by maximum likelihood."""
+    size = patterns.shape[-1]
+    index = torch.arange(size, device=patterns.device)
+    lag, causal = (index[:, None] - index).clamp(min=0), index[:, None] >= index
+    numbers = patterns.new_zeros(*patterns.shape[:2], size + 1).requires_grad_()
+
+    def fitted() -> Tensor:
+        scores = numbers[..., lag] + numbers[..., [-1]][..., None] * (index == 0)
+        return scores.masked_fill(~causal, -torch.inf).log_softmax(-1)
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        lost = -(patterns * fitted().masked_fill(~causal, 0)).sum()
+        lost.backward()  # type: ignore[no-untyped-call]
+        return lost
+
+    optimizer = torch.optim.LBFGS([numbers], max_iter=ROUNDS, line_search_fn="strong_wolfe")
+    optimizer.step(loss)  # type: ignore[no-untyped-call]
+    return fitted().exp().detach()
 
 
 def board_events(played: Replay) -> Tensor:

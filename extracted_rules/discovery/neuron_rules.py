@@ -30,6 +30,7 @@ from extracted_rules.discovery.neurons import (
     is_core,
     means,
 )
+from extracted_rules.discovery.regression import means_by
 from extracted_rules.discovery.trees import Trees, fit_trees
 from extracted_rules.othello.geometry import Geometry
 
@@ -177,8 +178,7 @@ def _clock(labels: Labels, found: Tensor, other: Tensor) -> Array:
     """[neurons]: variance on other games that the mean activation at each ply explains."""
     ply, other_ply = labels.found.boards.ply, labels.other.boards.ply
     plies = int(torch.cat([ply, other_ply]).max()) + 1
-    count = torch.bincount(ply, minlength=plies).clamp(min=1).unsqueeze(-1)
-    mean = torch.zeros(plies, found.shape[1]).index_add_(0, ply, found) / count
+    mean = means_by(found, ply, plies)
     # In parts, as whole predictions would take as much memory as the activations.
     error = torch.zeros(found.shape[1], dtype=torch.float64)
     for some, at in zip(torch.split(other, 8192), torch.split(other_ply, 8192), strict=True):

@@ -66,6 +66,22 @@ def closed_patterns(boards: Boards) -> Tensor:
     return (gaps == 0) & (boards.played.unsqueeze(-1) == t.start)
 
 
+def kinds_of_squares(boards: Boards) -> dict[str, Tensor]:
+    """bool [rows, moves] each: playable squares by what makes them legal or not."""
+    board = boards.geometry
+    start_of = torch.nn.functional.one_hot(pattern_tables(board).start, board.n_squares).float()
+    legal = (legal_patterns(boards).float() @ start_of) > 0
+    blank = boards.now == 0
+    touched = ((boards.now != 0).float() @ board.touching.float()) > 0
+    kinds = {
+        "legal": legal,
+        "accessible": blank & ~legal & touched,
+        "apart": blank & ~legal & ~touched,
+        "occupied": ~blank,
+    }
+    return {name: squares[:, list(board.playable)] for name, squares in kinds.items()}
+
+
 def by_square(values: Tensor, squares: Tensor, geometry: Geometry) -> Tensor:
     """float [N, squares, lengths]: how many of some patterns there are for a square, by length.
 

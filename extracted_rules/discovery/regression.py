@@ -29,6 +29,13 @@ def ridge(xx: Tensor, xy: Tensor, penalty: Tensor | float) -> Tensor:
     return slopes
 
 
+def means_by(values: Tensor, group: Tensor, groups: int) -> Tensor:
+    """float [groups, n]: of values [rows, n], the mean over the rows of each group, int64 [rows];
+    0 where there are none."""
+    sums = values.new_zeros(groups, values.shape[1]).index_add_(0, group, values)
+    return sums / torch.bincount(group, minlength=groups).clamp(min=1)[:, None]
+
+
 @dataclass
 class Regression:
     """Sums of products of features x [rows, F], less a shift, and outputs y [rows, O], float64.

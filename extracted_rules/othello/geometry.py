@@ -246,6 +246,13 @@ class Geometry:
         )
 
     @_table
+    def touching(self) -> Tensor:
+        """bool [n_squares, n_squares]: those that touch one another, diagonally too."""
+        n = self.n_squares
+        near = torch.zeros(n, n + 1, dtype=torch.bool)
+        return near.scatter_(1, self.rays[:, :, 0], value=True)[:, :n]
+
+    @_table
     def all_patterns(self) -> tuple[Pattern, ...]:
         """Every pattern, those that start in the centre too, by start, direction and length."""
         return tuple(

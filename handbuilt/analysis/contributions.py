@@ -49,6 +49,15 @@ def strongest(heads: Tensor, neurons: Tensor, names: PartNames, most: int) -> li
     return found
 
 
+def logit_directions(model: OthelloGPT, games: Tensor) -> Tensor:
+    """float32 [d_model, moves]: how a write into the stream moves logits, if the last LayerNorm's
+    scale stays what it usually is, on games uint8 [B, plies]."""
+    name = "ln_final.hook_scale"
+    _, cache = model.run_with_cache(games[:, : model.geometry.context].long(), name)
+    gained = model.ln_final.w[:, None] * model.unembed.W_U[:, 1:]
+    return ((gained - gained.mean(0)) / cache[name].mean()).detach().cpu()
+
+
 @dataclass(frozen=True)
 class Parts:
     """What made the logits at one position: float64 by the moves, token - 1, last.

@@ -46,12 +46,17 @@ def residuals(
         yield torch.stack([kept[name] for name in names]), replay(tokens, board=geometry.size)
 
 
+def games_for(model: OthelloGPT, games: int, seed: int, purpose: str) -> Iterator[Tensor]:
+    """Random games uint8 [b, max_plies] on the model's board and device, in batches."""
+    board, device = model.geometry.size, model.device
+    return random_games(games, seed, board=board, purpose=purpose, device=device)
+
+
 def random_replays(model: OthelloGPT, games: int, seed: int, purpose: str) -> Iterator[Replay]:
-    """Random games on the model's board and device, READ_GAMES at a time."""
-    board = model.geometry.size
-    for chunk in random_games(games, seed, board=board, purpose=purpose, device=model.device):
+    """The same, replayed, READ_GAMES at a time."""
+    for chunk in games_for(model, games, seed, purpose):
         for tokens in torch.split(chunk, READ_GAMES):
-            yield replay(tokens, board=board)
+            yield replay(tokens, board=model.geometry.size)
 
 
 def moves_of(played: Replay) -> Tensor:

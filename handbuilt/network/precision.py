@@ -6,6 +6,7 @@ is shown here. And what it gains: what a device multiplies faster in.
 """
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -41,10 +42,8 @@ def rounded(x: Tensor, lost_bits: int) -> Tensor:
     return big - (big - x)
 
 
-class _RoundedProducts(TorchFunctionMode):
-    def __init__(self, lost_bits: int) -> None:
-        super().__init__()
-        self.lost_bits = lost_bits
+class _Calls(TorchFunctionMode, ABC):
+    """Inside, torch's functions do what ``call`` makes of them."""
 
     def __torch_function__(
         self,
@@ -53,11 +52,36 @@ class _RoundedProducts(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
+        return self.call(func, *args, **(kwargs or {}))
+
+    @abstractmethod
+    def call(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """What a function is to give."""
+
+
+class _RoundedProducts(_Calls):
+    def __init__(self, lost_bits: int) -> None:
+        super().__init__()
+        self.lost_bits = lost_bits
+
+    def call(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         if func in OTHERS:
             raise NotImplementedError(f"{func.__name__} is not rounded; use matmul")
         if func in PRODUCTS:
             args = tuple(rounded(x, self.lost_bits) for x in args)
-        return func(*args, **(kwargs or {}))
+        return func(*args, **kwargs)
+
+
+class InFloat32(_Calls):
+    """Inside, what asks for bfloat16 gets a copy in its own precision.
+
+    torch's Muon orthogonalises in bfloat16, whatever the weights are; a processor without
+    bfloat16 takes a hundred times as long for it.
+    """
+
+    def call(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """See :class:`_Calls`."""
+        return args[0].clone() if func is Tensor.bfloat16 else func(*args, **kwargs)
 
 
 @contextmanager

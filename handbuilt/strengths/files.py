@@ -8,13 +8,14 @@ catalogue of the project's trained model.
 
 import tomllib
 from dataclasses import fields
+from hashlib import sha256
 from pathlib import Path
 from textwrap import wrap
 
 import torch
 
 from extracted_rules import catalogue
-from extracted_rules.files import whole_file
+from extracted_rules.files import write_text
 from extracted_rules.othello.geometry import STANDARD, BoardError, Geometry
 from handbuilt.plan import Plan
 from handbuilt.strengths.carrying import carry_over
@@ -73,6 +74,11 @@ def dump(strengths: Strengths, comment: str) -> str:
             lines += [f"# {line}" for line in wrap(f"pairs, move > disc: {names}", 96)]
         lines.append(f"{f.name} = {_numbers(getattr(strengths, f.name).tolist())}")
     return "\n".join(lines) + "\n"
+
+
+def digest(strengths: Strengths) -> str:
+    """SHA-256 of the text of a full file, without a comment."""
+    return sha256(dump(strengths, "").encode()).hexdigest()
 
 
 def _numbers(value: object, indent: int = 0) -> str:
@@ -149,7 +155,6 @@ def put_strengths(path: Path, recipe: str) -> tuple[str, str]:
     place = FOLDER / f"{recipe}.toml"
     files = (path / FITTED if path.is_dir() else path, place)
     texts = [file.read_text(encoding="utf-8") for file in files]
-    with whole_file(place) as partial:
-        partial.write_text(texts[0], encoding="utf-8")
+    write_text(texts[0], place)
     now, before = (text.split("\n", 1)[0].lstrip("# ") for text in texts)
     return now, before

@@ -4,7 +4,7 @@ chosen for, so that other strengths cannot go on with it."""
 import tomllib
 from pathlib import Path
 
-from extracted_rules.files import whole_file
+from extracted_rules.files import write_text
 
 THRESHOLDS = Path(__file__).parent / "thresholds.toml"
 _COMMENT = """\
@@ -31,5 +31,4 @@ def keep_threshold(recipe: str, fingerprint: str, tau: float) -> None:
     tables = (
         f'[{name}]\nweights = "{t["weights"]}"\ntau = {t["tau"]!r}\n' for name, t in kept.items()
     )
-    with whole_file(THRESHOLDS) as partial:
-        partial.write_text("\n".join((_COMMENT, *tables)), encoding="utf-8")
+    write_text("\n".join((_COMMENT, *tables)), THRESHOLDS)

@@ -15,7 +15,7 @@ from comparison.findings import (
     interventions,
     named,
 )
-from comparison.findings.studied import FEWEST_GAMES, Sample
+from comparison.findings.studied import FEWEST_GAMES
 from comparison.properties.beliefs import Responds
 from comparison.reporting.findings import table
 from extracted_rules.benches.interventions import Interventions, turn
@@ -23,6 +23,7 @@ from extracted_rules.discovery.layers import flipped_patterns, legal_patterns
 from extracted_rules.othello.game import replay
 from extracted_rules.othello.geometry import Geometry
 from handbuilt import OthelloGPT, Shape, build
+from handbuilt.analysis.samples import Sample
 from handbuilt.compiler import needed
 from handbuilt.recipes import program
 

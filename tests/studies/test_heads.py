@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from comparison.scoring.bench import no_bars
-from comparison.studies.heads import carried_table, kernels, mean_patterns, patterns_table
+from comparison.studies.heads import carried_table, mean_patterns, patterns_table
+from extracted_rules.discovery.heads import patterns_by_lag
 from handbuilt import OthelloGPT
 from handbuilt.transcripts.program import names_of
 from tests.command_line import run
@@ -20,7 +21,7 @@ def test_a_kernel_of_lag_is_found_again() -> None:
     by_lag, first = torch.randn(2, 3, size), torch.randn(2, 3, 1, 1)
     scores = by_lag[..., (index[:, None] - index).clamp(min=0)] + first * (index == 0)
     planted = scores.masked_fill(index[:, None] < index, -torch.inf).softmax(-1)
-    torch.testing.assert_close(kernels(planted), planted, rtol=0, atol=1e-3)
+    torch.testing.assert_close(patterns_by_lag(planted), planted, rtol=0, atol=1e-3)
 
 
 def test_means_are_right_for_heads_that_look_by_ply_alone(soft: OthelloGPT) -> None:

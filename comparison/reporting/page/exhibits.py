@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from hashlib import sha256
 from pathlib import Path
 
 import torch
@@ -14,6 +13,7 @@ from comparison.replacing.replacement import digest
 from comparison.scoring.bench import Bars
 from extracted_rules.catalogue import Catalogue
 from extracted_rules.errors import UserError
+from extracted_rules.files import digest_of
 from extracted_rules.othello.game import random_games
 from extracted_rules.othello.geometry import Geometry
 from handbuilt.network.transformer import OthelloGPT
@@ -42,11 +42,8 @@ class Exhibit:
     def beside(self) -> str:
         """A digest of what is known beside the weights, which may change while they do not: the
         catalogue and the probes."""
-        found = sha256(repr(self.catalogue).encode())
-        if self.probes is not None:
-            for tensor in (self.probes.states, self.probes.flips):
-                found.update(tensor.cpu().contiguous().numpy().tobytes())
-        return found.hexdigest()
+        read = (self.probes.states, self.probes.flips) if self.probes else ()
+        return digest_of(read, repr(self.catalogue).encode())
 
     @property
     def reader(self) -> BoardReader:

@@ -34,8 +34,7 @@ def compare(order: Order, size: int, folder: Path) -> Section:
     ]  # fmt: skip
     figures.error_by_ply(results, folder / "by-ply.png")
     overlaps = report.all_overlaps(results)
-    title = "Models by what the positions are"
-    tables = [report.models_table(title, results), report.stages_table(results)]
+    tables = report.main_tables(results)
     drawn = [
         Figure(
             "by-ply.png",
@@ -46,7 +45,6 @@ def compare(order: Order, size: int, folder: Path) -> Section:
         )
     ]
     if overlaps:
-        tables.insert(1, report.factors_table(results))
         tables.append(report.overlaps_table(overlaps))
         figures.error_overlap([r.model for r in results], overlaps, folder / "overlap.png")
         drawn.append(
