@@ -12,7 +12,7 @@ NUMBERS = (int, float)
 PACKAGES = ("extracted_rules", "handbuilt", "comparison")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 #: Lines of a module, lines of a function, parameters of a function, lines of the largest package.
-MODULE, FUNCTION, PARAMETERS, COMPARISON = 400, 60, 8, 17_989
+MODULE, FUNCTION, PARAMETERS, COMPARISON = 400, 60, 8, 18_150
 #: Squares, plies, tokens and positions of the usual board, which only these may name: the board
 #: itself, and the shape that the paper gives its model.
 SIZES = {59, 60, 61, 64}
