@@ -21,7 +21,7 @@ compare: $(INSTALLED)  ## the tables first, then a report and figures, on 300 ra
 # On other games than those that the known rates come from.
 properties: $(INSTALLED)  ## the rules of the game, asked of the project's models; known rates are the bounds
 	$(BIN)/handbuilt check $(TRAINED) $(MODELS) pooled --examples 50 --seed 2 \
-		--against tests/properties/known.json
+		--against tests/properties/known.json.gz
 
 # Modules are dealt to one process a core, each with one thread.
 test: lint  ## what CI runs

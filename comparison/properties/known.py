@@ -1,12 +1,15 @@
 """What an earlier check found as a bound for a later one."""
 
+import gzip
 import json
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
 from comparison.properties.checking import Report
 from comparison.properties.definition import PropertyError
 from extracted_rules.benches.made_games import RANDOM
+from extracted_rules.files import uncompressed
 
 #: A rate is held to have risen if its interval of so many standard errors lies wholly above the
 #: known rate's 95 % interval: by chance that happens to one property in some ten thousand.
@@ -20,7 +23,8 @@ Known = dict[tuple[str, str], dict[str, float]]
 
 
 def read_known(path: Path) -> Known:
-    """The rates on random games of an earlier ``--json``, by model and property.
+    """The rates on random games of an earlier ``--json``, by model and property; the file may have
+    been compressed since.
 
     Raises PropertyError for another file, and for none.
     """
@@ -29,10 +33,12 @@ def read_known(path: Path) -> Known:
             (str(model["model"]), str(found["property"])): {
                 key: float(rate[key]) for key in ("broken", "high")
             }
-            for model in json.loads(path.read_text(encoding="utf-8"))
+            for model in json.loads(uncompressed(path))
             for found in model["properties"]
             if (rate := found["strata"].get(RANDOM, {}).get("all", {}).get("all"))
         }
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        raise PropertyError(f"{path} is compressed, and damaged or cut short") from None
     except OSError as error:
         raise PropertyError(f"cannot read {path}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, AttributeError):

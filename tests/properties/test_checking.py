@@ -1,5 +1,6 @@
 """``handbuilt check`` and ``properties.check``: figures, files, exit codes, sentences."""
 
+import gzip
 import json
 import re
 import subprocess
@@ -101,6 +102,12 @@ def test_a_rate_that_has_risen_is_told_from_one_that_has_not(
     assert run(*command, "--json", str(known), monkeypatch=monkeypatch) == 0
     later = [*command, "--seed", "2", "--against", str(known)]
     assert run(*later, monkeypatch=monkeypatch) == 0
+    packed = tmp_path / "known.json.gz"
+    packed.write_bytes(gzip.compress(known.read_bytes()))
+    assert run(*later[:-1], str(packed), monkeypatch=monkeypatch) == 0
+    packed.write_bytes(packed.read_bytes()[:99])
+    assert run(*later[:-1], str(packed), monkeypatch=monkeypatch) == 2
+    assert "damaged or cut short" in capsys.readouterr().err
     lower = json.loads(known.read_text())
     lower[0]["properties"][0]["strata"]["random"]["all"]["all"]["high"] = 0.1
     known.write_text(json.dumps(lower))
