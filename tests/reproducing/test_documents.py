@@ -53,7 +53,8 @@ def test_results_are_small_belong_to_jobs_and_agree() -> None:
     results.check_agree(documents.kept())
     files = list(results.FOLDER.glob("*")) if results.FOLDER.is_dir() else []
     assert {path.name for path in files} <= {f"{name}.json" for name in JOBS}
-    assert all(path.stat().st_size < 100_000 for path in files)
+    # The largest is of five models by nine tools.
+    assert all(path.stat().st_size < 120_000 for path in files)
 
 
 def test_tables_are_written_whole_and_in_part(root: Path) -> None:
