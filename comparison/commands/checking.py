@@ -84,13 +84,14 @@ def check_command(
     if out:
         make_folder(out)
         check_writable(out / "report.md")
-    known = read_known(bounds.against) if bounds.against else None
+    loaded = setup.load(*models)
+    board = board_of(loaded[models[0]])
+    known = read_known(bounds.against, board) if bounds.against else None
     if known is not None:
         check_known(known, models)
-    loaded = setup.load(*models)
     played = {}
     if setup.file:
-        batches, source = setup.recorded(setup.file, board_of(loaded[models[0]]))
+        batches, source = setup.recorded(setup.file, board)
         played[source] = torch.cat(batches)
     checked = [
         _checked(name, model, asked, examples, setup, played) for name, model in loaded.items()

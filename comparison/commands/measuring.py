@@ -112,6 +112,7 @@ def compare_command(
     models: Models,
     bench: Bench,
     out: Annotated[Path, folder(help="Folder for results, report and figures.")] = Path("out"),
+    json: Json = None,
 ) -> None:
     """Measure several models on the same games; write a table, a report, figures and error sets."""
     from comparison.reporting.report import all_overlaps, in_a_line, sections
@@ -134,7 +135,8 @@ def compare_command(
         drawn += _drawn_alone(result, model, stem, games[0], out)
         result.errors.write(out / f"errors-{stem}.csv")
     write_who_errs({r.model: r.errors for r in results}, out / "who_errs.csv")
-    write_json([result.as_dict() for result in results], out / "results.json")
+    for path in (out / "results.json", *([json] if json else [])):
+        write_json([result.as_dict() for result in results], path)
     parts = sections(results, overlaps, drawn)
     write_report("Comparison", [f"`{typed()}`"], parts, out / "report.md")
     wrote(f"{out}/: report.md, results.json, figures and error sets")

@@ -166,9 +166,11 @@ def _counts(ratio: Ratio) -> dict[str, object]:
 
 @dataclass
 class Report:
-    """All findings about a model, by the property's name. model: what it is called."""
+    """All findings about a model, by the property's name. model: what it is called; board: squares
+    a side."""
 
     model: str
+    board: int
     tau: float
     examples: int
     seed: int
@@ -181,6 +183,7 @@ class Report:
         """Plain numbers for JSON."""
         return {
             "model": self.model,
+            "board": self.board,
             "tau": self.tau,
             "examples": self.examples,
             "seed": self.seed,
@@ -325,7 +328,7 @@ def check(
         finding.smallest = reduce(finding.prop, run.subject, found)
         progress(done := done + 1, steps)
     progress(steps, steps)
-    return Report("model", tau, examples, seed, run.findings)
+    return Report("model", geometry.size, tau, examples, seed, run.findings)
 
 
 def _steps(run: _Check, recorded: Iterable[Tensor]) -> int:

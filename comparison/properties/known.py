@@ -10,6 +10,7 @@ from comparison.properties.checking import Report
 from comparison.properties.definition import PropertyError
 from extracted_rules.benches.made_games import RANDOM
 from extracted_rules.files import uncompressed
+from extracted_rules.othello.geometry import STANDARD
 
 #: A rate is held to have risen if its interval of so many standard errors lies wholly above the
 #: known rate's 95 % interval: by chance that happens to one property in some ten thousand.
@@ -22,18 +23,20 @@ NEVER = ("hostile", "causality")
 Known = dict[tuple[str, str], dict[str, float]]
 
 
-def read_known(path: Path) -> Known:
+def read_known(path: Path, board: int) -> Known:
     """The rates on random games of an earlier ``--json``, by model and property; the file may have
     been compressed since.
 
-    Raises PropertyError for another file, and for none.
+    Raises PropertyError for another file, for one of another board, and for none.
     """
     try:
-        return {
+        reports = json.loads(uncompressed(path))
+        boards = {int(model.get("board", STANDARD)) for model in reports}
+        known = {
             (str(model["model"]), str(found["property"])): {
                 key: float(rate[key]) for key in ("broken", "high")
             }
-            for model in json.loads(uncompressed(path))
+            for model in reports
             for found in model["properties"]
             if (rate := found["strata"].get(RANDOM, {}).get("all", {}).get("all"))
         }
@@ -43,6 +46,11 @@ def read_known(path: Path) -> Known:
         raise PropertyError(f"cannot read {path}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, AttributeError):
         raise PropertyError(f"{path} is not what a check wrote with --json") from None
+    for of in boards - {board}:
+        raise PropertyError(
+            f"{path} is of models of {of} x {of}, and these are of {board} x {board}"
+        )
+    return known
 
 
 def check_known(known: Known, models: Iterable[str]) -> None:

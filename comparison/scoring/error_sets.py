@@ -192,7 +192,10 @@ def _check_same_bench(a: ErrorSet, b: ErrorSet) -> None:
     if (a.bench, a.at.geometry) != (b.bench, b.at.geometry) or not np.array_equal(
         a.at.offered, b.at.offered
     ):
-        raise BenchMismatchError(f"these errors are of different benches: {a.bench} and {b.bench}")
+        one, other = (
+            f"{of.bench} ({of.at.geometry.size} x {of.at.geometry.size})" for of in (a, b)
+        )
+        raise BenchMismatchError(f"these errors are of different benches: {one} and {other}")
 
 
 def overlap(a: ErrorSet, b: ErrorSet, kind: str, seed: int = 0) -> Overlap:

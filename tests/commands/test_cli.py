@@ -140,6 +140,7 @@ def test_compare_writes_everything_it_names(
     out = tmp_path / "out"
     code = run(
         "compare", "bigram", "uniform-beside", "--games", "30", "--out", str(out),
+        "--json", str(tmp_path / "same.json"),
         monkeypatch=monkeypatch,
     )  # fmt: skip
     assert code == 0
@@ -151,6 +152,7 @@ def test_compare_writes_everything_it_names(
         "bigram",
         "uniform-beside",
     ]
+    assert (tmp_path / "same.json").read_bytes() == (out / "results.json").read_bytes()
     with (out / "errors-bigram.csv").open() as file:
         assert len(list(csv.reader(file))) > 100
     assert not [path for path in out.iterdir() if "partial" in path.name]

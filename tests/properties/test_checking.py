@@ -108,6 +108,9 @@ def test_a_rate_that_has_risen_is_told_from_one_that_has_not(
     packed.write_bytes(packed.read_bytes()[:99])
     assert run(*later[:-1], str(packed), monkeypatch=monkeypatch) == 2
     assert "damaged or cut short" in capsys.readouterr().err
+    small = [*later[:1], "logic", *later[2:], "--board", "4"]
+    assert run(*small, monkeypatch=monkeypatch) == 2
+    assert "is of models of 8 x 8, and these are of 4 x 4" in capsys.readouterr().err
     lower = json.loads(known.read_text())
     lower[0]["properties"][0]["strata"]["random"]["all"]["all"]["high"] = 0.1
     known.write_text(json.dumps(lower))
