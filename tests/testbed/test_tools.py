@@ -1,6 +1,8 @@
 """Tools find what was planted, and not what another key says; those of other libraries where they
 are installed (`make test-interop`)."""
 
+import importlib
+import json
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -120,3 +122,23 @@ def test_edges_that_connect_are_found() -> None:
         assert score.value > score.floor + 0.1
     after = patching.attribution_patching(lens, asked)
     assert torch.equal(before.arrays["heads"], after.arrays["heads"])
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [("transformer_lens", "HookedTransformer"), ("sae_lens", "HookedSAETransformer")],
+)
+def test_the_folder_is_read_by_other_libraries(name: str, part: str, tmp_path: Path) -> None:
+    """As its meta.json says, and with the answers of the model that was written."""
+    pytest.importorskip(name, reason="needs the extra: make test-interop")
+    write(made(), tmp_path / "bed")
+    folder = tmp_path / "bed" / "interpbench"
+    config = json.loads((folder / "meta.json").read_text())["config"]
+    lens = getattr(importlib.import_module(name), part)(
+        importlib.import_module("transformer_lens").HookedTransformerConfig(**config)
+    )
+    lens.load_state_dict(torch.load(folder / "ll_model.pth", weights_only=True))
+    moves = readouts.shown_games(made().model, 4, 1)
+    with torch.inference_mode():
+        theirs, ours = lens(moves), made().model(moves)
+    assert torch.allclose(theirs.softmax(-1), ours.softmax(-1), atol=0.05)
